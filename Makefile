@@ -36,10 +36,10 @@ types: setup ## mypy, strict; the firmware against the ESP32 stubs
 	@sh tools/mypy_firmware.sh $(BIN)
 
 unit: setup ## Unit tests and vectors alone
-	@$(BIN)/pytest -n $(WORKERS) -q -m "not e2e and not mpremote and not broker and not slow and not fuzz"
+	@$(BIN)/pytest -n $(WORKERS) -q -m "not e2e and not mpremote and not broker and not slow and not fuzz and not soak and not hardware"
 
 test: setup ## All tests
-	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not soak and not hardware"
 
 soak: setup ## Long seeded runs (hours); summary in build/soak.json
 	@$(BIN)/pytest -n $(WORKERS) -m soak tests/soak
