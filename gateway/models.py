@@ -1,0 +1,117 @@
+"""What flows through the gateway: records with their times, and the batches that sinks receive.
+
+Times are integers, milliseconds since 1970 UTC (`_ms`), unless a name says otherwise. A `Record` is final: it is made when
+its profile and its time of observation are known, and nothing of it changes afterwards, so that a batch that is given out
+again is equal to the first one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+RECORD, GAP, HEALTH, EVENT = 0, 1, 2, 3
+KIND_NAMES = ("record", "gap", "health", "event")
+
+# How the time of observation came to be known; its uncertainty is `bound_ms` in any case.
+TIME_CLOCK, TIME_ANCHOR, TIME_NEIGHBOURS = 0, 1, 2
+TIME_STATES = ("clock", "anchor", "neighbours")
+
+HOUR_MS = 3_600_000
+
+
+class Channel(msgspec.Struct, frozen=True, gc=False):
+    """One column of a profile as sinks and exports name it; `raw / 10**decimals` is the value in `unit` (UCUM)."""
+
+    name: str  # "pm2_5", or "pm2_5_1" for instance 1
+    unit: str
+    decimals: int
+
+
+class ProfileInfo(msgspec.Struct, frozen=True):
+    """A profile of one life: the order of its values and the length of its window."""
+
+    row: int  # key in this store
+    id: int  # u32, hash of the descriptor; the same on every gateway
+    short: int  # what records carry on the wire
+    window_s: int
+    calibration: int
+    version: int
+    channels: tuple[Channel, ...]
+
+
+class LifeInfo(msgspec.Struct, frozen=True):
+    """The node and life a record belongs to, and what the key file says about it."""
+
+    row: int  # key in this store
+    node: int  # 16-bit address
+    life: int  # u32
+    board: str
+    name: str
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a node's outbox, decoded and with its time resolved.
+
+    `values` are raw integers in the order of `profile.channels` (None: missing); empty for other kinds than "record".
+    `flags` are quality flags in the same order, or None when all are good. `detail` holds the integers of the other kinds
+    (gap: count and cause; health: totals, supply_mv …; event: code and argument).
+    """
+
+    pos: int  # place in the spool: rises by one for each record stored, never used twice
+    life_info: LifeInfo
+    seq: int
+    kind_code: int
+    profile: ProfileInfo | None
+    start_ms: int
+    end_ms: int
+    bound_ms: int  # the true time of observation differs from start/end by no more than this
+    received_ms: int
+    coverage: int  # percent of the window that was measured
+    values: tuple[int | None, ...]
+    flags: tuple[int, ...] | None
+    detail: dict[str, int] | None
+    time_code: int
+
+    @property
+    def node(self) -> int:
+        return self.life_info.node
+
+    @property
+    def life(self) -> int:
+        return self.life_info.life
+
+    @property
+    def kind(self) -> str:
+        return KIND_NAMES[self.kind_code]
+
+    @property
+    def time_state(self) -> str:
+        return TIME_STATES[self.time_code]
+
+    @property
+    def id(self) -> str:
+        """The identity on every hop and platform: `node-life-seq`."""
+        return record_id(self.life_info.node, self.life_info.life, self.seq)
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Records whose boundaries were synced to disk before this object existed; the same id gives the same records."""
+
+    id: int
+    records: tuple[Record, ...]
+    redelivery: bool  # given out before: the sink may already hold these
+
+
+def record_id(node: int, life: int, seq: int) -> str:
+    return f"{node}-{life:08x}-{seq}"
+
+
+def hour_of(start_ms: int) -> int:
+    """Hours since 1970 UTC of the hour a window starts in: the ledger's unit of time."""
+    return start_ms // HOUR_MS
+
+
+def ids(records: Sequence[Record]) -> list[str]:
+    return [record.id for record in records]
