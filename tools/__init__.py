@@ -1,0 +1,1 @@
+"""The `steiger` command and the host side of the simulator."""
