@@ -1,0 +1,106 @@
+"""Bits, most significant first, and the code for numbers whose usual size is known.
+
+A number u >= 0 is written with a parameter k, its usual size being about 2**k. With m = u >> k:
+m < 4 is written as m zeros, a one, then the k low bits of u (the Golomb-Rice code);
+m >= 4 as q zeros, a one, then q - 3 + k bits, where q = 4, 5, 6 … stand for the ranges of m that begin at 4, 6, 10 …
+(each twice as long as the one before: 4 + 2 + 4 + … + 2**(q - 4)). So a usual number costs what it carries and an
+absurd one twice its length. Integers stay within 30 bits as long as the numbers do.
+"""
+
+from wire import WireError
+
+ZEROS_MAX = 36  # no number of 33 bits needs more, and it bounds what garbage can make a reader compute
+
+if hasattr(int, "bit_length"):
+    bit_length = int.bit_length
+else:  # MicroPython has no int.bit_length
+
+    def bit_length(number: int) -> int:
+        """Bits of a number >= 0 without leading zeros; 0 for 0."""
+        bits = 0
+        while number >= 256:
+            number >>= 8
+            bits += 8
+        while number:
+            number >>= 1
+            bits += 1
+        return bits
+
+
+class BitWriter:
+    """Collects bits into bytes."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._rest = 0  # fewer than 8 bits that are not yet a byte
+        self._bits = 0
+
+    def put(self, value: int, width: int) -> None:
+        """`value` in `width` bits; the caller guarantees 0 <= value < 2**width."""
+        while width > 22:  # 7 waiting bits and 22 new ones are still a small integer
+            width -= 16
+            self.put(value >> width & 0xFFFF, 16)
+        rest = self._rest << width | value & ((1 << width) - 1)
+        bits = self._bits + width
+        while bits >= 8:
+            bits -= 8
+            self._bytes.append(rest >> bits & 255)
+        self._rest = rest & ((1 << bits) - 1)
+        self._bits = bits
+
+    def number(self, number: int, k: int) -> None:
+        """`number` >= 0 with parameter `k`."""
+        m = number >> k
+        zeros = m
+        if m >= 4:
+            m -= 4
+            zeros = 4
+            length = 2
+            while m >= length:
+                m -= length
+                length <<= 1
+                zeros += 1
+        self.put(0, zeros)
+        self.put(1, 1)
+        if zeros >= 4:
+            self.put(m, zeros - 3)
+        self.put(number, k)
+
+    def finish(self) -> bytes:
+        """All bytes; the last one is filled with zeros."""
+        if self._bits:
+            self.put(0, 8 - self._bits)
+        return bytes(self._bytes)
+
+
+class BitReader:
+    """Reads what BitWriter wrote. `rest` is the number that all unread bits form, `left` how many they are."""
+
+    def __init__(self, data: bytes) -> None:
+        self.rest = int.from_bytes(data, "big")
+        self.left = len(data) * 8
+
+    def take(self, width: int) -> int:
+        """The next `width` bits; WireError `short`."""
+        left = self.left - width
+        if left < 0:
+            raise WireError("short")
+        value = self.rest >> left
+        self.rest -= value << left
+        self.left = left
+        return value
+
+    def number(self, k: int) -> int:
+        """A number with parameter `k`; WireError `short` or `range`."""
+        zeros = self.left - bit_length(self.rest)
+        if zeros > ZEROS_MAX:
+            raise WireError("range" if self.rest else "short")
+        if zeros < 4:
+            return (zeros << k) + self.take(zeros + 1 + k) - (1 << k)
+        width = zeros - 3 + k
+        return ((2 << (zeros - 4)) + 2 << k) + self.take(zeros + 1 + width) - (1 << width)
+
+    def finish(self) -> None:
+        """WireError `long` unless nothing but the filling zeros of the last byte is left."""
+        if self.left > 7 or self.rest:
+            raise WireError("long")
