@@ -1,0 +1,151 @@
+"""Opening the one file: application id, numbered migrations with a copy first, a newer schema refused."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+from gateway.errors import GatewayError
+
+APPLICATION_ID = 0x53544731  # "STG1"
+PAGE_BYTES = 4096  # the block of ext4 and of the cards a Raspberry Pi runs on
+BUSY_MS = 5_000  # another process may hold the file for the length of its own short transaction
+
+
+class StoreError(GatewayError):
+    """The file cannot be used as it is; a person has to decide."""
+
+
+def migrations() -> list[tuple[int, str]]:
+    """All numbered scripts, ascending: (version they lead to, SQL)."""
+    found = []
+    for entry in resources.files("gateway.store").iterdir():
+        stem, _, ext = entry.name.partition(".")
+        if ext == "sql" and stem.isdigit():
+            found.append((int(stem), entry.read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+def newest_version() -> int:
+    return migrations()[-1][0]
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection with the durability that an acknowledgement promises: WAL and a sync at every commit."""
+    conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    try:
+        conn.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        conn.execute(f"PRAGMA page_size={PAGE_BYTES}")
+        conn.execute("PRAGMA journal_mode=WAL")
+        conn.execute("PRAGMA synchronous=FULL")
+        conn.execute("PRAGMA wal_autocheckpoint=0")  # checkpoints are ours: they are counted
+        conn.execute("PRAGMA cache_size=-2048")
+        conn.execute("PRAGMA temp_store=MEMORY")
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """A connection for others; it never blocks the writer and cannot change anything."""
+    if not path.exists():
+        raise StoreError(
+            "no store", where=str(path), next_step="start the gateway once, or name its data_dir", exit_code=3
+        )
+    conn = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+    )
+    conn.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    try:
+        check(conn, path)
+    except BaseException:
+        conn.close()
+        raise
+    if _pragma(conn, "user_version") < newest_version():
+        conn.close()
+        raise StoreError(
+            f"store has schema {_pragma_of(path)}, this Steiger reads {newest_version()}",
+            where=str(path),
+            next_step="start the gateway once: it copies and upgrades the file",
+        )
+    return conn
+
+
+def _pragma_of(path: Path) -> int:
+    conn = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        return _pragma(conn, "user_version")
+    finally:
+        conn.close()
+
+
+def _pragma(conn: sqlite3.Connection, name: str) -> int:
+    return int(conn.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def check(conn: sqlite3.Connection, path: Path) -> None:
+    """Refuse what is not ours and what a newer Steiger made."""
+    try:
+        tables = int(conn.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+        application_id = _pragma(conn, "application_id")
+        version = _pragma(conn, "user_version")
+    except sqlite3.DatabaseError as err:
+        if "not a database" in str(err):
+            raise StoreError("this file is not a database", where=str(path), next_step="name another data_dir") from err
+        raise
+    if tables and application_id != APPLICATION_ID:
+        raise StoreError("this database is not a Steiger store", where=str(path), next_step="name another data_dir")
+    if version > newest_version():
+        raise StoreError(
+            f"made by a newer Steiger: schema {version}, this one knows up to {newest_version()}",
+            where=str(path),
+            next_step="update Steiger, or name another data_dir; nothing was changed",
+        )
+
+
+def copy_path(path: Path, version: int) -> Path:
+    return path.with_name(f"{path.name}.schema{version}")
+
+
+def migrate(conn: sqlite3.Connection, path: Path) -> int:
+    """Bring the file to the newest schema; before an old one is touched, a synced copy lies beside it. Returns the version."""
+    check(conn, path)
+    version = _pragma(conn, "user_version")
+    newest = newest_version()
+    if version == newest:
+        return version
+    if version:
+        _copy(conn, copy_path(path, version))
+    for number, script in migrations():
+        if number <= version:
+            continue
+        # One transaction a step: a power cut leaves the old schema or the new one.
+        stamp = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={number};"
+        try:
+            conn.executescript(f"BEGIN IMMEDIATE; {script}; {stamp} COMMIT;")
+        except BaseException:
+            if conn.in_transaction:
+                conn.execute("ROLLBACK")
+            raise
+    return newest
+
+
+def _copy(conn: sqlite3.Connection, target: Path) -> None:
+    half = target.with_name(target.name + ".part")
+    half.unlink(missing_ok=True)
+    copy = sqlite3.connect(half)
+    try:
+        conn.backup(copy)
+    finally:
+        copy.close()
+    with half.open("rb") as file:
+        os.fsync(file.fileno())
+    half.replace(target)
+    directory = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

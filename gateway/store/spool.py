@@ -1,0 +1,431 @@
+"""The store as the event loop sees it: collect, commit, then acknowledge; cut, publish, then confirm."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from gateway.clock import Clock
+from gateway.models import Batch, LifeInfo, ProfileInfo, Record
+from gateway.store import retention, sinks
+from gateway.store.group import Anchor, CountKey, Group, ProfileRow, Stateful, Undecoded, Unresolved
+from gateway.store.retention import Budget
+from gateway.store.rows import Row, to_record
+from gateway.store.schema import connect, migrate
+from gateway.store.worker import Worker
+
+log = logging.getLogger("store")
+T = TypeVar("T")
+
+GROUP_S = 0.1  # longest wait for company before a commit
+GROUP_ROWS = 2_048  # closes a group early: about 100 ms at 20,000 records a second
+RETRY_S = 1.0  # while the disk is full or read-only
+BUDGET_EVERY_S = 60.0
+CHECKPOINT_BYTES = (
+    8 << 20
+)  # the WAL's size at which it is copied back; hot pages are then written once for many commits
+MAX_WAITING = 8_192  # rows that inputs may have waiting for the disk: bounds memory
+DAY_MS = 86_400_000
+
+
+class LifeRow(NamedTuple):
+    """What the database knows of a life at start."""
+
+    row: int
+    node: int
+    life: int
+    state: bytes | None
+
+
+class Contents(NamedTuple):
+    lives: list[LifeRow]
+    profiles: list[ProfileRow]
+    anchors: list[Anchor]
+    undecoded: int
+    unresolved: int
+
+
+class Store:
+    """One SQLite file. Everything here runs in the event loop; the disk is touched by the worker thread alone."""
+
+    def __init__(self, path: Path, clock: Clock, budget: Budget | None = None, *, group_s: float = GROUP_S) -> None:
+        self.path = path
+        self.budget = budget or Budget(2 << 30, 365 * DAY_MS)
+        self.failing: str | None = None  # why the last commit did not succeed
+        self.failing_since_s = 0.0
+        self.duplicates = 0  # records received again and not stored again
+        self.commits = 0
+        self.rows_stored = 0  # since start
+        self.used_bytes = 0
+        self.written_bytes = 0  # since start
+        self.lives: dict[int, LifeInfo] = {}
+        self.life_rows: dict[tuple[int, int], int] = {}
+        self.profiles: dict[int, ProfileInfo] = {}
+        self._clock = clock
+        self._group_s = group_s
+        self._group = Group()
+        self._in_flight = 0
+        self._first_at = 0.0
+        self._dirty = asyncio.Event()
+        self._full = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._next: dict[str, int] = {}
+        self._sinks: dict[str, sinks.SinkRow] = {}
+        self._news: dict[str, asyncio.Event] = {}
+        self._stored_pos = 0
+        self._day_written: tuple[int, int] = (0, 0)
+        self._wal_seen = 0
+        self._worker = Worker("store", lambda: connect(path), writes=True)
+        self._worker.after_commit(self._after_commit)
+
+    # -- life cycle ------------------------------------------------------------------------------------------------
+
+    @property
+    def pending_jobs(self) -> int:
+        """Jobs in the thread whose results the loop has not seen; a virtual clock stands still meanwhile."""
+        return self._worker.pending
+
+    async def open(self) -> Contents:
+        """Migrate if needed and load what sessions go on from. StoreError if the file is not ours or newer than we are."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(_prepare, self.path)
+        self._worker.start()
+        return await self._worker.submit(self._load)
+
+    def _load(self, conn: sqlite3.Connection) -> Contents:
+        self._next = {
+            "pos": sinks.next_pos(conn),
+            "profile": _next_id(conn, "profiles"),
+            "undecoded": _next_id(conn, "undecoded"),
+            "unresolved": _next_id(conn, "unresolved"),
+        }
+        self._stored_pos = self._next["pos"] - 1
+        lives = []
+        for row, node, life, board, name, state in conn.execute("SELECT id, node, life, board, name, state FROM lives"):
+            lives.append(LifeRow(row, node, life, state))
+            self.lives[row] = LifeInfo(row, node, life, board, name)
+            self.life_rows[(node, life)] = row
+        self.used_bytes = retention.used_bytes(conn)
+        return Contents(
+            lives,
+            [ProfileRow(*row) for row in conn.execute(f"SELECT {', '.join(ProfileRow._fields)} FROM profiles")],
+            [Anchor(*row) for row in conn.execute(f"SELECT {', '.join(Anchor._fields)} FROM anchors")],
+            int(conn.execute("SELECT count(*) FROM undecoded").fetchone()[0]),
+            int(conn.execute("SELECT count(*) FROM unresolved").fetchone()[0]),
+        )
+
+    async def close(self) -> None:
+        """Commit what was received, unless the disk refuses it (then it was not acknowledged either), and close."""
+        if self._group_holds() and self.failing is None:
+            await self._commit_once(self._take_group())
+        await self._worker.close()
+
+    # -- input -----------------------------------------------------------------------------------------------------
+
+    @property
+    def accepting(self) -> bool:
+        """False while the disk refuses: what arrives is neither stored nor acknowledged."""
+        return self.failing is None
+
+    @property
+    def crowded(self) -> bool:
+        return len(self._group.rows) + self._in_flight >= MAX_WAITING
+
+    async def room(self, timeout_s: float) -> bool:
+        """Wait until inputs may go on; False at the deadline."""
+        if not self.crowded:
+            return True
+        self._room.clear()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._room.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def next_id(self, table: str) -> int:
+        number = self._next[table]
+        self._next[table] = number + 1
+        return number
+
+    def put(self, row: tuple[Any, ...]) -> None:
+        """Add a final row (all columns of `Row` but pos)."""
+        pos = self._next["pos"]
+        self._next["pos"] = pos + 1
+        self._group.rows.append((pos, *row))  # type: ignore[arg-type]  # a plain tuple in Row's order is faster to make
+        if len(self._group.rows) >= GROUP_ROWS:
+            self._full.set()
+
+    def count(self, key: CountKey, n: int = 1) -> None:
+        self._group.counts[key] += n
+
+    def touch(self, row: int, session: Stateful) -> None:
+        """The session's state is written with this group, and committed() is called once it is synced."""
+        group = self._group
+        if row not in group.touched:
+            group.touched[row] = session
+            if not self._dirty.is_set():
+                self._first_at = asyncio.get_running_loop().time()
+                self._dirty.set()
+                self._idle.clear()
+
+    def add_profile(self, row: ProfileRow) -> None:
+        self._group.profiles[row.id] = row
+
+    def hold_undecoded(self, row: Undecoded) -> None:
+        self._group.undecoded.append(row)
+
+    def hold_unresolved(self, row: Unresolved) -> None:
+        self._group.unresolved.append(row)
+
+    def release_undecoded(self, row_id: int) -> None:
+        self._group.decoded_ids.append(row_id)
+
+    def release_unresolved(self, row_id: int) -> None:
+        self._group.resolved_ids.append(row_id)
+
+    def put_anchor(self, anchor: Anchor) -> None:
+        self._group.anchors[(anchor.life, anchor.boot)] = anchor
+
+    async def load_undecoded(self, life: int) -> list[Undecoded]:
+        sql = f"SELECT {', '.join(Undecoded._fields)} FROM undecoded WHERE life = ? ORDER BY id"
+        return await self.query(lambda conn: [Undecoded(*row) for row in conn.execute(sql, (life,))])
+
+    async def load_unresolved(self, life: int) -> list[Unresolved]:
+        sql = f"SELECT {', '.join(Unresolved._fields)} FROM unresolved WHERE life = ? ORDER BY seq"
+        return await self.query(lambda conn: [Unresolved(*row) for row in conn.execute(sql, (life,))])
+
+    async def add_life(self, node: int, life: int, board: str, name: str, provisioned_s: int, until_s: int) -> LifeInfo:
+        """Make or update the row of a life that the key file names."""
+
+        def work(conn: sqlite3.Connection) -> int:
+            return int(
+                conn.execute(
+                    "INSERT INTO lives (node, life, board, name, provisioned_s, until_s) VALUES (?, ?, ?, ?, ?, ?) "
+                    "ON CONFLICT (node, life) DO UPDATE SET board = excluded.board, name = excluded.name, "
+                    "provisioned_s = excluded.provisioned_s, until_s = excluded.until_s RETURNING id",
+                    (node, life, board, name, provisioned_s, until_s),
+                ).fetchone()[0]
+            )
+
+        row = await self._worker.submit(work)
+        info = LifeInfo(row, node, life, board, name)
+        self.lives[row] = info
+        self.life_rows[(node, life)] = row
+        return info
+
+    # -- commit ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Close groups by time or count and commit them, for ever; keeps the budget. Survives a full or read-only disk."""
+        loop = asyncio.get_running_loop()
+        budget_at = loop.time() + BUDGET_EVERY_S
+        while True:
+            try:
+                async with asyncio.timeout_at(budget_at):
+                    await self._dirty.wait()
+            except TimeoutError:
+                budget_at = loop.time() + BUDGET_EVERY_S
+                await self._keep_budget()
+                continue
+            try:
+                async with asyncio.timeout_at(self._first_at + self._group_s):
+                    await self._full.wait()
+            except TimeoutError:
+                pass
+            await self._commit_until_done(self._take_group())
+            if loop.time() >= budget_at:
+                budget_at = loop.time() + BUDGET_EVERY_S
+                await self._keep_budget()
+
+    def _group_holds(self) -> bool:
+        return bool(self._group.touched or self._group.rows)
+
+    def _take_group(self) -> Group:
+        group = self._group
+        group.close(self._clock.wall_ms())
+        self._group = Group()
+        self._dirty.clear()
+        self._full.clear()
+        self._in_flight = len(group.rows)
+        return group
+
+    async def _commit_until_done(self, group: Group) -> None:
+        while True:
+            try:
+                await self._commit_once(group)
+            except sqlite3.IntegrityError:
+                raise
+            except sqlite3.Error as err:
+                self._fail(err)
+                await asyncio.sleep(RETRY_S)
+                continue
+            return
+
+    async def _commit_once(self, group: Group) -> None:
+        await self._worker.submit(group.write)
+        self._recovered()
+        self.commits += 1
+        self.rows_stored += len(group.rows)
+        self._in_flight = 0
+        self._room.set()
+        if group.rows:
+            self._stored_pos = group.rows[-1][0]
+            for event in self._news.values():
+                event.set()
+        for session, snapshot in group.snapshots:
+            session.committed(snapshot)
+        if not self._dirty.is_set():
+            self._idle.set()
+
+    async def flushed(self, timeout_s: float) -> bool:
+        """Wait until nothing received waits for its commit; False at the deadline."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _fail(self, err: sqlite3.Error) -> None:
+        if self.failing is None:
+            self.failing_since_s = self._clock.monotonic_s()
+            log.error("spool: cannot write %s, %s; inputs are not acknowledged until it can", self.path, err)
+        self.failing = str(err)
+
+    def _recovered(self) -> None:
+        if self.failing is not None:
+            log.warning("spool: writes again after %.0f s", self._clock.monotonic_s() - self.failing_since_s)
+            self.failing = None
+
+    async def _keep_budget(self) -> None:
+        now_ms = self._clock.wall_ms()
+        going_on = False
+        while True:
+            trim = self._trim_job(now_ms, going_on)
+            try:
+                trimmed = await self._worker.submit(trim)
+            except sqlite3.Error as err:
+                log.warning("spool: budget not kept now, %s", err)
+                return
+            if trimmed.dropped:
+                log.warning("spool: budget dropped %d records that a sink had not confirmed", trimmed.dropped)
+            if not trimmed.more:
+                return
+            going_on = True
+
+    def _trim_job(self, now_ms: int, going_on: bool) -> Any:
+        def work(conn: sqlite3.Connection) -> retention.Trimmed:
+            trimmed = retention.trim(conn, self.budget, now_ms, going_on=going_on)
+            self.used_bytes = retention.used_bytes(conn)
+            day = now_ms // DAY_MS
+            written, self._day_written = self.written_bytes - self._day_written[1], (day, self.written_bytes)
+            conn.execute(
+                "INSERT INTO days (day, written) VALUES (?, ?) ON CONFLICT (day) DO UPDATE SET written = written + excluded.written",
+                (day, written),
+            )
+            return trimmed
+
+        return work
+
+    def _after_commit(self, conn: sqlite3.Connection) -> None:
+        """In the thread: count what was written, and copy the WAL back when it has grown."""
+        wal = self.path.with_name(self.path.name + "-wal")
+        try:
+            size = wal.stat().st_size
+            self.written_bytes += max(0, size - self._wal_seen)
+            self._wal_seen = size
+            if size >= CHECKPOINT_BYTES:
+                busy, _, copied = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self.written_bytes += max(0, copied) * 4096  # an upper bound: hot pages are written once
+                if not busy:
+                    self._wal_seen = 0
+        except (OSError, sqlite3.Error) as err:
+            log.debug("spool: checkpoint not now, %s", err)
+
+    # -- sinks -----------------------------------------------------------------------------------------------------
+
+    async def add_sink(self, name: str) -> None:
+        """Register a sink; from then on it has a cursor of its own. Idempotent."""
+        if name not in self._sinks:
+            self._sinks[name] = await self._worker.submit(lambda conn: sinks.add_sink(conn, name))
+            self._news[name] = asyncio.Event()
+
+    def sink_names(self) -> list[str]:
+        return list(self._sinks)
+
+    def confirmed_ms(self, sink: str) -> int:
+        """When the sink last confirmed something, 0: never."""
+        return self._sinks[sink].confirmed_ms
+
+    def backlog(self, sink: str) -> int:
+        """Rows not yet cut into a batch for this sink."""
+        return self._stored_pos - self._sinks[sink].cut
+
+    async def next_batch(self, sink: str, max_records: int, max_bytes: int, after: int = 0) -> Batch | None:
+        """The first unconfirmed batch above `after`, with the boundaries it was first given; else a new one, whose
+        boundaries are synced before this returns; None when there is nothing."""
+        row = self._sinks[sink]
+        cut = await self._worker.submit(lambda conn: sinks.next_batch(conn, row.id, max_records, max_bytes, after))
+        if cut is None:
+            return None
+        self._sinks[sink] = self._sinks[sink]._replace(cut=cut.cut)
+        return Batch(cut.id, tuple([to_record(raw, self.lives, self.profiles) for raw in cut.rows]), cut.redelivery)
+
+    async def confirm(self, sink: str, batch_id: int, records: Sequence[Record] | None = None) -> None:
+        """The sink confirmed this batch. `records`: what it was really given; the ledger counts these and no others."""
+        row, now_ms = self._sinks[sink], self._clock.wall_ms()
+        given = None if records is None else frozenset(record.pos for record in records)
+        await self._worker.submit(lambda conn: sinks.confirm(conn, row.id, batch_id, now_ms, given))
+        self._sinks[sink] = self._sinks[sink]._replace(confirmed_ms=now_ms)
+
+    async def refuse(self, sink: str, batch_id: int, record_ids: Sequence[str], reason: str) -> None:
+        """The sink will never take these records; the cause is counted when the rest of the batch is confirmed."""
+        row = self._sinks[sink]
+        pairs = []
+        for text in record_ids:
+            node, life, seq = text.split("-")
+            pairs.append((self.life_rows[(int(node), int(life, 16))], int(seq)))
+        await self._worker.submit(lambda conn: sinks.refuse(conn, row.id, batch_id, pairs, reason))
+
+    async def wait_new(self, sink: str, timeout_s: float) -> bool:
+        """Wait until there is something that was not yet cut into a batch; False at the deadline."""
+        if self.backlog(sink) > 0:
+            return True
+        event = self._news[sink]
+        event.clear()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
+        except TimeoutError:
+            return False
+        return self.backlog(sink) > 0
+
+    async def query(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a read in the worker's thread, after everything that was handed over before."""
+        return await self._worker.submit(work)
+
+
+def _next_id(conn: sqlite3.Connection, table: str) -> int:
+    return int(conn.execute(f"SELECT coalesce(max(id), 0) + 1 FROM {table}").fetchone()[0])
+
+
+def _prepare(path: Path) -> None:
+    conn = connect(path)
+    try:
+        migrate(conn, path)
+    finally:
+        conn.close()
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)  # the file's name must survive a power cut as well as its pages
+    finally:
+        os.close(directory)
