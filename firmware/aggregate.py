@@ -1,0 +1,196 @@
+"""From readings to the values of one window, in whole numbers.
+
+Readings come with one decimal more than their channel (COUNT and SUM: as they are) and with the time they cover.
+What a channel's kind means here:
+    MEAN        weighted by covered time; of event statistics (channels with a minimum count) the mean over events
+    ENERGY      level of the mean energy: energies are weighted by covered time, never levels averaged
+    MAX         highest reading (`lafmin`: lowest)
+    PERCENTILE  from a histogram with bins of half a unit; `laf10` is exceeded in 10 % of the time, so it is the 90th
+                percentile; `speed_v85` is not exceeded by 85 % of the vehicles
+    COUNT, SUM  the sum; 0 is a value
+Coverage is the covered share of the window of the worst channel that has a value (event statistics rest on their
+counts and do not matter). Readings do not fall on the window's edges: up to one reading's time that nobody reported
+as lost counts as covered.
+"""
+
+from array import array
+from collections import namedtuple
+
+from firmware.drivers import BAD, GOOD, MISSING, NOT_MEASURED, RANGE
+from firmware.dsp.level import ENERGY_ONE, centi_db, energy
+from wire import channels
+
+NOT_SAMPLED = "not sampled"  # nothing was measured: sensor silent, warming up, or not asked
+REFUSED = "refused"  # there were readings, and the sensor check refused them
+
+# values: raw in the channel's units, or None, per item; coverage_pct 0..100; flags: None when all are GOOD, else a
+# QARTOD code per item; cause: None when at least one value is valid, else NOT_SAMPLED or REFUSED.
+Closed = namedtuple("Closed", ("values", "coverage_pct", "flags", "cause"))
+
+_PERCENTS = (("laf10", 90), ("laf50", 50), ("laf90", 10), ("laf95", 5), ("speed_v85", 85))
+_BIN = 50  # hundredths: half a dB, half a km/h
+_BIN_MAX = 65535  # a bin is 16 bits: 65,535 readings alike in one window, a day of one a second
+
+
+class _Item:
+    """What one channel of one sensor gathers during a window."""
+
+    def __init__(self, channel: channels.Channel) -> None:
+        self.channel = channel
+        self.scale = 1 if channel.kind in (channels.COUNT, channels.SUM) else 10  # readings per raw unit
+        self.total = 0
+        self.weight = 0
+        self.count = 0
+        self.extreme = 0
+        self.bins = None
+        self.covered_ms = 0
+        self.lost_ms = 0
+        self.span_ms = 0  # longest single reading
+        self.flag = GOOD
+
+    def add(self, value: int, span_ms: int) -> None:
+        channel = self.channel
+        kind = channel.kind
+        if kind == channels.ENERGY:
+            self.total += energy(value) * span_ms
+        elif kind == channels.MAX:
+            lowest = channel.name == "lafmin"
+            if not self.count or (value < self.extreme) == lowest:
+                self.extreme = value
+        elif kind == channels.PERCENTILE:
+            if self.bins is None:
+                self.bins = array("H", bytes(2 * ((channel.high - channel.low) * 10 // _BIN + 1)))
+            at = (value - channel.low * 10) // _BIN
+            if self.bins[at] < _BIN_MAX:
+                self.bins[at] += 1
+        elif kind == channels.MEAN and not channel.min_count:
+            self.total += value * span_ms
+        else:
+            self.total += value
+        self.weight += 1 if channel.min_count else span_ms
+        self.count += 1
+        self.covered_ms += span_ms
+        self.span_ms = max(self.span_ms, span_ms)
+
+    def result(self, window_ms: int, min_count: int):
+        """Raw value, or None where there is nothing or the privacy rule forbids it."""
+        channel = self.channel
+        if not self.weight or window_ms < channel.min_window_s * 1000:
+            return None
+        if channel.min_count and self.count < max(channel.min_count, min_count):
+            return None
+        kind = channel.kind
+        if kind == channels.ENERGY:
+            value = centi_db(self.total, self.weight * ENERGY_ONE)
+        elif kind == channels.MAX:
+            value = self.extreme
+        elif kind == channels.PERCENTILE:
+            value = self._percentile()
+        elif kind == channels.MEAN:
+            return _rounded(self.total, self.weight * self.scale)
+        else:
+            return min(self.total, channel.high)  # a count above the table's range is at least that many
+        return _rounded(value, self.scale)
+
+    def _percentile(self) -> int:
+        percent = 50
+        for prefix, share in _PERCENTS:
+            if self.channel.name.startswith(prefix):
+                percent = share
+        total = sum(self.bins)
+        rank = max(1, -(-total * percent // 100))  # nearest rank: the smallest value that covers the share
+        at = 0
+        below = 0
+        while below + self.bins[at] < rank:
+            below += self.bins[at]
+            at += 1
+        count = self.bins[at]
+        # Within the bin the readings are taken as evenly spread.
+        return self.channel.low * 10 + at * _BIN + _BIN * (2 * (rank - below) - 1) // (2 * count)
+
+    def coverage_pct(self, window_ms: int) -> int:
+        covered = min(self.covered_ms, window_ms)
+        unreported = window_ms - covered - self.lost_ms
+        if 0 < unreported <= self.span_ms:
+            covered += unreported
+        return 100 * covered // window_ms
+
+
+def _rounded(numerator: int, denominator: int) -> int:
+    """The quotient, halves upwards."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+class Window:
+    """One window of one profile: `items` are its (channel id, instance), in order."""
+
+    def __init__(self, items: tuple[tuple[int, int], ...], window_ms: int, min_count: int = 3) -> None:
+        self.items = tuple(items)
+        self.window_ms = window_ms
+        self.min_count = min_count
+        self.refused = 0  # readings that the check refused
+        self.last_reason = 0
+        self._slots = {}
+        for item in self.items:
+            self._slots[item] = _Item(channels.by_id(item[0]))
+
+    def add(self, channel_id: int, instance: int, value: int, span_ms: int, flag: int = GOOD) -> bool:
+        """Take one reading; one outside the channel's range is refused. False if it was not taken.
+
+        Readings that this profile does not carry are ignored: a sensor may feed several profiles.
+        """
+        slot = self._slots.get((channel_id, instance))
+        if slot is None or span_ms <= 0:
+            return False
+        if flag >= BAD or not slot.channel.low * slot.scale <= value <= slot.channel.high * slot.scale:
+            self.refuse(RANGE, span_ms, ((channel_id, instance),))
+            return False
+        slot.add(value, span_ms)
+        if flag > slot.flag:
+            slot.flag = flag
+        return True
+
+    def refuse(self, reason: int, span_ms: int = 0, items: tuple[tuple[int, int], ...] | None = None) -> None:
+        """A reading that should have covered `span_ms` is not there: SensorError.reason says why.
+
+        `items`: the (channel id, instance) it would have given; None = all.
+        """
+        self.last_reason = reason
+        if reason not in NOT_MEASURED:
+            self.refused += 1
+        for item in self.items if items is None else items:
+            slot = self._slots.get(item)
+            if slot is not None:
+                slot.lost_ms += span_ms
+
+    def missed(self, span_ms: int, items: tuple[tuple[int, int], ...] | None = None) -> None:
+        """Nobody measured during `span_ms`."""
+        for item in self.items if items is None else items:
+            slot = self._slots.get(item)
+            if slot is not None:
+                slot.lost_ms += span_ms
+
+    def close(self, length_ms: int = 0) -> Closed:
+        """The window's values. `length_ms`: what it lasted when it was cut, 0 = its full length."""
+        window_ms = length_ms or self.window_ms
+        values = []
+        flags = []
+        coverage = 100
+        rests = False  # on time that was covered
+        for item in self.items:
+            slot = self._slots[item]
+            value = slot.result(window_ms, self.min_count)
+            values.append(value)
+            flags.append(MISSING if value is None else slot.flag)
+            if value is not None and not slot.channel.min_count:
+                rests = True
+                coverage = min(coverage, slot.coverage_pct(window_ms))
+        valid = False
+        good = True
+        for at, value in enumerate(values):
+            if value is not None:
+                valid = True
+                good = good and flags[at] == GOOD
+        if not valid:
+            return Closed(tuple(values), 0, None, REFUSED if self.refused else NOT_SAMPLED)
+        return Closed(tuple(values), coverage if rests else 0, None if good else tuple(flags), None)

@@ -1,0 +1,95 @@
+"""One file a chip. What they have in common: errors, states, and the table of names.
+
+A driver has
+    CHANNELS            names of the channels that it can give
+    SETTINGS            names of the node's settings that it follows; `configure(name, value)` passes one on
+    period_ms           how often `read()` wants to be called, and what one call covers
+    covered_ms          what the last `read()` really covered (less than the period after a gap)
+    state               WARMUP or READY
+    identity            text a technician reads: chip, serial number, version ("" before start)
+    __init__(bus, clock, instance=0, **params)      params come from board.json; nothing is sent yet
+    async start()       proves that the chip answers, configures it; SensorError
+    async read()        -> [(channel id, instance, value, flag)]; SensorError if there is no valid reading
+    async stop()        the chip at rest; never raises
+    async self_test()   -> [(name, ok, detail)], detail an integer
+Values are integers with ONE decimal more than their channel (so that a mean does not round twice): 0.01 ug/m3,
+0.001 Cel, 0.01 hPa, 0.01 dB, 0.01 km/h. COUNT and SUM channels are given as they are. Flags: QARTOD (wire.records).
+Two events within one `read()` (two vehicles) are two readings of the same channel.
+"""
+
+# States.
+WARMUP = 0
+READY = 1
+
+# Quality of a single reading, QARTOD scale. MISSING is never given by a driver: a window without a value has it.
+GOOD = 1
+NOT_EVALUATED = 2
+SUSPECT = 3
+BAD = 4
+MISSING = 9
+
+# Reasons of a SensorError; also the argument of the node's event "sensor failed". Append-only.
+NO_ANSWER = 1  # not acknowledged, or silent
+BAD_CRC = 2  # an answer whose checksum is wrong
+STALE = 3  # no new reading although one was due
+RANGE = 4  # outside what the chip can give, or sizes in impossible order
+WARMING_UP = 5  # not an error of the chip: values are not valid yet
+SHIFTED = 6  # a byte stream out of step
+WRONG_CHIP = 7  # something else answers at this address
+CALIBRATION = 8  # the chip's own calibration is not readable
+STUCK = 9  # the same bits again and again
+CHIP_FAULT = 10  # the chip's status word says that it is broken
+SILENT = 11  # a microphone that gives only zeros: wrong slot, or its data line is open
+REFUSED = 12  # the chip answered a command with an error
+
+REASONS = (
+    "", "no answer", "bad checksum", "stale", "out of range", "warming up", "byte stream shifted", "wrong chip",
+    "calibration unreadable", "stuck value", "chip reports a fault", "only zeros", "command refused",
+)  # fmt: skip
+
+# Nothing was measured at all, as opposed to a reading that the check refused: this decides the ledger's cause.
+NOT_MEASURED = (NO_ANSWER, WARMING_UP, STALE)
+
+DRIVERS = {
+    "sps30": ("firmware.drivers.sps30", "SPS30"),
+    "bme280": ("firmware.drivers.bme280", "BME280"),
+    "ld2451": ("firmware.drivers.ld2451", "LD2451"),
+    "i2s_mic": ("firmware.drivers.i2s_mic", "I2SMic"),
+}
+
+
+class SensorError(Exception):
+    """No valid reading. `retry`: just call `read()` again at the next period; otherwise `stop()` and `start()` first.
+
+    `detail` is an integer a technician can look up (a register, an error code), 0 if there is none.
+    """
+
+    def __init__(self, reason: int, retry: bool = True, detail: int = 0) -> None:
+        super().__init__(REASONS[reason], detail)
+        self.reason = reason
+        self.retry = retry
+        self.detail = detail
+
+
+def load(name: str):
+    """The driver class of a name in board.json; KeyError if there is none. Only then its module is imported."""
+    module, attribute = DRIVERS[name]
+    return getattr(__import__(module, None, None, (attribute,)), attribute)
+
+
+class Repeats:
+    """Counts readings that are bit for bit like the one before: a live sensor has noise."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit  # 0: never stuck
+        self.count = 0
+        self._last = b""
+
+    def seen(self, raw: bytes) -> bool:
+        """True when `raw` is the last of `limit` equal readings or more."""
+        if raw == self._last:
+            self.count += 1
+        else:
+            self.count = 1
+            self._last = bytes(raw)
+        return 0 < self.limit <= self.count

@@ -1,0 +1,1 @@
+"""Sound: weighting and level arithmetic in integers."""
