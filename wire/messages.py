@@ -1,0 +1,361 @@
+"""Every message as a declared table: type code, fields, and for each field its bytes and its range.
+
+`encode` gives (type, payload), ValueError if a field is out of range; `decode` gives the message back, WireError if the
+payload cannot be one. Integers are big endian, two's complement where the range goes below zero. There is no field of
+free text or bytes. Records have a codec of their own, wire/records.py.
+"""
+
+from collections import namedtuple
+
+from wire import BOOT, UPTIME_HIGH_MS, UTC, UTC_HIGH_S, UTC_LOW_S, WireError
+from wire.profiles import INSTANCE_MAX, Profile, decode_profile
+from wire.settings import permits
+
+# A field is (bytes, low, high[, 1 if it may be None]), or (encoder, decoder, most bytes[, 2 if it is two
+# items of the message]) for one with a layout of its own.
+# None travels as the number just outside the range: all ones, or for signed fields the lowest.
+_U8 = (1, 0, 0xFF)
+_BOOL = (1, 0, 1)
+_U16 = (2, 0, 0xFFFF)
+_U32 = (4, 0, 0xFFFFFFFF)
+_COUNT = (4, 1, 0xFFFFFFFF)
+_U16_OR = (2, 0, 0xFFFE, 1)
+_U24_OR = (3, 0, 0xFFFFFE, 1)
+_I8_OR = (1, -127, 127, 1)
+_I16_OR = (2, -32767, 32767, 1)
+_I32 = (4, -0x80000000, 0x7FFFFFFF)
+_UPTIME_MS = (5, 0, UPTIME_HIGH_MS)
+_UTC_S = (4, UTC_LOW_S, UTC_HIGH_S)
+_UTC_MS = (6, UTC_LOW_S * 1000, UTC_HIGH_S * 1000)
+_CAUSE = (1, 1, 5)
+_EVENT = (1, 1, 16)
+_COMMAND = (1, 1, 5)
+_RESULT = (1, 0, 5)
+_RESET = (1, 0, 5)
+_INSTANCE = (1, 0, INSTANCE_MAX)
+_SETTING_VALUE = (5, -0x8000000000, 0x7FFFFFFFFF)
+
+PROFILES_MAX = 4  # profiles that a node runs at once
+ACK_BITS = 64
+
+
+def _put(out: bytearray, spec: tuple[int, ...], value: "int | None") -> None:
+    """Append one integer; ValueError if it is none or out of range."""
+    if value is None and len(spec) > 3:
+        value = spec[1] - 1 if spec[1] < 0 else spec[2] + 1
+    elif not isinstance(value, int) or not spec[1] <= value <= spec[2]:
+        raise ValueError("range")
+    out.extend((value & (1 << 8 * spec[0]) - 1).to_bytes(spec[0], "big"))
+
+
+def _take(data: bytes, at: int, spec: tuple[int, ...]) -> "int | None":
+    """The integer at this place; WireError if it is cut off or out of range."""
+    end = at + spec[0]
+    if end > len(data):
+        raise WireError("short")
+    value = int.from_bytes(data[at:end], "big")
+    low = spec[1]
+    if low < 0 and data[at] & 128:
+        value -= 1 << 8 * spec[0]
+    if not low <= value <= spec[2]:
+        if len(spec) > 3 and value == (low - 1 if low < 0 else spec[2] + 1):
+            return None
+        raise WireError("range")
+    return value
+
+
+def _put_time(out: bytearray, time: "tuple[int, ...] | None") -> None:
+    """00 (none), 01 | unix seconds u32, or 02 | boot u32 | milliseconds since boot u40."""
+    if time is None:
+        out.append(0)
+    elif len(time) == 2 and time[0] == UTC:
+        out.append(UTC)
+        _put(out, _UTC_S, time[1])
+    elif len(time) == 3 and time[0] == BOOT:
+        out.append(BOOT)
+        _put(out, _U32, time[1])
+        _put(out, _UPTIME_MS, time[2])
+    else:
+        raise ValueError("time")
+
+
+def _take_time(data: bytes, at: int):  # type: ignore[no-untyped-def]
+    if at >= len(data):
+        raise WireError("short")
+    kind = data[at]
+    if kind == 0:
+        return None, at + 1
+    if kind == UTC:
+        return (UTC, _take(data, at + 1, _UTC_S)), at + 5
+    if kind == BOOT:
+        return (BOOT, _take(data, at + 1, _U32), _take(data, at + 5, _UPTIME_MS)), at + 10
+    raise WireError("range")
+
+
+def _put_totals(out: bytearray, totals: tuple[int, ...]) -> None:
+    """Six u32: windows scheduled, sealed, and not delivered for cause off, not sampled, refused, overwritten."""
+    if len(totals) != 6:
+        raise ValueError("totals")
+    for value in totals:
+        _put(out, _U32, value)
+
+
+def _take_totals(data: bytes, at: int):  # type: ignore[no-untyped-def]
+    return Totals(*[_take(data, at + 4 * i, _U32) for i in range(6)]), at + 24
+
+
+def _put_ids(out: bytearray, ids: tuple[int, ...]) -> None:
+    """Number of profiles u8, then the id of each, u32."""
+    if len(ids) > PROFILES_MAX:
+        raise ValueError("profiles")
+    out.append(len(ids))
+    for value in ids:
+        _put(out, _U32, value)
+
+
+def _take_ids(data: bytes, at: int):  # type: ignore[no-untyped-def]
+    if at >= len(data):
+        raise WireError("short")
+    count = data[at]
+    if count > PROFILES_MAX:
+        raise WireError("range")
+    return tuple([_take(data, at + 1 + 4 * i, _U32) for i in range(count)]), at + 1 + 4 * count
+
+
+def _put_profile(out: bytearray, profile: Profile) -> None:
+    """The descriptor (wire/profiles.py), to the end of the payload."""
+    if not isinstance(profile, Profile):
+        raise ValueError("profile")
+    out.extend(profile.encode())
+
+
+def _take_profile(data: bytes, at: int):  # type: ignore[no-untyped-def]
+    return decode_profile(data[at:]), len(data)
+
+
+def _put_window(out: bytearray, base: int, bits: int) -> None:
+    """Nothing if no bit is set; else base u32 and up to 8 bytes, bit i of the number (the first byte is the lowest)
+    meaning that seq base + i is stored. To the end of the payload."""
+    if not isinstance(bits, int) or bits < 0 or bits >> ACK_BITS:
+        raise ValueError("bits")
+    _put(out, _U32, base)
+    if not bits:
+        out[-4:] = b""
+    while bits:
+        out.append(bits & 255)
+        bits >>= 8
+
+
+def _take_window(data: bytes, at: int):  # type: ignore[no-untyped-def]
+    end = len(data)
+    if at == end:
+        return (0, 0), end
+    base = _take(data, at, _U32)
+    at += 4
+    if not 1 <= end - at <= 8 or not data[end - 1]:  # one encoding only: the last byte holds the highest bit
+        raise WireError("short" if end == at else "range")
+    bits = 0
+    while end > at:
+        end -= 1
+        bits = bits << 8 | data[end]
+    return (base, bits), len(data)
+
+
+_TIME = (_put_time, _take_time, 10)
+_TOTALS = (_put_totals, _take_totals, 24)
+_IDS = (_put_ids, _take_ids, 1 + 4 * PROFILES_MAX)
+_PROFILE = (_put_profile, _take_profile, 73)
+_WINDOW = (_put_window, _take_window, 12, 2)
+
+# Uplink. `totals` count windows, from 0 at the beginning of a life, and never fall.
+Totals = namedtuple("Totals", ("scheduled", "sealed", "off", "not_sampled", "refused", "overwritten"))
+# After each boot and after unanswered frames; its frame carries the full counter in clear. `uptime_ms` is that of its
+# sealing: it ties boot times to the time of receipt. `firmware` is major << 16 | minor << 8 | patch.
+Hello = namedtuple(
+    "Hello",
+    (
+        "boot",
+        "uptime_ms",
+        "reset_cause",
+        "wire_version",
+        "firmware",
+        "clock_synced",
+        "oldest_seq",
+        "next_seq",
+        "totals",
+        "profile_ids",
+    ),
+)
+# Windows first_seq .. first_seq + count - 1 hold no record. `time` is the end of the first one, as in a record.
+Gap = namedtuple("Gap", ("first_seq", "count", "cause", "profile_short", "time"))
+Health = namedtuple(
+    "Health",
+    (
+        "seq",
+        "time",
+        "boot",
+        "uptime_ms",
+        "reset_cause",
+        "totals",
+        "oldest_seq",
+        "supply_mv",
+        "temperature_cdeg",
+        "free_heap",
+        "largest_block",
+        "free_blocks",
+        "rssi_dbm",
+        "snr_db",
+        "frames_sent",
+        "frames_answered",
+        "frames_refused",
+        "task_restarts",
+    ),
+)
+Event = namedtuple("Event", ("seq", "time", "code", "arg"))
+# `profile` held from window index `first_window` (0: since before the clock was set) until before `ended` (0: in force).
+DescriptorMsg = namedtuple("DescriptorMsg", ("first_window", "ended", "profile"))
+SettingValue = namedtuple("SettingValue", ("id", "instance", "value", "ok"))
+CommandResult = namedtuple("CommandResult", ("command_id", "code", "value"))
+
+# Downlink. All seq below `cum` are stored, and base + i for each bit i that is set in `bits` (64 at most).
+Ack = namedtuple("Ack", ("cum", "base", "bits"))
+# The gateway's time when it sent this, and how long before that it received the uplink which this answers.
+TimeMsg = namedtuple("TimeMsg", ("unix_ms", "held_ms"))
+AckTime = namedtuple("AckTime", ("unix_ms", "held_ms", "cum", "base", "bits"))
+DescriptorRequest = namedtuple("DescriptorRequest", ("profile_short",))
+Backfill = namedtuple("Backfill", ("first", "count"))
+GetSetting = namedtuple("GetSetting", ("id", "instance"))
+SetSetting = namedtuple("SetSetting", ("id", "instance", "value"))
+Command = namedtuple("Command", ("id", "code", "arg", "expiry_s"))
+
+HELLO = 1
+RECORDS = 2
+GAP = 3
+HEALTH = 4
+EVENT = 5
+DESCRIPTOR = 6
+SETTING_VALUE = 7
+COMMAND_RESULT = 8
+ACK = 16
+TIME = 17
+ACK_TIME = 18
+DESCRIPTOR_REQUEST = 19
+BACKFILL = 20
+GET_SETTING = 22  # 22 and above have the 8-byte tag on every link (wire.frame.STRONG)
+SET_SETTING = 23
+COMMAND = 24
+
+TABLE = (
+    (
+        HELLO,
+        Hello,
+        (_U32, _UPTIME_MS, _RESET, _U8, (3, 0, 0xFFFFFF), _BOOL, _U32, _U32, _TOTALS, _IDS),
+    ),
+    (GAP, Gap, (_U32, _COUNT, _CAUSE, _U8, _TIME)),
+    (
+        HEALTH,
+        Health,
+        (_U32, _TIME, _U32, _UPTIME_MS, _RESET, _TOTALS, _U32, _U16_OR, _I16_OR, _U24_OR, _U24_OR, _U24_OR, _I16_OR)
+        + (_I8_OR, _U32, _U32, _U32, _U16),
+    ),
+    (EVENT, Event, (_U32, _TIME, _EVENT, _I32)),
+    (DESCRIPTOR, DescriptorMsg, (_U32, _U32, _PROFILE)),
+    (SETTING_VALUE, SettingValue, (_U8, _INSTANCE, _SETTING_VALUE, _BOOL)),
+    (COMMAND_RESULT, CommandResult, (_U32, _RESULT, _I32)),
+    (ACK, Ack, (_U32, _WINDOW)),
+    (TIME, TimeMsg, (_UTC_MS, _U16)),
+    (ACK_TIME, AckTime, (_UTC_MS, _U16, _U32, _WINDOW)),
+    (DESCRIPTOR_REQUEST, DescriptorRequest, (_U8,)),
+    (BACKFILL, Backfill, (_U32, _COUNT)),
+    (GET_SETTING, GetSetting, (_U8, _INSTANCE)),
+    (SET_SETTING, SetSetting, (_U8, _INSTANCE, _SETTING_VALUE)),
+    (COMMAND, Command, (_U32, _COMMAND, _I32, _UTC_S)),
+)
+
+# Causes of a gap. VOID: a seq that was leased and never given to a window; not scheduled, not in the ledger.
+OFF = 1
+NOT_SAMPLED = 2
+REFUSED = 3
+OVERWRITTEN = 4
+VOID = 5
+
+# Events; `arg` is the sensor's place on the board, the number of the task, the setting, or 0.
+DOOR_OPENED = 1
+DOOR_CLOSED = 2
+SUPPLY_LOST = 3
+SUPPLY_BACK = 4
+SELF_TEST_PASSED = 5
+SELF_TEST_FAILED = 6
+SENSOR_LOST = 7
+SENSOR_BACK = 8
+SAFE_MODE = 9
+SLOT_FELL_BACK = 10
+CLOCK_STEPPED = 11  # arg: seconds, forwards positive
+TASK_RESTARTED = 12
+SETTINGS_REPAIRED = 13
+LEASE_REPAIRED = 14
+SETTING_CHANGED = 15
+OUTBOX_REPAIRED = 16
+
+# Commands and what a node answers.
+RESTART = 1
+SELF_TEST = 2
+IDENTIFY = 3  # arg: seconds to blink
+FAN_CLEAN = 4  # arg: sensor's place on the board
+SEND_HEALTH = 5
+DONE = 0
+EXPIRED = 1
+UNSUPPORTED = 2
+FAILED = 3
+NO_CLOCK = 4  # expiry cannot be judged
+REPEATED = 5  # was run before; not run again
+
+
+def encode(message) -> "tuple[int, bytearray]":  # type: ignore[no-untyped-def]
+    """(type, payload) of any message but records; ValueError if a field is out of its range."""
+    for code, cls, fields in TABLE:
+        if isinstance(message, cls):
+            break
+    else:
+        raise ValueError("type")
+    out = bytearray()
+    i = 0
+    for spec in fields:
+        if isinstance(spec[0], int):
+            _put(out, spec, message[i])
+        elif len(spec) > 3:
+            spec[0](out, message[i], message[i + 1])
+            i += 1
+        else:
+            spec[0](out, message[i])
+        i += 1
+    if code == SET_SETTING and not permits(message[0], message[1], message[2]):
+        raise ValueError("setting")
+    return code, out
+
+
+def decode(message_type: int, payload: bytes):  # type: ignore[no-untyped-def]
+    """The message of this type; WireError `type`, `short`, `long` or `range`."""
+    for code, cls, fields in TABLE:
+        if code == message_type:
+            break
+    else:
+        raise WireError("type")
+    payload = bytes(payload)
+    at = 0
+    values = []
+    for spec in fields:
+        if isinstance(spec[0], int):
+            values.append(_take(payload, at, spec))
+            at += spec[0]
+        else:
+            value, at = spec[1](payload, at)
+            if len(spec) > 3:
+                values.extend(value)
+            else:
+                values.append(value)
+    if at != len(payload):
+        raise WireError("long")
+    if code == SET_SETTING and not permits(values[0], values[1], values[2]):
+        raise WireError("range")
+    return cls(*values)

@@ -1,0 +1,51 @@
+"""The one table of what can be set on a node. Values are integers; ids are append-only.
+
+`instances` > 1 means one value per instance (window_s has one per profile), named `name.instance` in files.
+`writable` is 0 for settings that only provisioning changes. Times of day do not exist here: `grid_until_s` is unix UTC.
+"""
+
+from collections import namedtuple
+
+Setting = namedtuple("Setting", ("id", "name", "low", "high", "default", "unit", "writable", "instances"))
+
+SETTINGS = (
+    Setting(1, "window_s", 1, 86400, 60, "s", 1, 4),
+    Setting(2, "health_s", 1, 86400, 3600, "s", 1, 1),
+    Setting(3, "sample_ms", 50, 60000, 1000, "ms", 1, 1),
+    Setting(4, "ack_wait_ms", 50, 600000, 1500, "ms", 1, 1),
+    Setting(5, "batch_max", 1, 64, 16, "1", 1, 1),
+    Setting(6, "hello_after", 1, 255, 20, "1", 1, 1),
+    Setting(7, "grid_until_s", 0, 4102444800, 0, "s", 1, 1),
+    Setting(8, "log_level", 0, 4, 3, "1", 1, 1),
+    Setting(9, "outbox_kb", 16, 16384, 512, "KiBy", 0, 1),
+    Setting(10, "live_first", 0, 1, 1, "1", 1, 1),
+    Setting(11, "direction_flip", 0, 1, 0, "1", 1, 4),
+    Setting(12, "min_count", 3, 255, 3, "1", 1, 1),
+    Setting(13, "mic_offset_cdb", -3000, 3000, 0, "mB", 1, 4),
+    Setting(14, "temperature_offset_cdeg", -1000, 1000, 0, "cCel", 1, 4),
+    Setting(15, "speed_angle_deg", 0, 60, 0, "deg", 1, 4),
+    Setting(16, "retry_max_ms", 1000, 3600000, 60000, "ms", 1, 1),
+)
+
+
+def by_id(setting_id: int) -> Setting:
+    """The setting with this id; KeyError if there is none."""
+    if 0 < setting_id <= len(SETTINGS):
+        return SETTINGS[setting_id - 1]  # ids are the row numbers: append-only and without gaps
+    raise KeyError(setting_id)
+
+
+def by_name(name: str) -> Setting:
+    """The setting with this name (without instance); KeyError if there is none."""
+    for setting in SETTINGS:
+        if setting.name == name:
+            return setting
+    raise KeyError(name)
+
+
+def permits(setting_id: int, instance: int, value: int) -> bool:
+    """Whether the table knows the setting, has that instance, and its range holds the value."""
+    if not 0 < setting_id <= len(SETTINGS):
+        return False
+    setting = SETTINGS[setting_id - 1]
+    return bool(0 <= instance < setting.instances and setting.low <= value <= setting.high)
