@@ -11,20 +11,20 @@ from wire import WireError
 
 ZEROS_MAX = 36  # no number of 33 bits needs more, and it bounds what garbage can make a reader compute
 
-if hasattr(int, "bit_length"):
-    bit_length = int.bit_length
-else:  # MicroPython has no int.bit_length
 
-    def bit_length(number: int) -> int:
-        """Bits of a number >= 0 without leading zeros; 0 for 0."""
-        bits = 0
-        while number >= 256:
-            number >>= 8
-            bits += 8
-        while number:
-            number >>= 1
-            bits += 1
-        return bits
+def _bit_length(number: int) -> int:
+    bits = 0
+    while number >= 256:
+        number >>= 8
+        bits += 8
+    while number:
+        number >>= 1
+        bits += 1
+    return bits
+
+
+# Bits of a number >= 0 without leading zeros; 0 for 0. MicroPython's int does not have it.
+bit_length = getattr(int, "bit_length", _bit_length)
 
 
 class BitWriter:

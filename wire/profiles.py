@@ -40,6 +40,7 @@ class Profile:
         digest = hashlib.sha256(self.encode()).digest()
         self.id = int.from_bytes(digest[:4], "big")
         self.short = digest[3]
+        self.plan: tuple[tuple[int, ...], ...] | None = None  # made by wire.values at first use
 
     def encode(self) -> bytes:
         """The descriptor."""

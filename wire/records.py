@@ -1,4 +1,4 @@
-"""The payload of a records message: up to 64 records of one profile.
+"""The payload of a records message: up to 64 records of one profile. The node encodes, wire/records_gateway.py decodes.
 
 Layout, bits from the most significant one of the first byte (`wire.bits` says how numbers are written):
 
@@ -19,7 +19,7 @@ Layout, bits from the most significant one of the first byte (`wire.bits` says h
                     second: 32 bits, unix s of the end; boot: 16 bits boot number, 40 bits ms from boot to the end
     [further        `times` only, for each further record: 0 as expected | 1 0 sign, size k = 4: windows (boot: ms)
                     after (sign 0) or before (1) what is expected | 1 1 form (2 bits) and time as above.
-                    Expected after a UTC time is the end of the next window of the grid, after a boot time one window more]
+                    Expected is, after a UTC time, the end of the grid's next window, after a boot time one window more]
     [coverages      `coverage` only, for each record: 0 as the one before (first: 100) | 1 and 7 bits]
     [qualities      `quality` only, for each record: 0 as the one before (first: all usual) | 1 and for each item:
                     0 usual | 1 0 missing, flag 9 | 1 1, one bit: value is there, 4 bits: flag]
@@ -30,16 +30,17 @@ Layout, bits from the most significant one of the first byte (`wire.bits` says h
 
 A window with index i is [i * window_s, (i + 1) * window_s) in unix s; a record's time is the end of its window.
 
-Low bits. A receiver resolves seq to the one number with these low bits within [next - 49152, next + 16384), `next` being
-the highest seq that it knows of the node plus 1, which is at least what the node's last hello said; and a window's
-index to the one within [now - 61440, now + 4096) windows. The sender sends low bits only where that cannot fail:
-seq within [hello - 32768, hello + 16384), `hello` being the next seq of its last hello (a sender whose own next seq
-has passed hello + 16384 says hello again), and index within [now - 57344, now + 2048) windows of its own clock.
+Low bits. A receiver resolves seq to the one number with these low bits within [next - 49152, next + 16384), `next`
+being the highest seq that it knows of the node plus 1, which is at least what the node's last hello said; and a
+window's index to the one within [now - 61440, now + 4096) windows. The sender sends low bits only where that cannot
+fail: seq within [hello - 32768, hello + 16384), `hello` being the next seq of its last hello (a sender whose own
+next seq has passed hello + 16384 says hello again), and index within [now - 57344, now + 2048) windows of its own
+clock.
 """
 
 from collections import namedtuple
 
-from wire import BOOT, UPTIME_HIGH_MS, UTC, UTC_HIGH_S, UTC_LOW_S, WireError
+from wire import BOOT, UPTIME_HIGH_MS, UTC, UTC_HIGH_S, UTC_LOW_S
 from wire.bits import BitWriter
 from wire.values import VALUE_HIGH, VALUE_LOW, Adaption, fold, gated, plan
 
@@ -56,67 +57,48 @@ GOOD = 1  # QARTOD: pass
 MISSING = 9  # QARTOD: missing
 SEQ_HIGH = 0xFFFFFFFF
 
-_GRID_LOW, _GRID, _SECOND, _BOOT = 0, 1, 2, 3
-_TIME_BITS = (16, 32, 32, 56)
-_SEQ_AHEAD = 16384
-_SEQ_BEHIND = 32768  # a receiver may know up to _SEQ_AHEAD more than the sender's last hello: 65536 in all
-_WINDOWS_AHEAD = 4096
-_WINDOWS_OLD = 57344  # 65536 less what both clocks may differ by
+GRID_LOW, GRID, SECOND, SINCE_BOOT = 0, 1, 2, 3
+TIME_BITS = (16, 32, 32, 56)
+SEQ_AHEAD = 16384
+SEQ_BEHIND = 32768  # a receiver may know up to SEQ_AHEAD more than the sender's last hello: 65536 in all
+WINDOWS_AHEAD = 4096
+WINDOWS_OLD = 57344  # 65536 less what both clocks may differ by
 
 # time: (UTC, end_s) or (BOOT, boot, end_ms). values: one raw int or None for each item of the profile.
 # flags: one QARTOD code (4 bits) for each item, or None where every value is good or missing.
 Record = namedtuple("Record", ("seq", "time", "coverage", "values", "flags"))
 
-# seqs: one for each record; `exact` or, if not, all of them less the same unknown multiple of 65536.
-RecordsHead = namedtuple("RecordsHead", ("profile_short", "seqs", "exact"))
 
-
-def resolve_seq(low: int, next_seq: int) -> int:
-    """The seq with these 16 low bits that a receiver takes it for; may be negative, which is a fault."""
-    top = next_seq + _SEQ_AHEAD - 1
-    return top - (top - low & 0xFFFF)
-
-
-def _expected(time: "Time", window_s: int) -> "Time":
+def expected_time(time: "Time", window_s: int) -> "Time":
+    """The end of the window after the one that ends at `time`."""
     if time[0] == UTC:
         return (UTC, (time[1] // window_s + 1) * window_s)
     return (BOOT, time[1], time[2] + window_s * 1000)
 
 
-def _check_time(time: "Time") -> None:
-    if time[0] == UTC:
-        if not UTC_LOW_S <= time[1] <= UTC_HIGH_S:
-            raise WireError("range")
-    elif time[2] > UPTIME_HIGH_MS:
-        raise WireError("range")
-
-
-# --- encode
-
-
 def _form(time: "Time", window_s: int, now_s: "int | None") -> int:
     if time[0] == BOOT:
-        return _BOOT
+        return SINCE_BOOT
     if time[1] % window_s:
-        return _SECOND
-    if now_s is None or not -2048 < now_s // window_s - (time[1] // window_s - 1) <= _WINDOWS_OLD:
-        return _GRID
-    return _GRID_LOW
+        return SECOND
+    if now_s is None or not -2048 < now_s // window_s - (time[1] // window_s - 1) <= WINDOWS_OLD:
+        return GRID
+    return GRID_LOW
 
 
 def _put_time(bits: BitWriter, form: int, time: "Time", window_s: int) -> None:
-    if form == _BOOT:
+    if form == SINCE_BOOT:
         bits.put(time[1], 16)
         bits.put(time[2] >> 20, 20)
         bits.put(time[2] & 0xFFFFF, 20)
-    elif form == _SECOND:
+    elif form == SECOND:
         bits.put(time[1], 32)
     else:
-        bits.put(time[1] // window_s - 1 & (0xFFFF if form == _GRID_LOW else 0xFFFFFFFF), _TIME_BITS[form])
+        bits.put(time[1] // window_s - 1 & (0xFFFF if form == GRID_LOW else 0xFFFFFFFF), TIME_BITS[form])
 
 
 def _put_further_time(bits: BitWriter, time: "Time", before: "Time", window_s: int, now_s: "int | None") -> None:
-    expected = _expected(before, window_s)
+    expected = expected_time(before, window_s)
     if time == expected:
         bits.put(0, 1)
         return
@@ -186,7 +168,7 @@ def encode_records(
     window_s = profile.window_s
     count = len(records)
     head = records[0]
-    long_seq = hello_seq is None or not -_SEQ_BEHIND <= head.seq - hello_seq < _SEQ_AHEAD
+    long_seq = hello_seq is None or not -SEQ_BEHIND <= head.seq - hello_seq < SEQ_AHEAD
     form = _form(head.time, window_s, now_s)
     wide = coverage = quality = seqs = times = False
     qualities = []
@@ -201,7 +183,7 @@ def encode_records(
         coverage = coverage or record.coverage != 100
         if before:
             seqs = seqs or record.seq != before.seq + 1
-            times = times or record.time != _expected(before.time, window_s)
+            times = times or record.time != expected_time(before.time, window_s)
         before = record
     bits = BitWriter()
     bits.put(profile.short, 8)

@@ -1,33 +1,38 @@
-"""How the values of a frame's records become numbers: prediction, folding, and the size that is expected.
+"""How the values of a frame's records become numbers: what is expected, how surely, and folding.
 
-Every value v is written as the number u of `wire.bits` with the parameter k; p is what was expected.
+Every value v is written as the number u of `wire.bits` with the parameter k; p is what was expected. bits(n) is the
+length of n without leading zeros; `//` and `>>` round down; `low`, `centre` … are columns of `wire.channels`.
 
-Expectation, first value of an item in a frame: p is the channel's `centre` and k its `width`; for an item with a
-partner whose value in the same record is known, p = partner's value + `lead` and k = `width` - 1 (not below 0). A SAMPLE item
-that rests on n > 0 events has k = `width` - (bits(n) >> 1), one that rests on n <= 0 has p = 0 and k = 0. The `width`
-of an EVENTS channel is bits(window_s) - 2, not below 1: a vehicle every four seconds.
+Unlearned values. p = `centre`, k = `width`. For an item with a partner whose value in the same record is there, p =
+that value + `lead`, k = `width` - 1. A SAMPLE item that rests on n > 0 events has p = `centre` and k = `width` -
+(bits(n) >> 1), one that rests on n <= 0 has p = 0 and k = 0. An EVENTS channel has, instead of its `width`,
+bits(window_s) - 2, at least 1: a vehicle every four seconds. k is at least 0. (A partner is the item of that channel
+with the same instance, if it stands before the item in the profile, else there is none.)
 
-Expectation, later values: let x be the value, or for an item with a partner (SAMPLE excepted) the value less its partner's. E is
-a running expectation of x in sixteenths, set to 16 * x by the first value and changed by the i-th one (i = 2, 3 …) by
-D = 16 * x - E: LAST adds D, BLEND D >> 1, the others D // i for i < 4 and D >> 2 from there on. p = (E + 8) >> 4 (plus
-the partner's value). M is the size of the numbers so far in eighths, beginning with 64 * `step` (EVENTS: 32), to
-which each of them adds 8 * min(u, 65535), shifted right by h; k = h + the smallest j with 4 * (8 << j) * (3 + i) >= 3 * M,
-where the item has had i values, and k is kept within 0 and 24. h is 0; for EVENTS h = (bits(max(p, 1)) + 1) >> 1, for
-SAMPLE h = -(bits(n) >> 1) (n = 1 if the number of events is missing). Where a partner is missing, or a SAMPLE rests on n <= 0
-events, the value is written as if it were a first one, and changes neither E nor M.
+Learning. An item learns from each of its values in the frame except where it has a partner whose value is missing
+(SAMPLE then takes n = 1 and learns), or is a SAMPLE that rests on n <= 0 events; such values and the first to be
+learned from are written as unlearned. Let x be the value, less its partner's where there is one (not for SAMPLE). E
+is the running expectation of x in sixteenths: 16 * x after the first value learned, and for the i-th one (i = 2, 3
+…) D = 16 * x - E is formed and E changed: LAST by D, BLEND by D >> 1, the others by D // i for i < 4 and by D >> 2
+from then on.
 
-Folding: p is raised to `floor`, the channel's `low` (-2**31 if the frame says *wide*). With d = v - p and m = p - floor:
-|d| <= m gives u = 2 * d for d >= 0 and -2 * d - 1 for d < 0; beyond, u = d + m. `//` and `>>` round down.
+Learned values. p = (E + 8) >> 4, plus the partner's value. M is the sum of the numbers so far in eighths: 64 *
+`step` (EVENTS: 32) at first; each value learned but the first adds 8 * min(u, 65535) >> h (<< -h if h < 0), where h
+is 0, for EVENTS (bits(max(p, 1)) + 1) >> 1, for SAMPLE -(bits(n) >> 1). k = h + j, kept within 0 and 24, with the
+smallest j >= 0 for which 32 * (3 + i) * 2**j >= 3 * M, i being the values learned so far.
+
+Folding. p is first raised to `low` (to -2**31 in a frame that says *wide*). With d = v - p and m = p - low: |d| <= m
+gives u = 2 * d for d >= 0 and u = -2 * d - 1 for d < 0; all that is beyond gives u = d + m.
 """
 
 from wire.bits import bit_length
-from wire.channels import AVERAGE, BLEND, EVENTS, LAST, SAMPLE, by_id
+from wire.channels import BLEND, EVENTS, LAST, SAMPLE, by_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wire.profiles import Profile
 
-    Item = tuple[int, int, int, int, int, int, int, int]
+    Item = tuple[int, ...]
 
 VALUE_LOW = -(1 << 31)
 VALUE_HIGH = (1 << 31) - 1
@@ -37,6 +42,8 @@ _K_MAX = 24
 def plan(profile: "Profile") -> "tuple[Item, ...]":
     """What the codec needs of each item: (mode, low, centre, width, M at the start, index of the partner or -1, lead,
     min_count). A partner counts only if it stands before the item and has the same instance."""
+    if profile.plan is not None:
+        return profile.plan
     items = []
     places: dict[tuple[int, int], int] = {}
     for channel_id, instance in profile.items:
@@ -47,11 +54,10 @@ def plan(profile: "Profile") -> "tuple[Item, ...]":
         if channel.mode == EVENTS:
             width = max(bit_length(profile.window_s) - 2, 1)
             size = 32
-        items.append(
-            (channel.mode, channel.low, channel.centre, width, size, partner, channel.lead, channel.min_count)
-        )
+        items.append((channel.mode, channel.low, channel.centre, width, size, partner, channel.lead, channel.min_count))
         places[(channel_id, instance)] = len(items) - 1
-    return tuple(items)
+    profile.plan = tuple(items)
+    return profile.plan
 
 
 def first(item: "Item", values: "list[int | None]") -> tuple[int, int]:
