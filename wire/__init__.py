@@ -7,7 +7,7 @@ clock, `(BOOT, boot, end_ms)` (milliseconds since boot number `boot`) for one th
 UTC = 1
 BOOT = 2
 
-# Nothing was measured before this project and no frame is valid after the year 2100: a time outside is a fault, not a time.
+# Nothing was measured before this project, and nothing will be after the year 2100: a time outside is a fault.
 UTC_LOW_S = 1_577_836_800  # 2020-01-01
 UTC_HIGH_S = 4_102_444_800  # 2100-01-01
 UPTIME_HIGH_MS = 0xFF_FFFF_FFFE  # 40 bits, 34 years

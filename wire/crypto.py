@@ -5,23 +5,34 @@ which has ECB and CBC only. A subkey is AES(K, label), one for each direction an
 kind can ever be tried as another.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Bytes = bytes | bytearray
+    Ecb = Callable[[Bytes, bytearray], object]
+
+AEAD: "Any" = None
 try:
     from cryptolib import aes
+except ImportError:  # a host
+    from wire.crypto_host import AEAD, new_ecb
+else:
 
-    def new_ecb(key: bytes):  # type: ignore[no-untyped-def]
-        """Single-block encryption under `key`."""
+    def new_ecb(key: bytes) -> "Any":
+        """Single-block encryption under `key`: an `Ecb`."""
         return aes(key, 1).encrypt
 
-    AEAD = None
-except ImportError:
-    from wire.crypto_host import AEAD, new_ecb
 
 UP4, UP8, DOWN4, DOWN8 = range(4)
 _LABELS = (b"steiger up tag4\0", b"steiger up tag8\0", b"steiger dn tag4\0", b"steiger dn tag8\0")
 TAG_LEN = (4, 8, 4, 8)
 
 
-def crypt_in_place(ecb, nonce: bytes, aad: bytes, buf: bytearray, start: int, end: int, tag_len: int, seal: bool):  # type: ignore[no-untyped-def]
+def crypt_in_place(
+    ecb: "Ecb", nonce: "Bytes", aad: "Bytes", buf: bytearray, start: int, end: int, tag_len: int, seal: bool
+) -> bytes:
     """Encrypt (`seal`) or decrypt buf[start:end] where it lies; return the tag of the plain text.
 
     Allocates three blocks and the tag. RFC 3610: section 2.2 (MAC) and 2.3 (counter mode); the length field takes
@@ -72,14 +83,14 @@ def crypt_in_place(ecb, nonce: bytes, aad: bytes, buf: bytearray, start: int, en
     return bytes(mac[:tag_len])
 
 
-def ccm_seal(ecb, nonce: bytes, aad: bytes, payload: bytes, tag_len: int) -> bytes:  # type: ignore[no-untyped-def]
+def ccm_seal(ecb: "Ecb", nonce: "Bytes", aad: "Bytes", payload: bytes, tag_len: int) -> bytes:
     """Cipher text followed by the tag."""
     buf = bytearray(payload)
     tag = crypt_in_place(ecb, nonce, aad, buf, 0, len(buf), tag_len, True)
     return bytes(buf) + tag
 
 
-def ccm_open(ecb, nonce: bytes, aad: bytes, sealed: bytes, tag_len: int) -> "bytes | None":  # type: ignore[no-untyped-def]
+def ccm_open(ecb: "Ecb", nonce: "Bytes", aad: "Bytes", sealed: bytes, tag_len: int) -> "bytes | None":
     """The plain text, or None if the tag does not fit. Compares all of the tag whatever its first bytes are."""
     end = len(sealed) - tag_len
     if end < 0:
@@ -95,16 +106,16 @@ def ccm_open(ecb, nonce: bytes, aad: bytes, sealed: bytes, tag_len: int) -> "byt
 class Keys:
     """What a node's key opens and seals. `life` is the number of the life that the key began. Never printed.
 
-    `which` is one of UP4 UP8 DOWN4 DOWN8. `ecb` replaces the block cipher (an interpreter that has none).
+    `which` is one of UP4 UP8 DOWN4 DOWN8. `ecb` makes a block cipher of a key where the interpreter has none.
     """
 
-    def __init__(self, key: bytes, ecb=None) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, key: bytes, ecb: "Callable[[bytes], Ecb] | None" = None) -> None:
         if len(key) != 16:
             raise ValueError("key")
         self._new_ecb = ecb or new_ecb
         self._aead = None if ecb else AEAD
         self._root = self._new_ecb(key)
-        self._ciphers = [None, None, None, None]
+        self._ciphers: "list[Any]" = [None, None, None, None]
         self.life = int.from_bytes(self._derive(b"steiger life\0\0\0\0")[:4], "big")
 
     def _derive(self, label: bytes) -> bytes:
@@ -112,7 +123,7 @@ class Keys:
         self._root(label, out)
         return bytes(out)
 
-    def _cipher(self, which: int):  # type: ignore[no-untyped-def]
+    def _cipher(self, which: int) -> "Any":
         cipher = self._ciphers[which]
         if cipher is None:  # made at first use: a node on a cable never needs the 4-byte pair
             subkey = self._derive(_LABELS[which])
@@ -120,7 +131,7 @@ class Keys:
             self._ciphers[which] = cipher
         return cipher
 
-    def seal(self, which: int, nonce: bytes, head: bytes, aad: bytes, payload: bytes) -> bytearray:
+    def seal(self, which: int, nonce: bytes, head: "Bytes", aad: bytes, payload: bytes) -> bytearray:
         """The frame: `head`, cipher text, tag. `head` and `aad` are authenticated, `head` is sent in clear."""
         cipher = self._cipher(which)
         if self._aead:
@@ -136,10 +147,13 @@ class Keys:
     def open(self, which: int, nonce: bytes, head: bytes, aad: bytes, frame: bytes) -> "bytes | None":
         """The payload of the frame that begins with `head`, or None if it is not authentic."""
         cipher = self._cipher(which)
-        sealed = frame[len(head) :]
+        sealed = bytes(frame[len(head) :])
+        opened: "bytes | None"
         if self._aead:
-            return cipher.decrypt(nonce, bytes(sealed), head + aad)
-        return ccm_open(cipher, nonce, head + aad, sealed, TAG_LEN[which])
+            opened = cipher.decrypt(nonce, sealed, head + aad)
+        else:
+            opened = ccm_open(cipher, nonce, head + aad, sealed, TAG_LEN[which])
+        return opened
 
 
 def subkeys(key: bytes) -> Keys:

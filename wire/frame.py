@@ -4,7 +4,7 @@ All numbers are big endian. First byte: bit 7 set (text never begins so), bits 6
 
 Uplink:   first | address u16 | counter u16 (low bits; hello: all 32) | cipher text | tag
   nonce:  00 | address u16 | counter u32 | 00 * 6                              AAD: the header
-Downlink: first | address u16 | gateway u16 | incarnation u32 | counter u32 | answered u16 (low bits) | cipher text | tag
+Downlink: first | address u16 | gateway u16 | incarnation u32 | counter u32 | answered u16 (low) | cipher text | tag
   nonce:  first | address u16 | gateway u16 | incarnation u32 | counter u32    AAD: the header | answered u32
 
 The tag is 4 bytes over LoRa and 8 over serial, 8 on every link for settings and commands. `answered` is the counter

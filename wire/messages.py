@@ -11,6 +11,10 @@ from wire import BOOT, UPTIME_HIGH_MS, UTC, UTC_HIGH_S, UTC_LOW_S, WireError
 from wire.profiles import INSTANCE_MAX, Profile, decode_profile
 from wire.settings import permits
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # A field is (bytes, low, high[, 1 if it may be None]), or (encoder, decoder, most bytes[, 2 if it is two
 # items of the message]) for one with a layout of its own.
 # None travels as the number just outside the range: all ones, or for signed fields the lowest.
@@ -79,7 +83,7 @@ def _put_time(out: bytearray, time: "tuple[int, ...] | None") -> None:
         raise ValueError("time")
 
 
-def _take_time(data: bytes, at: int):  # type: ignore[no-untyped-def]
+def _take_time(data: bytes, at: int) -> "tuple[Any, int]":
     if at >= len(data):
         raise WireError("short")
     kind = data[at]
@@ -100,7 +104,7 @@ def _put_totals(out: bytearray, totals: tuple[int, ...]) -> None:
         _put(out, _U32, value)
 
 
-def _take_totals(data: bytes, at: int):  # type: ignore[no-untyped-def]
+def _take_totals(data: bytes, at: int) -> "tuple[Any, int]":
     return Totals(*[_take(data, at + 4 * i, _U32) for i in range(6)]), at + 24
 
 
@@ -113,7 +117,7 @@ def _put_ids(out: bytearray, ids: tuple[int, ...]) -> None:
         _put(out, _U32, value)
 
 
-def _take_ids(data: bytes, at: int):  # type: ignore[no-untyped-def]
+def _take_ids(data: bytes, at: int) -> "tuple[Any, int]":
     if at >= len(data):
         raise WireError("short")
     count = data[at]
@@ -129,7 +133,7 @@ def _put_profile(out: bytearray, profile: Profile) -> None:
     out.extend(profile.encode())
 
 
-def _take_profile(data: bytes, at: int):  # type: ignore[no-untyped-def]
+def _take_profile(data: bytes, at: int) -> "tuple[Any, int]":
     return decode_profile(data[at:]), len(data)
 
 
@@ -146,7 +150,7 @@ def _put_window(out: bytearray, base: int, bits: int) -> None:
         bits >>= 8
 
 
-def _take_window(data: bytes, at: int):  # type: ignore[no-untyped-def]
+def _take_window(data: bytes, at: int) -> "tuple[Any, int]":
     end = len(data)
     if at == end:
         return (0, 0), end
@@ -212,7 +216,7 @@ Health = namedtuple(
     ),
 )
 Event = namedtuple("Event", ("seq", "time", "code", "arg"))
-# `profile` held from window index `first_window` (0: since before the clock was set) until before `ended` (0: in force).
+# `profile` held from window index `first_window` (0: from before the clock was set) until before `ended` (0: it holds).
 DescriptorMsg = namedtuple("DescriptorMsg", ("first_window", "ended", "profile"))
 SettingValue = namedtuple("SettingValue", ("id", "instance", "value", "ok"))
 CommandResult = namedtuple("CommandResult", ("command_id", "code", "value"))
@@ -245,7 +249,7 @@ GET_SETTING = 22  # 22 and above have the 8-byte tag on every link (wire.frame.S
 SET_SETTING = 23
 COMMAND = 24
 
-TABLE = (
+TABLE: "tuple[tuple[int, Any, tuple[Any, ...]], ...]" = (
     (
         HELLO,
         Hello,
@@ -311,13 +315,14 @@ NO_CLOCK = 4  # expiry cannot be judged
 REPEATED = 5  # was run before; not run again
 
 
-def encode(message) -> "tuple[int, bytearray]":  # type: ignore[no-untyped-def]
+def encode(message: "tuple[Any, ...]") -> "tuple[int, bytearray]":
     """(type, payload) of any message but records; ValueError if a field is out of its range."""
-    for code, cls, fields in TABLE:
-        if isinstance(message, cls):
+    for row in TABLE:
+        if isinstance(message, row[1]):
             break
     else:
         raise ValueError("type")
+    code, _, fields = row
     out = bytearray()
     i = 0
     for spec in fields:
@@ -334,16 +339,17 @@ def encode(message) -> "tuple[int, bytearray]":  # type: ignore[no-untyped-def]
     return code, out
 
 
-def decode(message_type: int, payload: bytes):  # type: ignore[no-untyped-def]
+def decode(message_type: int, payload: bytes) -> "Any":
     """The message of this type; WireError `type`, `short`, `long` or `range`."""
-    for code, cls, fields in TABLE:
-        if code == message_type:
+    for row in TABLE:
+        if row[0] == message_type:
             break
     else:
         raise WireError("type")
+    code, cls, fields = row
     payload = bytes(payload)
     at = 0
-    values = []
+    values: "list[Any]" = []
     for spec in fields:
         if isinstance(spec[0], int):
             values.append(_take(payload, at, spec))
