@@ -35,4 +35,5 @@ REASONS = (
     "tag",  # authentication failed
     "replay",  # a counter seen before
     "range",  # a field outside its declared range
+    "profile",  # records of another profile than the one they are decoded by
 )
