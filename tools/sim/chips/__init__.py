@@ -1,0 +1,38 @@
+"""Simulated chips: each speaks the bytes of its data sheet, with timing and faults, and measures the simulated city.
+
+`now_us` is unix time in microseconds everywhere (the world's time), whether the host runs in real or virtual time.
+A chip has its power from the world's start on; `power_on(now_us)` and `power_off()` are the board's power.
+`faults` may be changed at any moment; the names a chip knows are in its class's FAULTS table.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from tools.sim.chips.base import Chip, Nack
+from tools.sim.world import World
+
+# name in a board description -> where the class is; loaded when first wanted
+CHIPS = {
+    "sps30": "tools.sim.chips.sps30:SPS30",
+    "bme280": "tools.sim.chips.bme280:BME280",
+    "i2s_mic": "tools.sim.chips.i2s_mic:I2SMicrophone",
+    "ics43434": "tools.sim.chips.i2s_mic:ICS43434",
+    "inmp441": "tools.sim.chips.i2s_mic:INMP441",
+    "ld2451": "tools.sim.chips.ld2451:LD2451",
+}
+
+__all__ = ["CHIPS", "Chip", "Nack", "chip_class", "create"]
+
+
+def chip_class(name: str) -> type[Chip]:
+    """The class behind a name of CHIPS; KeyError for a name that is not there."""
+    module, _, attribute = CHIPS[name].partition(":")
+    found = getattr(import_module(module), attribute)
+    assert isinstance(found, type)
+    assert issubclass(found, Chip)
+    return found
+
+
+def create(name: str, world: World, seed: int, **params: Any) -> Chip:
+    """A chip by name, with the parameters of a board description's simulation section."""
+    return chip_class(name)(world, seed, **params)
