@@ -17,9 +17,16 @@ from wire.frame import (
     uplink_nonce,
 )
 
-# Wire versions that a gateway reads, by the two bits that travel: this one and, from version 2 on, the one before it.
-# A node that has not been updated yet keeps delivering; it is answered in its own version.
-READS: Mapping[int, int] = {version & 3: version for version in (VERSION - 1, VERSION) if version > 0}
+
+def versions_read(current: int) -> dict[int, int]:
+    """Wire versions that a gateway reads, by the two bits that travel: `current` and, from 2 on, the one before it.
+
+    A node that has not been updated yet keeps delivering, and is answered in its own version.
+    """
+    return {version & 3: version for version in (current - 1, current) if version > 0}
+
+
+READS: Mapping[int, int] = versions_read(VERSION)
 
 
 class UplinkHeader(NamedTuple):

@@ -22,6 +22,7 @@ _U8 = (1, 0, 0xFF)
 _BOOL = (1, 0, 1)
 _U16 = (2, 0, 0xFFFF)
 _U32 = (4, 0, 0xFFFFFFFF)
+_BOOT = (2, 0, 0xFFFF)  # number of the boot modulo 65536, as in records
 _COUNT = (4, 1, 0xFFFFFFFF)
 _U16_OR = (2, 0, 0xFFFE, 1)
 _U24_OR = (3, 0, 0xFFFFFE, 1)
@@ -69,7 +70,7 @@ def _take(data: bytes, at: int, spec: tuple[int, ...]) -> "int | None":
 
 
 def _put_time(out: bytearray, time: "tuple[int, ...] | None") -> None:
-    """00 (none), 01 | unix seconds u32, or 02 | boot u32 | milliseconds since boot u40."""
+    """00 (none), 01 | unix seconds u32, or 02 | boot u16 | milliseconds since boot u40."""
     if time is None:
         out.append(0)
     elif len(time) == 2 and time[0] == UTC:
@@ -77,7 +78,7 @@ def _put_time(out: bytearray, time: "tuple[int, ...] | None") -> None:
         _put(out, _UTC_S, time[1])
     elif len(time) == 3 and time[0] == BOOT:
         out.append(BOOT)
-        _put(out, _U32, time[1])
+        _put(out, _BOOT, time[1])
         _put(out, _UPTIME_MS, time[2])
     else:
         raise ValueError("time")
@@ -92,7 +93,7 @@ def _take_time(data: bytes, at: int) -> "tuple[Any, int]":
     if kind == UTC:
         return (UTC, _take(data, at + 1, _UTC_S)), at + 5
     if kind == BOOT:
-        return (BOOT, _take(data, at + 1, _U32), _take(data, at + 5, _UPTIME_MS)), at + 10
+        return (BOOT, _take(data, at + 1, _BOOT), _take(data, at + 3, _UPTIME_MS)), at + 8
     raise WireError("range")
 
 
@@ -165,7 +166,7 @@ def _take_window(data: bytes, at: int) -> "tuple[Any, int]":
     return (base, bits), len(data)
 
 
-_TIME = (_put_time, _take_time, 10)
+_TIME = (_put_time, _take_time, 8)
 _TOTALS = (_put_totals, _take_totals, 24)
 _IDS = (_put_ids, _take_ids, 1 + 4 * PROFILES_MAX)
 _PROFILE = (_put_profile, _take_profile, 73)
@@ -253,13 +254,13 @@ TABLE: "tuple[tuple[int, Any, tuple[Any, ...]], ...]" = (
     (
         HELLO,
         Hello,
-        (_U32, _UPTIME_MS, _RESET, _U8, (3, 0, 0xFFFFFF), _BOOL, _U32, _U32, _TOTALS, _IDS),
+        (_BOOT, _UPTIME_MS, _RESET, _U8, (3, 0, 0xFFFFFF), _BOOL, _U32, _U32, _TOTALS, _IDS),
     ),
     (GAP, Gap, (_U32, _COUNT, _CAUSE, _U8, _TIME)),
     (
         HEALTH,
         Health,
-        (_U32, _TIME, _U32, _UPTIME_MS, _RESET, _TOTALS, _U32, _U16_OR, _I16_OR, _U24_OR, _U24_OR, _U24_OR, _I16_OR)
+        (_U32, _TIME, _BOOT, _UPTIME_MS, _RESET, _TOTALS, _U32, _U16_OR, _I16_OR, _U24_OR, _U24_OR, _U24_OR, _I16_OR)
         + (_I8_OR, _U32, _U32, _U32, _U16),
     ),
     (EVENT, Event, (_U32, _TIME, _EVENT, _I32)),
