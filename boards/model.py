@@ -1,0 +1,219 @@
+"""What a board.toml may say: the types, with the consequence of each value beside it.
+
+`boards/board.schema.json` is generated from these types (a test keeps them equal).
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="Small letters, digits, hyphens.")]
+Pin = Annotated[int, Meta(ge=0, le=48, description="GPIO number as the chip's maker counts.")]
+Instance = Annotated[int, Meta(ge=0, le=15)]
+
+
+class Table(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A table of the file; unknown keys are errors."""
+
+
+class I2c(Table, frozen=True, tag_field="kind", tag="i2c"):
+    """An I2C bus. It runs at the speed of its slowest chip."""
+
+    id: Annotated[int, Meta(ge=0, le=1)]
+    scl: Pin
+    sda: Pin
+    freq: Annotated[int, Meta(ge=10_000, le=1_000_000, description="Hz")] = 100_000
+
+
+class Uart(Table, frozen=True, tag_field="kind", tag="uart"):
+    """A serial port to one sensor. UART 0 carries console and link, so sensors take 1 or 2."""
+
+    id: Annotated[int, Meta(ge=1, le=2)]
+    tx: Pin
+    rx: Pin
+    baudrate: Annotated[int, Meta(ge=1200, le=921_600)] = 115_200
+    rxbuf: Annotated[
+        int, Meta(ge=256, le=16_384, description="Bytes kept while the flash is written (up to 0.4 s).")
+    ] = 1024
+
+
+class I2s(Table, frozen=True, tag_field="kind", tag="i2s"):
+    """An I2S receiver. The filters are made for 48 kHz, so the rate is fixed."""
+
+    id: Annotated[int, Meta(ge=0, le=1)]
+    sck: Pin
+    ws: Pin
+    sd: Pin
+    rate: Annotated[int, Meta(ge=48_000, le=48_000, description="Hz")] = 48_000
+    ibuf: Annotated[
+        int, Meta(ge=4096, le=96_000, description="Bytes of DMA memory, 8 a sample: 48000 hold 0.12 s.")
+    ] = 48_000
+
+
+Bus = I2c | Uart | I2s
+
+StuckReads = Annotated[
+    int, Meta(ge=0, le=86_400, description="So many readings equal bit for bit are refused as stuck; 0: never.")
+]
+
+
+class Sps30Params(Table, frozen=True):
+    """Sensirion SPS30."""
+
+    mode: Annotated[
+        Literal["float", "uint16"], Meta(description="uint16 gives whole ug/m3; needs chip firmware 2.0.")
+    ] = "float"
+    warmup_ms: Annotated[
+        int, Meta(ge=0, le=600_000, description="Readings this soon after start are not valid; clean air needs 30 s.")
+    ] = 30_000
+    clean_interval_s: Annotated[
+        int, Meta(ge=0, le=4_294_967_295, description="The fan cleans itself so often; 0: never. A week by the maker.")
+    ] = 604_800
+    clean_at_start: Annotated[
+        bool, Meta(description="Clean during warm-up: a power cut makes the chip forget when it last did.")
+    ] = True
+    stuck_reads: StuckReads = 120
+
+
+class Bme280Params(Table, frozen=True):
+    """Bosch BME280."""
+
+    address: Annotated[Literal[118, 119], Meta(description="118 (0x76): SDO to GND; 119 (0x77): SDO to supply.")] = 118
+    stuck_reads: StuckReads = 120
+
+
+class Ld2451Params(Table, frozen=True):
+    """Hi-Link HLK-LD2451."""
+
+    max_distance_m: Annotated[int, Meta(ge=10, le=100)] = 100
+    min_speed_kmh: Annotated[
+        int, Meta(ge=0, le=120, description="Slower targets are not reported; cyclists need 5 or less.")
+    ] = 5
+    snr_threshold: Annotated[
+        int, Meta(ge=0, le=8, description="0: the maker's 4; 3 to 8: larger is less sensitive.")
+    ] = 0
+    flip: Annotated[bool, Meta(description="Swap approach and depart: the maker's papers contradict each other.")] = (
+        False
+    )
+    dead_ms: Annotated[
+        int, Meta(ge=2_000, le=600_000, description="Silent for so long, the radar is asked whether it lives.")
+    ] = 60_000
+
+
+class I2sMicParams(Table, frozen=True):
+    """An I2S microphone with 24 bits (ICS-43434, INMP441) on the left slot."""
+
+    offset_cdb: Annotated[
+        int, Meta(ge=-3000, le=3000, description="Added to every level, 0.01 dB: what a calibrator shows.")
+    ] = 0
+    floor_cdb: Annotated[
+        int, Meta(ge=0, le=6000, description="Levels below are flagged: the microphone's own noise, 0.01 dB.")
+    ] = 2900
+    settle_ms: Annotated[int, Meta(ge=100, le=60_000, description="Thrown away after start: power-up and filters.")] = (
+        1000
+    )
+
+
+class Sensor(Table, frozen=True, tag_field="driver"):
+    """One chip on one bus. Two chips that give the same channel need different instances."""
+
+    bus: str
+    instance: Instance = 0
+
+
+class Sps30(Sensor, frozen=True, tag="sps30"):
+    """Particulate matter."""
+
+    params: Sps30Params = Sps30Params()
+
+
+class Bme280(Sensor, frozen=True, tag="bme280"):
+    """Temperature, humidity, pressure."""
+
+    params: Bme280Params = Bme280Params()
+
+
+class Ld2451(Sensor, frozen=True, tag="ld2451"):
+    """Vehicles by direction and their speeds."""
+
+    params: Ld2451Params = Ld2451Params()
+
+
+class I2sMic(Sensor, frozen=True, tag="i2s_mic"):
+    """Sound levels."""
+
+    params: I2sMicParams = I2sMicParams()
+
+
+AnySensor = Sps30 | Bme280 | Ld2451 | I2sMic
+
+
+class Profile(Table, frozen=True):
+    """What is reported together, in order. `window_setting` n: its length is the setting `window_s.n`."""
+
+    items: Annotated[
+        list[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*(:[0-9]{1,2})?$")]],
+        Meta(min_length=1, max_length=32, description="Channel, or channel:instance."),
+    ]
+    window_setting: Annotated[int, Meta(ge=0, le=3)] = 0
+
+
+class SerialLink(Table, frozen=True, tag_field="kind", tag="serial"):
+    """Frames over the port that the console uses too (UART 0 or USB)."""
+
+    baudrate: Literal[115_200] = 115_200
+
+
+class Chip(Table, frozen=True):
+    """A simulated chip on a bus of the simulated twin."""
+
+    chip: Name
+    bus: str
+    params: dict[str, int | float | str | bool] = {}
+
+
+class TwinParams(Table, frozen=True):
+    """Parameters by driver that hold on the simulated twin instead of those above."""
+
+    sps30: Sps30Params | None = None
+    bme280: Bme280Params | None = None
+    ld2451: Ld2451Params | None = None
+    i2s_mic: I2sMicParams | None = None
+
+
+class Simulation(Table, frozen=True):
+    """The board's simulated twin: same firmware, same sensors, simulated chips."""
+
+    chips: list[Chip]
+    params: TwinParams = TwinParams()
+
+
+class Board(Table, frozen=True, kw_only=True):
+    """A board: everything that the firmware must know about its hardware. Never a secret: keys lie in the settings."""
+
+    name: Name
+    title: Annotated[str, Meta(min_length=1, max_length=80)]
+    mcu: Literal["esp32", "esp32s3"]
+    image: Annotated[str, Meta(pattern=r"^[A-Z0-9_-]+$", description="MicroPython image that belongs on it.")]
+    power: Literal["mains", "buffered", "sleep"] = "mains"
+    link: SerialLink = SerialLink()
+    buses: dict[str, Bus]
+    sensors: Annotated[list[AnySensor], Meta(min_length=1, max_length=8)]
+    profiles: Annotated[list[Profile], Meta(min_length=1, max_length=4)]
+    simulation: Simulation | None = None
+
+
+# What the firmware's drivers give and need. Boards stand alone and cannot import the firmware: a test compares.
+CHANNELS_OF = {
+    "sps30": ("pm1", "pm2_5", "pm4", "pm10", "nc0_5", "nc1", "nc2_5", "nc4", "nc10", "typical_size"),
+    "bme280": ("temperature", "humidity", "pressure"),
+    "ld2451": (
+        "vehicles", "vehicles_approach", "vehicles_depart", "speed_mean", "speed_mean_approach", "speed_mean_depart",
+        "speed_v85", "speed_v85_approach", "speed_v85_depart",
+    ),
+    "i2s_mic": ("laeq", "lafmax"),
+}  # fmt: skip
+BUS_OF: dict[str, type[Table]] = {"sps30": I2c, "bme280": I2c, "ld2451": Uart, "i2s_mic": I2s}
+MAX_FREQ_OF = {"sps30": 100_000, "bme280": 1_000_000}  # Hz; the SPS30 is a standard mode part
+ADDRESS_OF = {"sps30": 0x69}  # fixed ones; the BME280's is a parameter

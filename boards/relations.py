@@ -1,0 +1,144 @@
+"""What types alone cannot say about a board: pins that exist and are free, buses that fit, channels somebody gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from boards.model import ADDRESS_OF, BUS_OF, CHANNELS_OF, MAX_FREQ_OF, Bme280, Board, I2c
+from boards.toml_lines import Path as KeyPath
+from wire import channels
+
+# Per chip: what is bonded out and usable, pins without an output driver, pins that are taken, straps that a bus with
+# pull-ups would set wrongly at boot.
+PINS = {
+    "esp32": (
+        {*range(6), *range(12, 20), 21, 22, 23, 25, 26, 27, *range(32, 40)},
+        {34, 35, 36, 37, 38, 39},
+        {1: "UART 0: console and link", 3: "UART 0: console and link"},
+        {0: "boot mode", 2: "boot mode", 12: "flash voltage"},
+    ),
+    "esp32s3": (
+        {*range(22), *range(33, 49)},
+        set[int](),
+        {19: "USB", 20: "USB", 43: "UART 0: console and link", 44: "UART 0: console and link"},
+        {0: "boot mode", 3: "JTAG source", 45: "flash voltage", 46: "boot mode"},
+    ),
+}
+OUTPUTS = {"i2c": ("scl", "sda"), "uart": ("tx",), "i2s": ("sck", "ws")}
+INPUTS = {"i2c": (), "uart": ("rx",), "i2s": ("sd",)}
+
+Problem = tuple[KeyPath, str]
+
+
+def relation_problems(board: Board) -> Iterator[Problem]:
+    """Each contradiction within a board whose types are right: (key path, what)."""
+    yield from _pins(board)
+    yield from _sensors(board)
+    yield from _profiles(board)
+    if board.simulation is not None:
+        yield from _simulation(board)
+
+
+def _pins(board: Board) -> Iterator[Problem]:
+    usable, input_only, taken, straps = PINS[board.mcu]
+    used = dict(taken)
+    ports: dict[tuple[str, int], str] = {}
+    for name, bus in board.buses.items():
+        kind = str(bus.__struct_config__.tag)
+        if (kind, bus.id) in ports:
+            yield ("buses", name, "id"), f"{kind} {bus.id} is already buses.{ports[kind, bus.id]}"
+        ports[kind, bus.id] = name
+        for role in (*OUTPUTS[kind], *INPUTS[kind]):
+            pin = getattr(bus, role)
+            path = ("buses", name, role)
+            if pin in used:
+                yield path, f"GPIO {pin} is taken by {used[pin]}"
+            elif pin not in usable:
+                yield path, f"GPIO {pin} does not exist on an {board.mcu} or belongs to its flash"
+            elif pin in straps:
+                yield path, f"GPIO {pin} decides at power-up ({straps[pin]}): a bus on it keeps the board from starting"
+            elif pin in input_only and role in OUTPUTS[kind]:
+                yield path, f"GPIO {pin} is input only"
+            used[pin] = f"buses.{name}.{role}"
+
+
+def _sensors(board: Board) -> Iterator[Problem]:
+    given: dict[tuple[str, int], int] = {}
+    addresses: dict[tuple[str, int], int] = {}
+    alone: dict[str, int] = {}
+    for at, sensor in enumerate(board.sensors):
+        driver = str(sensor.__struct_config__.tag)
+        bus = board.buses.get(sensor.bus)
+        if bus is None:
+            yield ("sensors", at, "bus"), f"there is no bus {sensor.bus!r}; there are {', '.join(board.buses)}"
+            continue
+        if not isinstance(bus, BUS_OF[driver]):
+            wanted = BUS_OF[driver].__struct_config__.tag
+            yield ("sensors", at, "bus"), f"{driver} needs a bus of kind {wanted}"
+            continue
+        if isinstance(bus, I2c):
+            address = sensor.params.address if isinstance(sensor, Bme280) else ADDRESS_OF[driver]
+            if (sensor.bus, address) in addresses:
+                other = addresses[sensor.bus, address]
+                yield ("sensors", at), f"address 0x{address:02x} on {sensor.bus} is already sensors[{other}]"
+            addresses[sensor.bus, address] = at
+            if bus.freq > MAX_FREQ_OF[driver]:
+                yield ("buses", sensor.bus, "freq"), f"{driver} takes at most {MAX_FREQ_OF[driver]} Hz"
+        elif sensor.bus in alone:
+            yield ("sensors", at, "bus"), f"{sensor.bus} already belongs to sensors[{alone[sensor.bus]}]"
+        alone[sensor.bus] = at
+        for channel in CHANNELS_OF[driver]:
+            if (channel, sensor.instance) in given:
+                other = given[channel, sensor.instance]
+                yield (
+                    ("sensors", at, "instance"),
+                    f"{channel} of instance {sensor.instance} already comes from sensors[{other}]",
+                )
+                break
+            given[channel, sensor.instance] = at
+
+
+def split_item(item: str) -> tuple[str, int]:
+    """`temperature:1` -> ("temperature", 1); without a colon instance 0."""
+    name, _, instance = item.partition(":")
+    return name, int(instance or 0)
+
+
+def _profiles(board: Board) -> Iterator[Problem]:
+    known = {channel.name for channel in channels.CHANNELS}
+    given = {
+        (channel, sensor.instance)
+        for sensor in board.sensors
+        for channel in CHANNELS_OF[str(sensor.__struct_config__.tag)]
+    }
+    for at, profile in enumerate(board.profiles):
+        path: KeyPath = ("profiles", at, "items")
+        seen = set()
+        for item in profile.items:
+            name, instance = split_item(item)
+            if name not in known:
+                yield path, f"{name!r} is no channel (wire/channels.py)"
+            elif (name, instance) not in given:
+                yield path, f"no sensor of this board gives {name} with instance {instance}"
+            elif (name, instance) in seen:
+                yield path, f"{item} stands twice"
+            seen.add((name, instance))
+        if profile.window_setting in [other.window_setting for other in board.profiles[:at]]:
+            yield ("profiles", at, "window_setting"), "another profile has the same"
+
+
+def _simulation(board: Board) -> Iterator[Problem]:
+    assert board.simulation is not None
+    for at, chip in enumerate(board.simulation.chips):
+        if chip.bus not in board.buses:
+            yield ("simulation", "chips", at, "bus"), f"there is no bus {chip.bus!r}"
+    simulated = {chip.bus for chip in board.simulation.chips}
+    for sensor in board.sensors:
+        if sensor.bus not in simulated:
+            yield ("simulation", "chips"), f"no simulated chip on {sensor.bus}, where sensors wait for one"
+    drivers = {sensor.__struct_config__.tag for sensor in board.sensors}
+    for name in msgspec.structs.asdict(board.simulation.params):
+        if getattr(board.simulation.params, name) is not None and name not in drivers:
+            yield ("simulation", "params", name), f"this board has no {name}"
