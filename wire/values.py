@@ -16,10 +16,11 @@ is the running expectation of x in sixteenths: 16 * x after the first value lear
 …) D = 16 * x - E is formed and E changed: LAST by D, BLEND by D >> 1, the others by D // i for i < 4 and by D >> 2
 from then on.
 
-Learned values. p = (E + 8) >> 4, plus the partner's value. M is the sum of the numbers so far in eighths: 64 *
-`step` (EVENTS: 32) at first; each value learned but the first adds 8 * min(u, 65535) >> h (<< -h if h < 0), where h
-is 0, for EVENTS (bits(max(p, 1)) + 1) >> 1, for SAMPLE -(bits(n) >> 1). k = h + j, kept within 0 and 24, with the
-smallest j >= 0 for which 32 * (3 + i) * 2**j >= 3 * M, i being the values learned so far.
+Learned values. p = (E + 8) >> 4, plus the partner's value. M is the sum of the numbers so far in eighths: 16 *
+`step` (EVENTS: 8) at first, so that the expectation of the tables weighs as much as one value; each value learned
+but the first adds 8 * min(u, 65535) >> h (<< -h if h < 0), where h is 0, for EVENTS (bits(max(p, 1)) + 1) >> 1, for
+SAMPLE -(bits(n) >> 1). k = h + j, kept within 0 and 24, with the smallest j >= 0 for which 32 * i * 2**j >= 3 * M, i
+being the values learned so far.
 
 Folding. p is first raised to `low` (to -2**31 in a frame that says *wide*). With d = v - p and m = p - low: |d| <= m
 gives u = 2 * d for d >= 0 and u = -2 * d - 1 for d < 0; all that is beyond gives u = d + m.
@@ -50,10 +51,10 @@ def plan(profile: "Profile") -> "tuple[Item, ...]":
         channel = by_id(channel_id)
         partner = places.get((channel.partner, instance), -1)
         width = channel.width
-        size = channel.step << 6
+        size = channel.step << 4
         if channel.mode == EVENTS:
             width = max(bit_length(profile.window_s) - 2, 1)
-            size = 32
+            size = 8
         items.append((channel.mode, channel.low, channel.centre, width, size, partner, channel.lead, channel.min_count))
         places[(channel_id, instance)] = len(items) - 1
     profile.plan = tuple(items)
@@ -136,7 +137,7 @@ class Adaption:
         if mode == EVENTS:
             self._shift = bit_length(max(p, 1)) + 1 >> 1
         size = 3 * self._size[i]
-        bound = (3 + self._seen[i]) << 5
+        bound = self._seen[i] << 5
         k = self._shift
         while bound < size:
             bound <<= 1
