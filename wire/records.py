@@ -19,7 +19,7 @@ Layout, bits from the most significant one of the first byte (`wire.bits` says h
                     second: 32 bits, unix s of the end; boot: 16 bits boot number, 40 bits ms from boot to the end
     [further        `times` only, for each further record: 0 as expected | 1 0 sign, size k = 4: windows (boot: ms)
                     after (sign 0) or before (1) what is expected | 1 1 form (2 bits) and time as above.
-                    Expected is, after a UTC time, the end of the grid's next window, after a boot time one window more]
+                    Expected is one window after the record before]
     [coverages      `coverage` only, for each record: 0 as the one before (first: 100) | 1 and 7 bits]
     [qualities      `quality` only, for each record: 0 as the one before (first: all usual) | 1 and for each item:
                     0 usual | 1 0 missing, flag 9 | 1 1, one bit: value is there, 4 bits: flag]
@@ -70,10 +70,8 @@ Record = namedtuple("Record", ("seq", "time", "coverage", "values", "flags"))
 
 
 def expected_time(time: "Time", window_s: int) -> "Time":
-    """The end of the window after the one that ends at `time`."""
-    if time[0] == UTC:
-        return (UTC, (time[1] // window_s + 1) * window_s)
-    return (BOOT, time[1], time[2] + window_s * 1000)
+    """One window later."""
+    return time[:-1] + (time[-1] + (window_s if time[0] == UTC else window_s * 1000),)
 
 
 def _form(time: "Time", window_s: int, now_s: "int | None") -> int:
@@ -102,10 +100,10 @@ def _put_further_time(bits: BitWriter, time: "Time", before: "Time", window_s: i
     if time == expected:
         bits.put(0, 1)
         return
-    if time[:-1] == expected[:-1] and (time[0] == BOOT or not time[1] % window_s):
-        size = time[-1] - expected[-1]
-        if time[0] == UTC:
-            size //= window_s
+    size = time[-1] - expected[-1]
+    unit = window_s if time[0] == UTC else 1
+    if time[:-1] == expected[:-1] and not size % unit:
+        size //= unit
         bits.put(0b101 if size < 0 else 0b100, 3)
         bits.number(abs(size), 4)
         return
