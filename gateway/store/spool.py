@@ -15,11 +15,11 @@ from gateway.models import Batch, LifeInfo, ProfileInfo, Record
 from gateway.store import retention, sinks
 from gateway.store.group import Anchor, CountKey, Group, ProfileRow, Stateful, Undecoded, Unresolved
 from gateway.store.retention import Budget
-from gateway.store.rows import Row, to_record
+from gateway.store.rows import to_record
 from gateway.store.schema import connect, migrate
 from gateway.store.worker import Worker
 
-log = logging.getLogger("store")
+log = logging.getLogger("spool")
 T = TypeVar("T")
 
 GROUP_S = 0.1  # longest wait for company before a commit
@@ -46,8 +46,8 @@ class Contents(NamedTuple):
     lives: list[LifeRow]
     profiles: list[ProfileRow]
     anchors: list[Anchor]
-    undecoded: int
-    unresolved: int
+    undecoded: dict[int, int]  # seqs held, by life row
+    unresolved: dict[int, int]
 
 
 class Store:
@@ -118,8 +118,8 @@ class Store:
             lives,
             [ProfileRow(*row) for row in conn.execute(f"SELECT {', '.join(ProfileRow._fields)} FROM profiles")],
             [Anchor(*row) for row in conn.execute(f"SELECT {', '.join(Anchor._fields)} FROM anchors")],
-            int(conn.execute("SELECT count(*) FROM undecoded").fetchone()[0]),
-            int(conn.execute("SELECT count(*) FROM unresolved").fetchone()[0]),
+            dict(conn.execute("SELECT life, sum(seqs) FROM undecoded GROUP BY life").fetchall()),
+            dict(conn.execute("SELECT life, sum(span) FROM unresolved GROUP BY life").fetchall()),
         )
 
     async def close(self) -> None:

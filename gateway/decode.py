@@ -1,0 +1,362 @@
+"""From an authenticated payload to rows of the store: one life's records, gaps, health and events.
+
+Pure but for the store it writes to; knows nothing of frames and links. What cannot be a row yet is held: records of an
+unknown profile as their payload, unresolved times as their values.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+from gateway.life_state import Claim, Memory
+from gateway.models import EVENT, GAP, HEALTH, HOUR_MS, RECORD, TIME_ANCHOR, TIME_CLOCK
+from gateway.store.group import Anchor, CountKey, ProfileRow, Undecoded, Unresolved
+from gateway.store.reader import profile_info
+from gateway.store.rows import pack_detail, pack_values
+from gateway.store.sinks import STORED
+from gateway.store.spool import Store
+from gateway.time_resolution import BootAnchors, Resolved, by_anchor, hours_of_windows, window_of
+from wire import UTC, WireError, messages
+from wire.profiles import Profile, decode_profile
+from wire.records import Record as WireRecord
+from wire.records_gateway import decode_records, peek_records
+
+log = logging.getLogger("decode")
+
+Time = tuple[int, ...]
+NO_BOOT = -1  # a time that the node does not know at all
+CLOCKED_GAP_MS = 0  # a gap names grid windows, not moments
+
+
+class KnownProfile(NamedTuple):
+    row: int
+    profile: Profile
+    window_s: int
+    window_ms: int
+
+
+def boot16(boot: int) -> int:
+    """Records carry 16 bits of the boot's number; everything is keyed by these."""
+    return boot & 0xFFFF
+
+
+class Decoder:
+    """Writes what one life sends. `memory` is the life's state, shared with its session."""
+
+    def __init__(self, row: int, memory: Memory, store: Store, provisioned_s: int) -> None:
+        self.row = row
+        self.memory = memory
+        self.store = store
+        self.provisioned_s = provisioned_s
+        self.profiles: dict[int, KnownProfile] = {}  # by what records carry
+        self.windows: dict[int, ProfileRow] = {}  # by row: since and until which window each is scheduled
+        self.anchors: dict[int, BootAnchors] = {}
+        self.unresolved = 0  # held for want of a time
+        self.undecoded = 0  # payloads held for want of a profile
+        self.wanted: set[int] = set()  # profiles to ask for
+        self.clockless = False  # the node's last record had no clock
+        self.duplicates = 0
+
+    # -- profiles --------------------------------------------------------------------------------------------------
+
+    def know(self, row: ProfileRow) -> None:
+        """A profile from the store."""
+        profile = decode_profile(row.descriptor)
+        known = KnownProfile(row.id, profile, profile.window_s, profile.window_s * 1000)
+        self.profiles[profile.short] = known
+        self.windows[row.id] = row
+        self.store.profiles[row.id] = profile_info(row.id, profile)
+        self.wanted.discard(profile.short)
+
+    def add_profile(self, profile: Profile, first_window: int = 0, ended: int = 0) -> bool:
+        """A profile from the key file or from the node; True if it was not known. `first_window` 0: since provisioning."""
+        descriptor = profile.encode()
+        first_window = first_window or self.provisioned_s // profile.window_s
+        for row in self.windows.values():
+            if row.descriptor == descriptor and (row.ended_window == 0 or row.first_window == first_window):
+                if ended and row.ended_window != ended:
+                    self._store_profile(row._replace(ended_window=ended))
+                return False
+        row_id = self.store.next_id("profile")
+        self._store_profile(ProfileRow(row_id, self.row, descriptor, first_window, ended))
+        return True
+
+    def _store_profile(self, row: ProfileRow) -> None:
+        self.store.add_profile(row)
+        self.know(row)
+
+    def by_row(self, row: int) -> KnownProfile:
+        """A profile by its row, also one whose `short` another has taken over since."""
+        profile = decode_profile(self.windows[row].descriptor)
+        return KnownProfile(row, profile, profile.window_s, profile.window_s * 1000)
+
+    # -- messages --------------------------------------------------------------------------------------------------
+
+    def accept(self, message_type: int, payload: bytes, now_ms: int) -> list[int]:
+        """Store what an outbox message carries; returns the seqs that it names, to be acknowledged. WireError."""
+        if message_type == messages.RECORDS:
+            return self._records(payload, now_ms)
+        message = messages.decode(message_type, payload)
+        if message_type == messages.GAP:
+            return self._gap(message, payload, now_ms)
+        if message_type == messages.HEALTH:
+            return self._health(message, now_ms)
+        return self._event(message, now_ms)
+
+    def _records(self, payload: bytes, now_ms: int) -> list[int]:
+        known = self.profiles.get(payload[0]) if payload else None
+        if known is None:
+            return self._hold_payload(payload, now_ms)
+        records = decode_records(payload, known.profile, self.memory.next_seq, now_ms // 1000)
+        seqs = []
+        for record in records:
+            seqs.append(record.seq)
+            if self._is_new(record.seq):
+                self.put_record(known, record, now_ms)
+        return seqs
+
+    def _is_new(self, seq: int) -> bool:
+        memory = self.memory
+        if not memory.received.add(seq):
+            self.duplicates += 1
+            self.store.duplicates += 1
+            return False
+        if seq >= memory.next_seq:
+            memory.next_seq = seq + 1
+        return True
+
+    def put_record(self, known: KnownProfile, record: WireRecord, received_ms: int) -> None:
+        """A record whose seq was just entered as received."""
+        seq, time, coverage, values, flags = record
+        data = pack_values(values, flags)
+        if time[0] == UTC:
+            end_s = time[1]
+            length_ms = (end_s % known.window_s or known.window_s) * 1000  # partial where the grid ends
+            end_ms = end_s * 1000
+            hour = (end_ms - length_ms) // HOUR_MS
+            bound_ms = self.memory.clock.bound_ms(end_ms)
+            self._put_window(known.row, seq, hour, end_ms, length_ms, bound_ms, TIME_CLOCK, received_ms, coverage, data)
+            self.clockless = False
+            return
+        self.clockless = True
+        boot, up_ms = time[1], time[2]
+        resolved = self.resolve(boot, up_ms)
+        if resolved is None:
+            self._hold_time(seq, 1, RECORD, known.row, boot, up_ms, known.window_ms, received_ms, coverage, data)
+            return
+        self.put_resolved(known, seq, resolved, TIME_ANCHOR, received_ms, coverage, data)
+
+    def put_resolved(
+        self, known: KnownProfile, seq: int, end: Resolved, code: int, received_ms: int, coverage: int, data: bytes
+    ) -> None:
+        """A record of a node without a clock: it belongs to the grid window that contains its start."""
+        window = window_of(end.at_ms - known.window_ms, known.window_s)
+        hour = window * known.window_s // 3600
+        self._put_window(
+            known.row, seq, hour, end.at_ms, known.window_ms, end.bound_ms, code, received_ms, coverage, data
+        )
+
+    def _put_window(
+        self,
+        profile: int,
+        seq: int,
+        hour: int,
+        end_ms: int,
+        length_ms: int,
+        bound_ms: int,
+        code: int,
+        received_ms: int,
+        coverage: int,
+        data: bytes,
+    ) -> None:
+        self.store.put(
+            (self.row, seq, 1, RECORD, profile, hour, end_ms, length_ms, bound_ms, code, received_ms, coverage, data)
+        )
+        self.store.count(CountKey(self.row, profile, hour, 0, STORED))
+
+    def _gap(self, gap: Any, payload: bytes, now_ms: int) -> list[int]:
+        first, count = gap.first_seq, gap.count
+        known = self.profiles.get(gap.profile_short)
+        memory = self.memory
+        missing = memory.received.add_range(first, first + count)
+        if not missing:
+            self.store.duplicates += 1
+        memory.next_seq = max(memory.next_seq, first + count)
+        for start, end in missing:
+            if gap.cause == messages.VOID:
+                memory.other(start, end - start)
+                memory.voids += end - start
+            elif known is None:
+                self._hold(gap.profile_short, bytes((messages.GAP,)) + payload, end - start, now_ms, [start, end])
+            else:
+                self.put_gap(known, gap, start, end, now_ms)
+        return [first, first + count - 1]
+
+    def put_gap(self, known: KnownProfile, gap: Any, start: int, end: int, received_ms: int) -> None:
+        """Windows [start, end) of a gap, given by their seqs, hold no record."""
+        count = end - start
+        skipped = start - gap.first_seq
+        detail = pack_detail({"cause": gap.cause, "count": count})
+        time = gap.time
+        length_ms = count * known.window_ms
+        if time is not None and time[0] == UTC:
+            first = window_of(time[1] * 1000 - 1, known.window_s) + skipped
+            self._put_gap_windows(
+                known, gap.cause, start, first, count, TIME_CLOCK, CLOCKED_GAP_MS, received_ms, detail
+            )
+            return
+        boot, up_ms = (time[1], time[2]) if time is not None else (NO_BOOT, 0)
+        last_up_ms = up_ms + (skipped + count - 1) * known.window_ms
+        resolved = self.resolve(boot, last_up_ms) if time is not None else None
+        if resolved is None:
+            self._hold_time(start, count, GAP, known.row, boot, last_up_ms, length_ms, received_ms, 0, detail)
+            return
+        first = window_of(resolved.at_ms - length_ms, known.window_s)
+        self._put_gap_windows(
+            known, gap.cause, start, first, count, TIME_ANCHOR, resolved.bound_ms, received_ms, detail
+        )
+
+    def _put_gap_windows(
+        self,
+        known: KnownProfile,
+        cause: int,
+        seq: int,
+        first: int,
+        count: int,
+        code: int,
+        bound_ms: int,
+        received_ms: int,
+        detail: bytes,
+    ) -> None:
+        end_ms = (first + count) * known.window_ms
+        hours = hours_of_windows(first, count, known.window_s)
+        row = (self.row, seq, count, GAP, known.row, hours[0][0], end_ms, count * known.window_ms, bound_ms, code)
+        self.store.put((*row, received_ms, 0, detail))
+        for hour, windows in hours:
+            self.store.count(CountKey(self.row, known.row, hour, 0, cause), windows)
+
+    def put_held_gap(self, known: KnownProfile, row: Unresolved, end: Resolved, code: int, cause: int) -> None:
+        first = window_of(end.at_ms - row.length_ms, known.window_s)
+        self._put_gap_windows(known, cause, row.seq, first, row.span, code, end.bound_ms, row.received_ms, row.data)
+
+    def _health(self, health: Any, now_ms: int) -> list[int]:
+        if self._is_new(health.seq):
+            self.memory.other(health.seq, 1)
+            detail = {name: value for name, value in health._asdict().items() if isinstance(value, int)}
+            del detail["seq"]
+            detail.update(health.totals._asdict())
+            self._put_other(HEALTH, health.seq, health.time, now_ms, detail)
+            self.raise_floor(health.oldest_seq)
+            self.memory.claimed(
+                Claim(health.seq, tuple(health.totals), now_ms, health.time[0] == UTC if health.time else False)
+            )
+        return [health.seq]
+
+    def _event(self, event: Any, now_ms: int) -> list[int]:
+        if self._is_new(event.seq):
+            self.memory.other(event.seq, 1)
+            self._put_other(EVENT, event.seq, event.time, now_ms, {"code": event.code, "arg": event.arg})
+        return [event.seq]
+
+    def _put_other(self, kind: int, seq: int, time: Time | None, now_ms: int, detail: dict[str, int]) -> None:
+        data = pack_detail(detail)
+        if time is not None and time[0] == UTC:
+            end_ms = time[1] * 1000
+            self.put_other(kind, seq, Resolved(end_ms, self.memory.clock.bound_ms(end_ms)), TIME_CLOCK, now_ms, data)
+            return
+        boot, up_ms = (time[1], time[2]) if time is not None else (NO_BOOT, 0)
+        resolved = self.resolve(boot, up_ms) if time is not None else None
+        if resolved is None:
+            self._hold_time(seq, 1, kind, 0, boot, up_ms, 0, now_ms, 0, data)
+        else:
+            self.put_other(kind, seq, resolved, TIME_ANCHOR, now_ms, data)
+
+    def put_other(self, kind: int, seq: int, at: Resolved, code: int, received_ms: int, data: bytes) -> None:
+        hour = at.at_ms // HOUR_MS
+        self.store.put((self.row, seq, 1, kind, 0, hour, at.at_ms, 0, at.bound_ms, code, received_ms, 0, data))
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def resolve(self, boot: int, up_ms: int) -> Resolved | None:
+        anchors = self.anchors.get(boot16(boot))
+        return None if anchors is None else by_anchor(anchors, up_ms)
+
+    def anchor(self, boot: int, up_ms: int, at_ms: int) -> None:
+        """The node said its uptime, and that was now."""
+        key = boot16(boot)
+        known = self.anchors.get(key)
+        anchors = known.seen(up_ms, at_ms) if known else BootAnchors(up_ms, at_ms, up_ms, at_ms)
+        self.anchors[key] = anchors
+        self.store.put_anchor(Anchor(self.row, key, *anchors))
+
+    def load_anchor(self, anchor: Anchor) -> None:
+        self.anchors[anchor.boot] = BootAnchors(anchor.first_up_ms, anchor.first_ms, anchor.last_up_ms, anchor.last_ms)
+
+    def raise_floor(self, oldest_seq: int) -> None:
+        if self.memory.first_floor < 0:
+            self.memory.first_floor = oldest_seq
+        self.memory.floor = max(self.memory.floor, oldest_seq)
+
+    # -- held ------------------------------------------------------------------------------------------------------
+
+    def _hold_payload(self, payload: bytes, now_ms: int) -> list[int]:
+        head = peek_records(payload, self.memory.next_seq)
+        new = [seq for seq in head.seqs if self._is_new(seq)]
+        if new:
+            self._hold(head.profile_short, bytes((messages.RECORDS,)) + payload, len(new), now_ms, new)
+        return list(head.seqs)
+
+    def _hold(self, short: int, typed: bytes, seqs: int, now_ms: int, new: list[int]) -> None:
+        """Keep a payload; before it `new`: the seqs that are to be taken from it (a gap: first, and one past the last)."""
+        head = b"".join(seq.to_bytes(4, "big") for seq in new)
+        blob = len(head).to_bytes(2, "big") + head + typed
+        row_id = self.store.next_id("undecoded")
+        self.store.hold_undecoded(Undecoded(row_id, self.row, short, seqs, self.memory.next_seq, now_ms, blob))
+        self.undecoded += seqs
+        self.wanted.add(short)
+
+    def put_held(self, row: Undecoded) -> bool:
+        """Decode a held payload now that its profile is known; False if it is not."""
+        known = self.profiles.get(row.profile_short)
+        if known is None:
+            self.wanted.add(row.profile_short)
+            return False
+        size = int.from_bytes(row.payload[:2], "big")
+        new = [int.from_bytes(row.payload[at : at + 4], "big") for at in range(2, 2 + size, 4)]
+        message_type, payload = row.payload[2 + size], row.payload[3 + size :]
+        if message_type == messages.GAP:
+            gap = messages.decode(messages.GAP, payload)
+            self.put_gap(known, gap, new[0], new[1], row.received_ms)
+        else:
+            try:
+                records = decode_records(payload, known.profile, row.next_seq, row.received_ms // 1000)
+            except WireError as err:
+                log.error("decode: held payload of profile %d does not fit it, %s; kept", row.profile_short, err.reason)
+                return False
+            for record in records:
+                if record.seq in new:
+                    self.put_record(known, record, row.received_ms)
+        self.undecoded -= row.seqs
+        self.store.release_undecoded(row.id)
+        return True
+
+    def _hold_time(
+        self,
+        seq: int,
+        span: int,
+        kind: int,
+        profile: int,
+        boot: int,
+        end_ms: int,
+        length_ms: int,
+        received_ms: int,
+        coverage: int,
+        data: bytes,
+    ) -> None:
+        boot = boot if boot == NO_BOOT else boot16(boot)
+        row_id = self.store.next_id("unresolved")
+        self.store.hold_unresolved(
+            Unresolved(row_id, self.row, seq, span, kind, profile, boot, end_ms, length_ms, received_ms, coverage, data)
+        )
+        self.unresolved += span

@@ -1,0 +1,260 @@
+"""One life of one node: who it is, what of it is stored, and what it is told.
+
+A session lives in the event loop. Its state is written by the store in the transaction of the records it received, and an
+acknowledgement leaves only from `committed`, that is after that transaction is on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from gateway.clock import Clock
+from gateway.decode import Decoder
+from gateway.downlink import COMMAND_RETRY_S, COMMAND_TRIES, COMMANDS_WAITING, NoAnswer, Outgoing, Request, Sealer
+from gateway.life_state import Claim, Memory
+from gateway.models import LifeInfo
+from gateway.seqset import ack_windows
+from gateway.store.group import Snapshot
+from gateway.store.spool import Store
+from wire import UTC_HIGH_S, UTC_LOW_S, WireError, messages
+from wire.crypto import Keys
+from wire.profiles import decode_profile
+
+log = logging.getLogger("session")
+
+TIME_EVERY_MS = 300_000  # 50 ppm make 15 ms of it
+TIME_UNSET_MS = 2_000  # to a node without a clock
+ASK_EVERY_MS = 10_000  # for one profile
+ACK_WINDOWS = 4  # a commit: 256 seqs above a hole; the rest is acknowledged when it comes again
+HELD_MS_MAX = 65_535
+
+OUTBOX_TYPES = (messages.RECORDS, messages.GAP, messages.HEALTH, messages.EVENT)
+
+
+class AckFacts(NamedTuple):
+    """What a committed snapshot allows to be said."""
+
+    wanted: bool  # something came that waits for an acknowledgement
+    cum: int
+    windows: list[tuple[int, int]]
+
+
+class LifeSession:
+    def __init__(
+        self,
+        info: LifeInfo,
+        keys: Keys,
+        store: Store,
+        clock: Clock,
+        sealer: Sealer,
+        stored: bytes | None,
+        provisioned_s: int,
+        held_ready: Callable[[LifeSession], None],
+    ) -> None:
+        self.info = info
+        self.keys = keys
+        self.memory = Memory(stored)
+        self.decoder = Decoder(info.row, self.memory, store, provisioned_s)
+        self.alarm: str | None = None
+        self.link: Outgoing | None = None
+        self.frames = 0
+        self.sent_downlinks = 0
+        self.resets_ours = 0
+        self.last_hello: Any = None
+        self._store = store
+        self._clock = clock
+        self._sealer = sealer
+        self._held_ready = held_ready
+        self._answers = -1  # full counter of the latest uplink
+        self._answers_ms = 0
+        self._committed = AckFacts(False, self.memory.cum, [])
+        self._to_ack: list[int] = []
+        self._time_sent_ms = 0  # of this boot
+        self._time_unproven_ms = 0  # sent, and no uplink has shown yet that it arrived
+        self._asked_ms: dict[int, int] = {}
+        self._requests: list[Request] = []
+
+    # -- uplink ----------------------------------------------------------------------------------------------------
+
+    def accept(self, link: Outgoing, message_type: int, counter: int, payload: bytes, now_ms: int, fresh: bool) -> None:
+        """An authenticated uplink whose counter is new. `fresh`: it was received now, not read from some buffer.
+
+        WireError if it is authentic and yet no message: a fault of the node's program.
+        """
+        memory = self.memory
+        memory.replay.accept(counter)
+        memory.last_ms = now_ms
+        self.frames += 1
+        self.link = link
+        if counter > self._answers or message_type == messages.HELLO:
+            self._answers, self._answers_ms = counter, now_ms
+        self._store.touch(self.info.row, self)
+        if message_type in OUTBOX_TYPES:
+            known = self.decoder.duplicates
+            self._to_ack += self.decoder.accept(message_type, payload, now_ms)
+            if self._time_unproven_ms and self.decoder.duplicates == known:
+                # Nothing was sent again, so the acknowledgement that the time rode with has arrived.
+                memory.clock.synced(self._time_unproven_ms)
+                self._time_unproven_ms = 0
+            if self.decoder.wanted:
+                self._ask_profiles(now_ms)
+        else:
+            message = messages.decode(message_type, payload)
+            if message_type == messages.HELLO:
+                self._hello(message, now_ms, fresh)
+            elif message_type == messages.DESCRIPTOR:
+                self._descriptor(message)
+            else:
+                self._result(message)
+        if self._requests:
+            self._send_requests()
+
+    def _hello(self, hello: Any, now_ms: int, fresh: bool) -> None:
+        memory, decoder = self.memory, self.decoder
+        if hello.boot != memory.boot:
+            memory.boot = hello.boot
+            self._time_sent_ms = self._time_unproven_ms = 0
+        self.last_hello = hello
+        memory.wire_version = hello.wire_version
+        decoder.clockless = not hello.clock_synced
+        decoder.raise_floor(hello.oldest_seq)
+        memory.next_seq = max(memory.next_seq, hello.next_seq)
+        memory.claimed(Claim(hello.next_seq, tuple(hello.totals), now_ms, bool(hello.clock_synced)))
+        known_ids = {known.profile.id for known in decoder.profiles.values()}
+        decoder.wanted |= {pid & 0xFF for pid in hello.profile_ids if pid not in known_ids}
+        if fresh:
+            decoder.anchor(hello.boot, hello.uptime_ms, now_ms)
+            if decoder.unresolved:
+                self._held_ready(self)
+        self._answer_time(self._committed)
+        if decoder.wanted:
+            self._ask_profiles(now_ms)
+
+    def _descriptor(self, message: Any) -> None:
+        if self.decoder.add_profile(message.profile, message.first_window, message.ended):
+            log.info("session: node %d, profile %08x learned", self.info.node, message.profile.id)
+        if self.decoder.undecoded:
+            self._held_ready(self)
+
+    def counter_went_back(self, counter: int, boot: int) -> None:
+        """An authentic hello whose counter was used before: the node's flash was cloned or restored (or the hello was
+        recorded and played back). Nothing of it is stored."""
+        self.memory.alarms += 1
+        self._store.touch(self.info.row, self)
+        if self.alarm is None:
+            self.alarm = f"cloned or restored: counter {counter} after {self.memory.replay.highest}, boot {boot}"
+            log.warning("session: node %d, %s; provision it again", self.info.node, self.alarm)
+
+    # -- commit and acknowledgement --------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        seqs, self._to_ack = self._to_ack, []
+        cum = self.memory.cum
+        windows = ack_windows(self.memory.received, cum, [s for s in seqs if s >= cum], ACK_WINDOWS) if seqs else []
+        return Snapshot(self.info.row, self.memory.encode(), AckFacts(bool(seqs), cum, windows))
+
+    def committed(self, snapshot: Snapshot) -> None:
+        facts: AckFacts = snapshot.facts
+        self._committed = AckFacts(False, facts.cum, [])
+        if not facts.wanted:
+            return
+        if self._time_due():
+            self._answer_time(facts)
+            rest = facts.windows[1:]
+        else:
+            self.send(messages.Ack(facts.cum, *(facts.windows[0] if facts.windows else (0, 0))))
+            rest = facts.windows[1:]
+        for window in rest:
+            self.send(messages.Ack(facts.cum, *window))
+
+    def _time_due(self) -> bool:
+        age = self._clock.wall_ms() - self._time_sent_ms
+        return age < 0 or age >= (TIME_UNSET_MS if self.decoder.clockless else TIME_EVERY_MS)
+
+    def _answer_time(self, facts: AckFacts) -> None:
+        """An acknowledgement, and the time with it if this machine's own clock can be right."""
+        now_ms = self._clock.wall_ms()
+        window = facts.windows[0] if facts.windows else (0, 0)
+        if not UTC_LOW_S * 1000 <= now_ms < UTC_HIGH_S * 1000:
+            self.send(messages.Ack(facts.cum, *window))
+            return
+        held_ms = min(max(0, now_ms - self._answers_ms), HELD_MS_MAX)
+        if self.send(messages.AckTime(now_ms, held_ms, facts.cum, *window)):
+            self._time_sent_ms = self._time_unproven_ms = now_ms
+
+    def send(self, message: Any) -> bool:
+        """Seal in answer to the latest uplink of this life and hand to the link that it came by; False if it cannot go."""
+        if self.link is None or self._answers < 0:
+            return False
+        frame = self._sealer.seal(
+            self.keys, self.link.kind, self.info.node, self._answers, self.memory.wire_version, message
+        )
+        self.sent_downlinks += 1
+        return self.link.send(frame)
+
+    def _ask_profiles(self, now_ms: int) -> None:
+        for short in sorted(self.decoder.wanted):
+            if abs(now_ms - self._asked_ms.get(short, 0)) >= ASK_EVERY_MS:
+                self._asked_ms[short] = now_ms
+                self.send(messages.DescriptorRequest(short))
+
+    # -- settings and commands -------------------------------------------------------------------------------------
+
+    async def set_setting(self, setting: int, instance: int, value: int, timeout_s: float) -> Any:
+        """The node's SettingValue; NoAnswer at the deadline."""
+        return await self._request(messages.SetSetting(setting, instance, value), timeout_s)
+
+    async def get_setting(self, setting: int, instance: int, timeout_s: float) -> Any:
+        return await self._request(messages.GetSetting(setting, instance), timeout_s)
+
+    async def command(self, code: int, arg: int, expiry_s: int, timeout_s: float) -> Any:
+        """The node's CommandResult. The command's number is used once, also across restarts of the gateway."""
+        number = max(self.memory.next_command, self._clock.wall_ms() // 1000 & 0xFFFFFFFF)
+        self.memory.next_command = number + 1
+        self._store.touch(self.info.row, self)
+        return await self._request(messages.Command(number, code, arg, expiry_s), timeout_s)
+
+    async def _request(self, message: Any, timeout_s: float) -> Any:
+        if len(self._requests) >= COMMANDS_WAITING:
+            raise NoAnswer(
+                "too many requests wait for this node", where=f"node {self.info.node}", next_step="Try again"
+            )
+        request = Request(message, asyncio.get_running_loop().create_future())
+        self._requests.append(request)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not request.future.done():
+                    self._send_requests()
+                    await asyncio.wait([request.future], timeout=COMMAND_RETRY_S / 2)
+                return request.future.result()
+        except TimeoutError:
+            raise NoAnswer(
+                f"no answer within {timeout_s:g} s", where=f"node {self.info.node}", next_step="Is it on, and in reach?"
+            ) from None
+        finally:
+            self._requests.remove(request)
+
+    def _send_requests(self) -> None:
+        request, now_s = self._requests[0], self._clock.monotonic_s()
+        if request.tries >= COMMAND_TRIES or request.future.done() or now_s - request.sent_s < COMMAND_RETRY_S:
+            return
+        if self.send(request.message):
+            request.tries += 1
+            request.sent_s = now_s
+
+    def _result(self, message: Any) -> None:
+        for request in self._requests:
+            if request.answered_by(message) and not request.future.done():
+                request.future.set_result(message)
+                return
+
+    def load_profiles(self, descriptors: tuple[str, ...]) -> None:
+        """Profiles that the key file names: known before the first frame."""
+        for text in descriptors:
+            try:
+                self.decoder.add_profile(decode_profile(bytes.fromhex(text)))
+            except WireError as err:
+                log.error("keys: node %d, a profile is no descriptor, %s", self.info.node, err.reason)

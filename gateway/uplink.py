@@ -1,0 +1,180 @@
+"""From any link to the session of the life that a frame belongs to: by address, then by the key that opens it.
+
+Nothing here raises on input: what is not accepted is dropped and counted under a reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from gateway.clock import Clock
+from gateway.downlink import Outgoing, Sealer
+from gateway.held import work_off
+from gateway.session import LifeSession
+from gateway.store.spool import Contents, Store
+from wire import WireError, messages
+from wire.crypto import subkeys
+from wire.frame_gateway import UplinkHeader, guess_counter, open_uplink, parse_uplink_header
+
+log = logging.getLogger("uplink")
+
+HELD_DEADLINE_S = 60.0  # for one life's held records; they stay held and are tried again
+
+
+class LifeKey(Protocol):
+    """A life of the key file."""
+
+    address: int
+    key: bytes
+    life: int
+    board: str
+    name: str
+    provisioned_s: int
+    until_s: int
+    profiles: tuple[str, ...]
+
+
+class Uplinks:
+    """All sessions. `on_frame` is what links call, in the event loop."""
+
+    def __init__(self, store: Store, clock: Clock, sealer: Sealer) -> None:
+        self.dropped: Counter[str] = Counter()
+        self.accepted = 0
+        self.sessions: dict[tuple[int, int], LifeSession] = {}
+        self.held: asyncio.Queue[LifeSession] = asyncio.Queue()
+        self.on_reset: Callable[[int, int], None] | None = None  # (address, boot): a node started
+        self.lives: dict[tuple[int, int], LifeKey] = {}
+        self._by_address: dict[int, list[LifeSession]] = {}
+        self._store = store
+        self._clock = clock
+        self._sealer = sealer
+        self._stored: dict[tuple[int, int], bytes | None] = {}
+        self._contents: Contents | None = None
+
+    async def load(self, lives: Iterable[LifeKey], contents: Contents | None = None) -> int:
+        """Take over the key file's lives: at start with the store's contents, and again whenever the file changed.
+
+        A life that is no longer in the file is no longer listened to; its records stay. Returns the number of new ones.
+        """
+        if contents is not None:
+            self._contents = contents
+            self._stored = {(row.node, row.life): row.state for row in contents.lives}
+        wanted = {(life.address, life.life): life for life in lives}
+        added = 0
+        for key, life in wanted.items():
+            info = await self._store.add_life(
+                life.address, life.life, life.board, life.name, life.provisioned_s, life.until_s
+            )
+            session = self.sessions.get(key)
+            if session is None:
+                session = LifeSession(
+                    info,
+                    subkeys(life.key),
+                    self._store,
+                    self._clock,
+                    self._sealer,
+                    self._stored.pop(key, None),
+                    life.provisioned_s,
+                    self.held.put_nowait,
+                )
+                self._fill(session)
+                session.load_profiles(life.profiles)
+                self.sessions[key] = session
+                added += 1
+        for key in self.sessions.keys() - wanted.keys():
+            del self.sessions[key]
+        self.lives = wanted
+        self._by_address = {}
+        for key in sorted(self.sessions, key=lambda k: -wanted[k].provisioned_s):  # newest first
+            self._by_address.setdefault(key[0], []).append(self.sessions[key])
+        return added
+
+    def _fill(self, session: LifeSession) -> None:
+        """What the store knows of this life: profiles, anchors, and whether something is held."""
+        contents = self._contents
+        if contents is None:
+            return
+        row, decoder = session.info.row, session.decoder
+        for profile in contents.profiles:
+            if profile.life == row:
+                decoder.know(profile)
+        for anchor in contents.anchors:
+            if anchor.life == row:
+                decoder.load_anchor(anchor)
+        decoder.undecoded = contents.undecoded.get(row, 0)
+        decoder.unresolved = contents.unresolved.get(row, 0)
+        if decoder.undecoded or decoder.unresolved:
+            self.held.put_nowait(session)
+
+    def session_of(self, address: int) -> LifeSession | None:
+        """The newest life of an address."""
+        found = self._by_address.get(address)
+        return found[0] if found else None
+
+    # -- input -----------------------------------------------------------------------------------------------------
+
+    def on_frame(self, link: Outgoing, frame: bytes, received_ms: int, fresh: bool = True) -> None:
+        header = parse_uplink_header(frame)
+        if isinstance(header, str):
+            self.dropped[header] += 1
+            return
+        candidates = self._by_address.get(header.address)
+        if candidates is None:
+            self.dropped["address"] += 1
+            return
+        if not self._store.accepting:
+            self.dropped["spool"] += 1  # not acknowledged: the node keeps it
+            return
+        for session in candidates:
+            if self._try(session, link, header, frame, received_ms, fresh):
+                return
+        self.dropped["tag"] += 1
+
+    def _try(
+        self, session: LifeSession, link: Outgoing, header: UplinkHeader, frame: bytes, received_ms: int, fresh: bool
+    ) -> bool:
+        """True if the frame belongs to this life, whatever became of it."""
+        replay = session.memory.replay
+        counter = header.counter if header.full else guess_counter(header.counter, max(replay.highest, 0))
+        payload = open_uplink(session.keys, link.kind, frame, counter)
+        if payload is None:
+            return False
+        if not replay.fresh(counter):
+            self.dropped["replay"] += 1
+            if header.full and not replay.recent(counter):
+                self._went_back(session, counter, payload)
+            return True
+        self.accepted += 1
+        boot = session.memory.boot
+        try:
+            session.accept(link, header.type, counter, payload, received_ms, fresh)
+        except WireError as err:
+            self.dropped[err.reason] += 1
+            log.debug("uplink: node %d, type %d, payload refused, %s", header.address, header.type, err.reason)
+        if session.memory.boot != boot and self.on_reset is not None:
+            self.on_reset(header.address, session.memory.boot)
+        return True
+
+    @staticmethod
+    def _went_back(session: LifeSession, counter: int, payload: bytes) -> None:
+        try:
+            hello = messages.decode(messages.HELLO, payload)
+        except WireError:
+            return
+        session.counter_went_back(counter, hello.boot)
+
+    # -- held records ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work off held records whenever a profile or a time became known, one life after the other, for ever."""
+        while True:
+            session = await self.held.get()
+            try:
+                async with asyncio.timeout(HELD_DEADLINE_S):
+                    await work_off(session, self._store)
+            except TimeoutError:
+                log.warning("uplink: node %d, held records not worked off in time; kept", session.info.node)
