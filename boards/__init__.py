@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct, structs, to_builtins
+
 from boards.loading import BoardError, board_names, load_board
 from boards.model import Board, Chip
 
@@ -13,14 +15,11 @@ __all__ = ["Board", "BoardError", "board_names", "compile_board", "load_board", 
 
 def compile_board(board: Board, simulated: bool = False) -> dict[str, object]:
     """The content of `board.json`. `simulated`: with the parameters of the simulated twin."""
-    from msgspec import to_builtins
-
     twin = board.simulation.params if simulated and board.simulation else None
     sensors = []
     for sensor in board.sensors:
         entry = to_builtins(sensor)
-        override = getattr(twin, entry["driver"], None)
-        params = to_builtins(override if override is not None else sensor.params)
+        params = to_builtins(sensor.params) | _overrides(getattr(twin, entry["driver"], None))
         entry["params"] = {name: int(value) if isinstance(value, bool) else value for name, value in params.items()}
         sensors.append(entry)
     return {
@@ -33,6 +32,14 @@ def compile_board(board: Board, simulated: bool = False) -> dict[str, object]:
         "sensors": sensors,
         "profiles": to_builtins(board.profiles),
     }
+
+
+def _overrides(params: Struct | None) -> dict[str, object]:
+    """What a twin's parameters say other than the defaults."""
+    if params is None:
+        return {}
+    defaults = {field.name: field.default for field in structs.fields(params)}
+    return {name: value for name, value in structs.asdict(params).items() if value != defaults[name]}
 
 
 def simulated_chips(board: Board) -> tuple[Chip, ...]:

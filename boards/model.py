@@ -174,7 +174,7 @@ class Chip(Table, frozen=True):
 
 
 class TwinParams(Table, frozen=True):
-    """Parameters by driver that hold on the simulated twin instead of those above."""
+    """Parameters by driver that hold on the simulated twin: those that are given and differ from the default."""
 
     sps30: Sps30Params | None = None
     bme280: Bme280Params | None = None

@@ -93,3 +93,27 @@ class Repeats:
             self.count = 1
             self._last = bytes(raw)
         return 0 < self.limit <= self.count
+
+
+class Covered:
+    """How long a reading stands for: the time since the one before, if none was left out in between."""
+
+    def __init__(self, clock, period_ms: int) -> None:
+        self._clock = clock
+        self._period_ms = period_ms
+        self._last_ms = None
+
+    def reading(self) -> int:
+        """A valid reading was taken now; the milliseconds that it covers."""
+        now_ms = self._clock.ticks_ms()
+        span_ms = self._period_ms
+        if self._last_ms is not None:
+            elapsed_ms = self._clock.ticks_diff(now_ms, self._last_ms)
+            if 0 < elapsed_ms < 3 * self._period_ms // 2:
+                span_ms = elapsed_ms
+        self._last_ms = now_ms
+        return span_ms
+
+    def restart(self) -> None:
+        """The next reading has none before it."""
+        self._last_ms = None

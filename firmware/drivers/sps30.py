@@ -1,0 +1,260 @@
+"""Sensirion SPS30: particulate matter over I2C (address 0x69, at most 100 kHz).
+
+A new value each second, announced by a flag; reading without it gives the old values again. The fan cleans itself by
+an interval that the chip counts only while it has power, so the driver also cleans at start, inside the warm-up.
+"""
+
+from firmware.drivers import (
+    CHIP_FAULT,
+    GOOD,
+    NO_ANSWER,
+    RANGE,
+    READY,
+    STALE,
+    STUCK,
+    SUSPECT,
+    WARMING_UP,
+    WARMUP,
+    WRONG_CHIP,
+    Covered,
+    Repeats,
+    SensorError,
+)
+from firmware.drivers.sensirion import Commands, scaled_float
+from wire import channels
+
+try:
+    from micropython import const
+except ImportError:  # not under CPython
+
+    def const(value: int) -> int:
+        """Fold nothing."""
+        return value
+
+
+ADDRESS = 0x69
+
+_START = const(0x0010)
+_STOP = const(0x0104)
+_DATA_READY = const(0x0202)
+_READ = const(0x0300)
+_WAKE = const(0x1103)
+_CLEAN = const(0x5607)
+_INTERVAL = const(0x8004)
+_SERIAL = const(0xD033)
+_VERSION = const(0xD100)
+_STATUS = const(0xD206)
+_CLEAR_STATUS = const(0xD210)
+
+FAN_FAILED = 1 << 4
+LASER_FAILED = 1 << 5
+FAN_SPEED = 1 << 21  # off by more than 10 %
+
+_READY_POLL_MS = const(50)
+_READY_MS = const(1500)  # the chip's second is 1 +- 0.04 s
+_CLEANING_MS = const(12000)  # 10 s at full speed, and time to slow down
+_STATUS_EVERY = const(30)  # readings
+_STALE_MAX = const(10)  # in a row: 15 s; a cleaning that the chip began by itself takes 10 s
+_SILENT_MAX = const(3)  # in a row, then it is started anew: after a brown-out it is idle
+
+
+def decode_floats(payload: bytes):
+    """40 bytes of ten singles -> ten integers (0.01 ug/m3, 0.01 /cm3, 0.1 nm); None if one is no plausible number."""
+    return _plausible([scaled_float(payload[at : at + 4], 10000 if at == 36 else 100) for at in range(0, 40, 4)])
+
+
+def decode_integers(payload: bytes):
+    """20 bytes of ten 16-bit integers (ug/m3, /cm3, nm) -> as `decode_floats`."""
+    values = [(payload[at] << 8 | payload[at + 1]) for at in range(0, 20, 2)]
+    return _plausible([value * (10 if at == 9 else 100) for at, value in enumerate(values)])
+
+
+def _plausible(values: list[int]):
+    """The values as a tuple if they are numbers, not negative and ordered: what is below 1 um is also below 10 um."""
+    for at, value in enumerate(values):
+        if value is None or value < 0:
+            return None
+        if at not in (0, 4, 9) and value < values[at - 1]:
+            return None
+    return tuple(values)
+
+
+class SPS30:
+    """See firmware.drivers for what a driver does."""
+
+    CHANNELS = ("pm1", "pm2_5", "pm4", "pm10", "nc0_5", "nc1", "nc2_5", "nc4", "nc10", "typical_size")
+    SETTINGS = ()
+    period_ms = 1000
+
+    def __init__(
+        self,
+        bus,
+        clock,
+        instance: int = 0,
+        mode: str = "float",
+        warmup_ms: int = 30000,
+        clean_interval_s: int = 604800,
+        clean_at_start: int = 1,
+        stuck_reads: int = 120,
+    ) -> None:
+        self.state = WARMUP
+        self.covered_ms = 0
+        self.identity = ""
+        self.items = tuple([(channels.by_name(name).id, instance) for name in self.CHANNELS])
+        self._chip = Commands(bus, clock, ADDRESS)
+        self._clock = clock
+        self._floats = mode == "float"
+        self._warmup_ms = warmup_ms
+        self._clean_interval_s = clean_interval_s
+        self._clean_at_start = clean_at_start
+        self._repeats = Repeats(stuck_reads)
+        self._covered = Covered(clock, self.period_ms)
+        self._running = False
+        self._started_ms = 0
+        self._needed_ms = warmup_ms
+        self._has_status = False
+        self._status = 0
+        self._until_status = 0
+        self._stale = 0
+        self._silent = 0
+
+    def configure(self, name: str, value: int) -> None:
+        """Follows no setting."""
+
+    async def start(self) -> None:
+        """Idle, identify, set the cleaning interval, measure. SensorError NO_ANSWER, BAD_CRC, WRONG_CHIP."""
+        chip = self._chip
+        self.state = WARMUP
+        self._running = False
+        try:
+            await chip.send(_STOP, 20)
+        except SensorError:
+            await self._wake()
+            await chip.send(_STOP, 20)
+        version = await chip.ask(_VERSION, 0, 2)
+        serial = await chip.ask(_SERIAL, 0, 32)
+        text = serial.split(b"\0")[0]
+        for byte in text:
+            if not 32 <= byte < 127:
+                raise SensorError(WRONG_CHIP, retry=False, detail=byte)
+        self.identity = "SPS30 %s firmware %d.%d" % (text.decode(), version[0], version[1])
+        self._has_status = version >= b"\x02\x02"
+        self._status = 0
+        self._until_status = 1  # the first valid reading asks
+        interval = self._clean_interval_s.to_bytes(4, "big")
+        if await chip.ask(_INTERVAL, 5, 4) != interval:
+            await chip.send(_INTERVAL, 20, interval)
+        if self._has_status:
+            await chip.send(_CLEAR_STATUS, 5)
+        await chip.send(_START, 20, b"\x03\x00" if self._floats else b"\x05\x00")
+        self._needed_ms = self._warmup_ms
+        if self._clean_at_start and self._clean_interval_s:
+            await chip.send(_CLEAN, 5)
+            self._needed_ms = max(self._warmup_ms, _CLEANING_MS)
+        self._started_ms = self._clock.ticks_ms()
+        self._stale = self._silent = 0
+        self._covered.restart()
+        self._running = True
+
+    async def _wake(self) -> None:
+        """Out of sleep: the first of two commands only wakes the bus, unacknowledged."""
+        for _ in range(2):
+            try:
+                await self._chip.send(_WAKE, 5)
+            except SensorError:
+                pass  # expected; whether it is awake shows with the next command
+
+    def _warm(self) -> bool:
+        elapsed_ms = self._clock.ticks_diff(self._clock.ticks_ms(), self._started_ms)
+        return elapsed_ms >= self._needed_ms
+
+    async def read(self):
+        """The newest values. SensorError NO_ANSWER, BAD_CRC, STALE, RANGE, STUCK, CHIP_FAULT, WARMING_UP."""
+        self.covered_ms = 0
+        if not self._running:
+            raise SensorError(STALE, retry=False)
+        try:
+            payload = await self._newest()
+        except SensorError as error:
+            self._count_failure(error)
+            raise error
+        self._stale = self._silent = 0
+        if self.state == WARMUP:
+            if not self._warm():
+                raise SensorError(WARMING_UP)
+            self.state = READY
+        await self._check_status()
+        values = decode_floats(payload) if self._floats else decode_integers(payload)
+        if values is None:
+            raise SensorError(RANGE)
+        if self._repeats.seen(payload):
+            raise SensorError(STUCK, retry=False)
+        flag = SUSPECT if self._status & FAN_SPEED else GOOD
+        self.covered_ms = self._covered.reading()
+        return [(self.items[at][0], self.items[at][1], value, flag) for at, value in enumerate(values)]
+
+    async def _newest(self) -> bytes:
+        """The payload of a reading that is newer than the last one; SensorError STALE when none comes in time."""
+        began = self._clock.ticks_ms()
+        while True:
+            ready = await self._chip.ask(_DATA_READY, 0, 2)
+            if ready[1] & 1:
+                return await self._chip.ask(_READ, 0, 40 if self._floats else 20)
+            if self._clock.ticks_diff(self._clock.ticks_ms(), began) >= _READY_MS:
+                raise SensorError(STALE)
+            await self._clock.sleep_ms(_READY_POLL_MS)
+
+    def _count_failure(self, error: SensorError) -> None:
+        """Too many in a row of one kind: reading again will not help, starting anew may."""
+        if error.reason == STALE:
+            self._stale += 1
+            error.retry = self._stale < _STALE_MAX
+        elif error.reason == NO_ANSWER:
+            self._silent += 1
+            error.retry = self._silent < _SILENT_MAX
+
+    async def _check_status(self) -> None:
+        """Ask now and then, and each time while something is wrong. SensorError CHIP_FAULT."""
+        self._until_status -= 1
+        if not self._has_status or self._until_status > 0:
+            return
+        payload = await self._chip.ask(_STATUS, 5, 4)
+        self._status = int.from_bytes(payload, "big")
+        self._until_status = 1 if self._status else _STATUS_EVERY
+        if self._status & (FAN_FAILED | LASER_FAILED):
+            raise SensorError(CHIP_FAULT, retry=False, detail=self._status)
+
+    async def clean(self) -> None:
+        """Clean the fan now; values are not valid for 12 s (the state goes back to WARMUP)."""
+        await self._chip.send(_CLEAN, 5)
+        self._started_ms = self._clock.ticks_ms()
+        self._needed_ms = _CLEANING_MS
+        self.state = WARMUP
+
+    async def stop(self) -> None:
+        """Idle: fan and laser off."""
+        self.state = WARMUP
+        self._running = False
+        try:
+            await self._chip.send(_STOP, 20)
+        except SensorError:
+            pass  # without an answer there is nothing more to stop
+
+    async def self_test(self):
+        """Version, cleaning interval, status word; of a running chip also one reading."""
+        rows = []
+        try:
+            version = await self._chip.ask(_VERSION, 0, 2)
+            rows.append(("firmware", True, version[0] * 100 + version[1]))
+            interval = int.from_bytes(await self._chip.ask(_INTERVAL, 5, 4), "big")
+            rows.append(("cleaning interval s", interval == self._clean_interval_s, interval))
+            if version >= b"\x02\x02":
+                status = int.from_bytes(await self._chip.ask(_STATUS, 5, 4), "big")
+                rows.append(("status word", status == 0, status))
+            if self._running:
+                payload = await self._newest()
+                values = decode_floats(payload) if self._floats else decode_integers(payload)
+                rows.append(("pm2_5 0.01 ug/m3", values is not None, values[1] if values else 0))
+        except SensorError as error:
+            rows.append((str(error.args[0]), False, error.detail))
+        return rows
