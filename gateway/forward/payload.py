@@ -1,0 +1,155 @@
+"""The JSON of the MQTT sink, `steiger.records.v1` (docs/mqtt.md): built from stored rows alone.
+
+The same batch gives the same bytes each time, so that a repeat can be told by eye: nothing of the moment of sending,
+of the key file or of the configuration is in it but the gateway's id. Values are decimal numbers of the channel's own
+resolution, made from integers: there is no NaN to send.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from gateway.models import KIND_NAMES, RECORD, TIME_STATES, Batch, ProfileInfo, Record
+
+SCHEMA = "steiger.records.v1"
+
+Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z$", description="UTC")]
+Life = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}$")]
+
+
+class Value(msgspec.Struct, forbid_unknown_fields=True):
+    """One quantity: value (null: missing) and unit (UCUM)."""
+
+    v: float | None
+    u: str
+
+
+class RecordJson(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """One entry of a node's outbox. `id` is unique for ever and the same in every repeat: key by it."""
+
+    id: Annotated[str, Meta(pattern=r"^\d{1,5}-[0-9a-f]{8}-\d{1,10}$")]
+    node: Annotated[int, Meta(ge=1, le=65535, description="address of the board")]
+    life: Life
+    seq: Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
+    kind: Literal["record", "gap", "health", "event"]
+    start: Annotated[Time, Meta(description="observation begins; fixed at the node")]
+    end: Annotated[Time, Meta(description="observation ends")]
+    bound_s: Annotated[float, Meta(ge=0, description="the true times differ from start and end by at most this")]
+    time_source: Literal["clock", "anchor", "neighbours"]
+    received: Annotated[Time, Meta(description="the gateway stored it")]
+    coverage: Annotated[int, Meta(ge=0, le=100, description="per cent of the window that was measured")]
+    values: dict[str, Value]
+    flags: Annotated[dict[str, int], Meta(description="quality where it is not good: 2 3 4 9, QARTOD")] = {}
+    profile: Annotated[str, Meta(pattern=r"^[0-9a-f]{8}$", description="what is measured, and its calibration")] = ""
+    detail: Annotated[dict[str, int], Meta(description="integers of a gap, health or event entry")] = {}
+
+
+class Payload(msgspec.Struct, forbid_unknown_fields=True):
+    """One message: at least one record."""
+
+    schema: Literal["steiger.records.v1"]
+    gateway: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    batch: Annotated[int, Meta(ge=1, description="rises with each batch of this gateway; a repeat has the same")]
+    records: Annotated[list[RecordJson], Meta(min_length=1)]
+
+
+_decoder = msgspec.json.Decoder(Payload)
+
+
+def decode(payload: bytes) -> Payload:
+    """Strict reading, as a consumer could do it; msgspec.ValidationError on anything that the schema does not name."""
+    return _decoder.decode(payload)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a message; `records.schema.json` beside this file holds it (a test compares)."""
+    schema = msgspec.json.schema(Payload)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:steiger:records:v1",
+        "title": SCHEMA,
+        **schema,
+    }
+
+
+def encode(gateway: str, batch: Batch, max_bytes: int) -> Iterator[bytes]:
+    """The messages of a batch: one, unless it is larger than `max_bytes` (the batch was cut under another setting)."""
+    head = f'{{"schema":"{SCHEMA}","gateway":"{gateway}","batch":{batch.id},"records":['.encode()
+    parts: list[bytes] = []
+    size = len(head) + 2
+    for record in batch.records:
+        text = encode_record(record).encode()
+        if parts and size + len(text) > max_bytes:
+            yield head + b",".join(parts) + b"]}"
+            parts, size = [], len(head) + 2
+        parts.append(text)
+        size += len(text) + 1
+    if parts:
+        yield head + b",".join(parts) + b"]}"
+
+
+def encode_record(record: Record) -> str:
+    """One record as JSON."""
+    node, life = record.life_info.node, record.life_info.life
+    profile = record.profile
+    head = (
+        f'{{"id":"{node}-{life:08x}-{record.seq}","node":{node},"life":"{life:08x}","seq":{record.seq},'
+        f'"kind":"{KIND_NAMES[record.kind_code]}","start":"{iso(record.start_ms)}","end":"{iso(record.end_ms)}",'
+        f'"bound_s":{record.bound_ms / 1000},"time_source":"{TIME_STATES[record.time_code]}",'
+        f'"received":"{iso(record.received_ms)}","coverage":{record.coverage},"values":'
+    )
+    if record.kind_code != RECORD or profile is None:
+        named = f',"profile":"{profile.id:08x}"' if profile is not None else ""
+        return f'{head}{{}}{named},"detail":{json.dumps(record.detail or {}, separators=(",", ":"))}}}'
+    template, scales = _template(profile)
+    if record.flags is None:
+        try:  # the usual case: nothing missing, all good; None in the tuple raises TypeError
+            values = template % tuple([raw / scale for raw, scale in zip(record.values, scales, strict=True)])  # type: ignore[operator]
+            return f'{head}{values},"profile":"{profile.id:08x}"}}'
+        except TypeError:
+            pass
+    return f'{head}{_values(record, profile)},"profile":"{profile.id:08x}"}}'
+
+
+@lru_cache(maxsize=4096)  # windows of many nodes share their edges
+def iso(ms: int) -> str:
+    """UTC, ISO 8601; milliseconds only where there are any."""
+    seconds, rest = divmod(ms, 1000)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{text}.{rest:03d}Z" if rest else f"{text}Z"
+
+
+_templates: dict[int, tuple[ProfileInfo, str, tuple[int, ...]]] = {}  # by row of the store; as many as profiles
+
+
+def _template(profile: ProfileInfo) -> tuple[str, tuple[int, ...]]:
+    """The values of a profile as one format string. `%.1f` of raw/10 is exact: the quotient's error is far below."""
+    known = _templates.get(profile.row)
+    if known is not None and known[0] is profile:  # hashing the whole profile would cost as much as the record
+        return known[1], known[2]
+    parts = [
+        f'"{channel.name}":{{"v":%.{channel.decimals}f,"u":"{channel.unit.replace("%", "%%")}"}}'
+        for channel in profile.channels
+    ]
+    text, scales = "{" + ",".join(parts) + "}", tuple(10**channel.decimals for channel in profile.channels)
+    _templates[profile.row] = profile, text, scales
+    return text, scales
+
+
+def _values(record: Record, profile: ProfileInfo) -> str:
+    """Values where some are missing or not good, and the flags."""
+    parts, flags = [], []
+    for index, (channel, raw) in enumerate(zip(profile.channels, record.values, strict=True)):
+        value = "null" if raw is None else f"{raw / 10**channel.decimals:.{channel.decimals}f}"
+        parts.append(f'"{channel.name}":{{"v":{value},"u":"{channel.unit}"}}')
+        flag = record.flags[index] if record.flags is not None else (9 if raw is None else 1)
+        if flag != 1:
+            flags.append(f'"{channel.name}":{flag}')
+    return "{" + ",".join(parts) + "}" + (',"flags":{' + ",".join(flags) + "}" if flags else "")

@@ -1,0 +1,135 @@
+"""The JSON of the MQTT sink: strict, the same bytes each time, never NaN; the schema file is what the code says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.forward.payload import Payload, decode, encode, encode_record, iso, json_schema
+from gateway.models import GAP, HEALTH, Batch, Record
+from tests.fakes.spool import PROFILE, event, record
+
+SCHEMA_FILE = Path(__file__).parents[2] / "gateway" / "forward" / "records.schema.json"
+
+
+def batch(*records: Record) -> Batch:
+    return Batch(3, records, False)
+
+
+def one(item: Record) -> dict[str, object]:
+    (message,) = encode("gw-1", batch(item), 65536)
+    assert decode(message).records[0].id == item.id
+    found: dict[str, object] = json.loads(message)["records"][0]
+    return found
+
+
+def test_a_record_in_full() -> None:
+    assert one(record(15)) == {
+        "id": "7-1a2b3c4d-15",
+        "node": 7,
+        "life": "1a2b3c4d",
+        "seq": 15,
+        "kind": "record",
+        "start": iso(record(15).start_ms),
+        "end": iso(record(15).end_ms),
+        "bound_s": 2.005,
+        "time_source": "clock",
+        "received": iso(record(15).received_ms),
+        "coverage": 100,
+        "values": {
+            "pm2_5": {"v": 12.3, "u": "ug/m3"},
+            "temperature": {"v": -5.05, "u": "Cel"},
+            "humidity": {"v": 80.1, "u": "%"},
+            "vehicles": {"v": 17, "u": "1"},
+        },
+        "profile": "c0ffee01",
+    }
+
+
+def test_missing_values_are_null_and_flags_tell_why() -> None:
+    found = one(record(1, (None, -505, 801, 17), (9, 3, 1, 1)))
+    assert found["values"]["pm2_5"] == {"v": None, "u": "ug/m3"}  # type: ignore[index]
+    assert found["flags"] == {"pm2_5": 9, "temperature": 3}
+    found = one(record(1, (None, -505, 801, 17)))
+    assert found["flags"] == {"pm2_5": 9}  # a missing value is flagged even where the node sent no flags
+    assert "flags" not in one(record(1, flags=(1, 1, 1, 1)))
+
+
+def test_other_kinds_carry_their_integers() -> None:
+    found = one(record(4, kind=GAP, detail={"cause": 1, "count": 60}))
+    assert (found["kind"], found["values"], found["detail"]) == ("gap", {}, {"cause": 1, "count": 60})
+    assert found["profile"] == "c0ffee01"
+    assert one(record(4, kind=HEALTH, detail={"supply_mv": 4980}))["detail"] == {"supply_mv": 4980}
+    assert "profile" not in one(event(4))
+
+
+def test_times_are_utc_with_milliseconds_only_where_there_are_any() -> None:
+    assert iso(0) == "1970-01-01T00:00:00Z"
+    assert iso(1_795_000_000_007) == "2026-11-18T11:06:40.007Z"
+
+
+def test_the_same_batch_gives_the_same_bytes() -> None:
+    first = list(encode("gw-1", batch(record(1), event(2), record(3, (None, 1, 2, 3))), 65536))
+    again = list(encode("gw-1", Batch(3, (record(1), event(2), record(3, (None, 1, 2, 3))), True), 65536))
+    assert first == again
+
+
+def test_a_batch_beyond_the_size_is_split_at_records() -> None:
+    records = tuple(record(seq) for seq in range(200))
+    messages = list(encode("gw-1", Batch(3, records, False), 16384))
+    assert len(messages) > 3
+    assert max(map(len, messages)) <= 16384
+    found = [item.id for message in messages for item in decode(message).records]
+    assert found == [item.id for item in records]
+    assert list(encode("gw-1", Batch(3, (), False), 16384)) == []
+
+
+RAW = st.one_of(st.none(), st.integers(-(2**31) + 1, 2**31 - 1))
+
+
+@given(
+    st.tuples(RAW, RAW, RAW, RAW),
+    st.one_of(st.none(), st.tuples(*[st.sampled_from([1, 2, 3, 4, 9])] * 4)),
+)
+def test_every_value_is_exact_and_both_ways_agree(
+    values: tuple[int | None, ...], flags: tuple[int, ...] | None
+) -> None:
+    text = encode_record(record(1, values, flags))
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    found = msgspec.json.decode(text)["values"]
+    for channel, raw in zip(PROFILE.channels, values, strict=True):
+        value = found[channel.name]["v"]
+        assert value is None if raw is None else round(value * 10**channel.decimals) == raw
+    if None not in values and flags is None:
+        slow = encode_record(record(1, values, (1, 1, 1, 1)))
+        assert slow == text
+
+
+def test_the_schema_file_is_current() -> None:
+    expected = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+    assert SCHEMA_FILE.read_text(encoding="utf-8") == expected, (
+        'stale: .venv/bin/python -c "import json; from gateway.forward.payload import json_schema; '
+        'print(json.dumps(json_schema(), indent=2, ensure_ascii=False))" > gateway/forward/records.schema.json'
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": "steiger.records.v2"},
+        {"records": []},
+        {"extra": 1},
+        {"records": [{"id": "x"}]},
+        {"batch": 0},
+    ],
+)
+def test_reading_is_strict(change: dict[str, object]) -> None:
+    (message,) = encode("gw-1", batch(record(1)), 65536)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(json.loads(message) | change), type=Payload)
