@@ -1,0 +1,351 @@
+"""The composition root: knows the concrete classes and wires them from /board.json and the settings. Nothing happens at import."""
+
+import asyncio
+import gc
+import json
+
+from firmware import grid as grids
+from firmware import profiles, settings, slots, version
+from firmware.aggregate import Window
+from firmware.clock import FIRST, REFUSED, STEPPED, Clock
+from firmware.leases import LeaseLost
+from firmware.life import Life, flash_blocks
+from firmware.links.serial import SerialLink
+from firmware.log import Log
+from firmware.session import Session
+from firmware.tasks import health, report, schedule, watchdog
+from firmware.tasks.commands import Commands
+from firmware.tasks.supervisor import Supervisor
+from wire import frame, messages
+from wire.settings import SETTINGS, by_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from firmware.tasks.supervisor import Task
+    from wire.profiles import Profile
+
+PROVEN_MS = 60000  # a start that lived so long, or delivered data, was no early death
+SAY_AGAIN_MS = 10000  # how often an unprovisioned board says so
+RESTART_MS = 1000  # between answering a restart command and doing it
+
+
+class Node:
+    """The running board. Tasks get it whole; what they use is its public part."""
+
+    def __init__(self, root: str, port: "Any", console: "Any", safe: bool = False) -> None:
+        self.root = root
+        self.port = port
+        self.safe = safe
+        self.clock = Clock(port)
+        self.log = Log(console.write)
+        self.link = SerialLink(console)
+        self.wake = asyncio.Event()
+        self.grids: "list[grids.Grid]" = []
+        self.sessions: "list[Session]" = []
+        self.health_due_ms = 0
+        self.boot = slots.boot_id(root)
+        self.supervisor = Supervisor(self.clock, self.log, self._task_failed)
+        self._sensors: "list[Any]" = []
+        self._proven = False
+
+    # --- building ---
+
+    def load(self) -> None:
+        """Settings, lives, grids. NeedsProvisioning or LeaseLost: this board must not transmit."""
+        with open(self.root + "/board.json") as f:
+            self.board = json.load(f)
+        self.settings = settings.load(self.root, self.port.unique_id())
+        self.log.set_level(self.settings.get("log_level"))
+        payload = self.settings.payload
+        budget = self.settings.get("outbox_kb") * 1024
+        self.life = Life(self.root, payload, self.clock, self.boot, budget)
+        self.sessions.append(self._session(self.life))
+        for stored in payload["previous"]:
+            try:
+                life = Life(self.root, stored, self.clock, self.boot, budget)
+            except LeaseLost:
+                self.log.error("node", "an earlier life of address %d cannot be delivered, its lease is unreadable", stored["address"])
+                continue
+            life.settle()
+            self.sessions.append(self._session(life))
+        self.commands = Commands(self.root, self.clock, self._command)
+        self._tell_repairs()
+        if not self.safe:
+            self._begin_grids()
+
+    def _session(self, life: Life) -> Session:
+        return Session(life, frame.SERIAL, self.clock, self.settings.get, self._hello, self._asked)
+
+    def _tell_repairs(self) -> None:
+        outbox = self.life.outbox
+        if self.life.leases.repaired:
+            self.event(messages.LEASE_REPAIRED)
+        if self.settings.repaired:
+            self.event(messages.SETTINGS_REPAIRED)
+        if outbox.damaged or outbox.lost:
+            self.event(messages.OUTBOX_REPAIRED, outbox.damaged if outbox.damaged else -1)
+        if self.safe:
+            self.event(messages.SAFE_MODE)
+
+    def _begin_grids(self) -> None:
+        stored = self.life.stored["grids"]
+        active = self.life.active()
+        for slot, wanted in enumerate(profiles.wanted(self.board, self.settings)):
+            running = [entry for entry in active if entry[0] == slot]
+            if not running:
+                profile = profiles.fresh(wanted, [entry[0] for entry in stored])
+                first = self.life.provisioned_s // profile.window_s
+                stored.append([profile.encode().hex(), slot, first, 0])
+                self.settings.store()
+                running = [(slot, profile, first)]
+            grid = self._grid(slot, running[0][1])
+            if not profiles.same(running[0][1], wanted):
+                grid.successor = wanted
+            self.life.settle()
+            grid.begin(running[0][2], self.settings.get("grid_until_s"))
+            self.grids.append(grid)
+
+    def _grid(self, slot: int, profile: "Profile") -> grids.Grid:
+        return grids.Grid(slot, profile, self.life.outbox, self.clock, self.boot, self._open_window)
+
+    def _open_window(self, profile: "Profile") -> Window:
+        return Window(profile.items, profile.window_s * 1000, self.settings.get("min_count"))
+
+    def replace(self, grid: grids.Grid) -> None:
+        """A window of `grid` has just closed and its profile has a successor: settings first, then the log, which boot completes."""
+        if grid.index is None:
+            return
+        stored, end_s = self.life.stored["grids"], grid.end_s()
+        profile = profiles.fresh(grid.successor, [entry[0] for entry in stored])  # type: ignore[arg-type]
+        for entry in stored:
+            if entry[0] == grid.profile.encode().hex():
+                entry[3] = grid.index
+        first = end_s // profile.window_s
+        stored.append([profile.encode().hex(), grid.slot, first, 0])
+        self._prune()
+        self.settings.store()
+        grids.end_grid(self.life.outbox, grid.profile.short, grid.index)
+        following = self._grid(grid.slot, profile)
+        following.begin(first, grid.until_s)
+        following.start_ms = self.clock.uptime_ms()
+        following.index = first
+        self.grids[self.grids.index(grid)] = following
+
+    def _prune(self) -> None:
+        """Forget profiles that ended, oldest first, once no record of them can wait any more."""
+        stored = self.life.stored["grids"]
+        while len(stored) > settings.GRIDS_MAX and self.life.outbox.drained():
+            for place, entry in enumerate(stored):
+                if entry[3]:
+                    stored.pop(place)
+                    break
+            else:
+                return
+
+    def _add_sensors(self) -> None:
+        from firmware import sensors
+
+        self._sensors = sensors.build(self.board, self.port, self.clock, self.settings, self.log)
+        for sensor in self._sensors:
+            self.supervisor.add("sensor %d" % sensor.number, lambda task, sensor=sensor: sensor.run(task, self))
+
+    def add_tasks(self) -> None:
+        """All tasks; in safe mode none that measures."""
+        self.supervisor.add("listen", lambda task: report.run_listener(task, self))
+        self.supervisor.add("report", lambda task: report.run_sender(task, self))
+        self.supervisor.add("schedule", lambda task: schedule.run(task, self))
+        self.supervisor.add("health", lambda task: health.run(task, self))
+        self.supervisor.add("care", self._care)
+        if not self.safe:
+            self._add_sensors()
+        self.supervisor.add("watchdog", lambda task: watchdog.run(task, self.supervisor, self.port, self.clock, self.log))
+
+    # --- what tasks use ---
+
+    def event(self, code: int, arg: int = 0) -> None:
+        """Put an event into the outbox and let it be sent."""
+        self.sessions[0].note(self.life.event(code, arg))
+        self.wake.set()
+
+    def free_blocks(self) -> int:
+        return flash_blocks(self.root)[0]
+
+    async def wait(self, timeout_ms: int) -> None:
+        """Until something is to be sent, at most `timeout_ms`."""
+        try:
+            await self.port.wait_for_ms(self.wake.wait(), timeout_ms)
+        except asyncio.TimeoutError:
+            pass
+
+    def acknowledged(self, session: Session) -> None:
+        """Data arrived at a gateway: this start has proved itself; an earlier life that is empty goes."""
+        self._prove()
+        if session is not self.sessions[0] and session.life.outbox.drained():
+            self.log.info("node", "earlier life %08x is delivered", session.life.id)
+            self.sessions.remove(session)
+            self.settings.forget_previous(session.life.id)
+            session.life.erase()
+
+    def _prove(self) -> None:
+        if not self._proven:
+            self._proven = True
+            slots.confirm(self.root)
+
+    async def _care(self, task: "Task") -> None:
+        """What has to be looked after now and then."""
+        while True:
+            task.beat()
+            gc.collect()
+            if self.clock.uptime_ms() >= PROVEN_MS:
+                self._prove()
+            await self.clock.sleep_ms(10000)
+
+    def _task_failed(self, task: "Task") -> None:
+        self.event(messages.TASK_RESTARTED, task.number)
+
+    # --- what a gateway asks ---
+
+    def _hello(self, life: Life) -> "messages.Hello":
+        state = life.outbox.state
+        ids = tuple([grid.profile.id for grid in self.grids]) if life is self.life else ()
+        return messages.Hello(
+            self.boot,
+            self.clock.uptime_ms(),
+            self.port.reset_cause(),
+            frame.VERSION,
+            version.NUMBER,
+            int(self.clock.synced),
+            life.outbox.held(),
+            state.next_seq,
+            messages.Totals(*state.totals),
+            ids,
+        )
+
+    def _asked(self, session: Session, message: "Any", sent_ms: int) -> None:
+        if isinstance(message, (messages.TimeMsg, messages.AckTime)):
+            self._set_clock(message.unix_ms, message.held_ms, sent_ms)
+        elif isinstance(message, messages.Command):
+            session.reply(self.commands.take(message))
+        elif session is not self.sessions[0]:
+            return  # settings belong to the present life
+        elif isinstance(message, messages.GetSetting):
+            session.reply(self._setting(message.id, message.instance, 1))
+        elif isinstance(message, messages.SetSetting):
+            session.reply(self._set(message.id, message.instance, message.value))
+
+    def _set_clock(self, unix_ms: int, held_ms: int, sent_ms: int) -> None:
+        outcome = self.clock.offer(unix_ms, held_ms, sent_ms)
+        if outcome == FIRST:
+            if any([grid.behind() for grid in self.grids]):
+                self.clock.forget()  # what was recorded already is later than that: measure on without a clock
+                return
+            self.log.info("clock", "set")
+            for grid in self.grids:
+                for place in grid.sync():
+                    self.sessions[0].note(place)
+            self.sessions[0].sweep_again()
+            self.wake.set()
+        elif outcome == STEPPED:
+            self.event(messages.CLOCK_STEPPED, self.clock.step_ms // 1000)
+            if any([grid.behind() for grid in self.grids]):
+                self.clock.forget()
+                for grid in self.grids:
+                    grid.unclock()
+        elif outcome == REFUSED:
+            self.log.debug("clock", "gateway's time refused")
+
+    def _setting(self, setting_id: int, instance: int, ok: int) -> "messages.SettingValue":
+        if not 0 < setting_id <= len(SETTINGS):
+            return messages.SettingValue(setting_id, instance, 0, 0)
+        return messages.SettingValue(setting_id, instance, self.settings.get(by_id(setting_id).name, instance), ok)
+
+    def _set(self, setting_id: int, instance: int, value: int) -> "messages.SettingValue":
+        if not 0 < setting_id <= len(SETTINGS):
+            return self._setting(setting_id, instance, 0)
+        name = by_id(setting_id).name
+        if name == "grid_until_s":
+            if not self.clock.synced:
+                return self._setting(setting_id, instance, 0)
+            for grid in self.grids:
+                value = max(value, grid.set_until(value))
+        if name == "window_s" and len(self.life.stored["grids"]) >= settings.GRIDS_MAX and not self.life.outbox.drained():
+            return self._setting(setting_id, instance, 0)
+        if not self.settings.put(name, instance, value):
+            return self._setting(setting_id, instance, 0)
+        self._apply(name, instance, value)
+        self.event(messages.SETTING_CHANGED, setting_id)
+        return self._setting(setting_id, instance, 1)
+
+    def _apply(self, name: str, instance: int, value: int) -> None:
+        """Let a changed setting take effect."""
+        if name == "log_level":
+            self.log.set_level(value)
+        for sensor in self._sensors:
+            sensor.configure(name, instance, value)
+        wanted = profiles.wanted(self.board, self.settings)
+        for grid in self.grids:
+            if grid.slot < len(wanted):
+                changed = not profiles.same(grid.profile, wanted[grid.slot])
+                grid.successor = wanted[grid.slot] if changed else None
+        self.health_due_ms = min(self.health_due_ms, self.clock.uptime_ms() + self.settings.get("health_s") * 1000)
+
+    def _command(self, code: int, arg: int) -> "tuple[int, int]":
+        if code == messages.SEND_HEALTH:
+            health.put_health(self)
+            return messages.DONE, 0
+        if code == messages.RESTART:
+            asyncio.create_task(self._restart())
+            return messages.DONE, 0
+        if code in (messages.SELF_TEST, messages.FAN_CLEAN):
+            return self._sensor_command(code, arg)
+        return messages.UNSUPPORTED, 0
+
+    def _sensor_command(self, code: int, arg: int) -> "tuple[int, int]":
+        known = [sensor for sensor in self._sensors if sensor.number == arg or code == messages.SELF_TEST]
+        if not known:
+            return messages.FAILED, arg
+        for sensor in known:
+            if not sensor.request(code):
+                return messages.UNSUPPORTED, arg
+        return messages.DONE, 0
+
+    async def _restart(self) -> None:
+        await self.clock.sleep_ms(RESTART_MS)
+        self.port.reset()
+
+
+async def _say(node: Node, reason: str) -> None:
+    """The board must not transmit: it says why, as text, for who stands beside it."""
+    while True:
+        node.log.error("node", "needs provisioning, %s", reason)
+        await node.clock.sleep_ms(SAY_AGAIN_MS)
+
+
+async def run(node: Node) -> None:
+    try:
+        node.load()
+    except settings.NeedsProvisioning as error:
+        await _say(node, str(error))
+    except LeaseLost:
+        await _say(node, "both copies of the lease are unreadable")
+    node.log.info(
+        "node", "address %d, life %08x, boot %d, %s%s", node.life.address, node.life.id, node.boot, node.board["board"],
+        ", safe mode" if node.safe else "",
+    )  # fmt: skip
+    node.add_tasks()
+    await node.supervisor.run()
+
+
+def main(root: str = "", safe: bool = False) -> None:
+    """Run until somebody interrupts (KeyboardInterrupt passes through to main.py)."""
+    from firmware import hal
+
+    hal.prepare_loop()
+    console = hal.console()
+    console.open()
+    try:
+        asyncio.run(run(Node(root, hal, console, safe)))
+    finally:
+        console.close()

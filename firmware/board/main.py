@@ -1,0 +1,70 @@
+# Steiger main.py: starts the program of the slot that boot.py picked. Written once at provisioning, never updated.
+import os
+import sys
+import time
+
+SAFE_AFTER = 5  # starts that died early in a row; then safe mode: link and REPL alone
+REPL_AFTER = 8  # not even safe mode lives: stay at the REPL
+BACKOFF_MAX_S = 60
+
+
+def read_attempts(root):
+    try:
+        with open(root + "/attempts") as f:
+            return int(f.read())
+    except (OSError, ValueError):
+        return 0
+
+
+def write_attempts(root, count):
+    with open(root + "/attempts", "w") as f:
+        f.write("%d" % count)
+
+
+def is_death():
+    """Whether the end before this start speaks against the program: a wake from deep sleep or a power cut does not."""
+    try:
+        import machine
+
+        return machine.reset_cause() not in (machine.DEEPSLEEP_RESET, machine.PWRON_RESET)
+    except (ImportError, AttributeError):
+        return True
+
+
+def new_slot(root):
+    """Whether the running slot has still to prove itself: then every start counts."""
+    try:
+        with open(root + "/slot.a") as f:
+            return f.read().split(" ")[1] == "0"
+    except (OSError, IndexError):
+        return False
+
+
+def run():
+    root = os.getcwd().rstrip("/")
+    attempts = read_attempts(root)
+    if new_slot(root) or is_death():
+        attempts += 1
+        write_attempts(root, attempts)
+    if attempts > REPL_AFTER:
+        print("steiger: %d starts died early; REPL only" % attempts)
+        return
+    try:
+        from firmware import app
+
+        app.main(root, safe=attempts > SAFE_AFTER)
+    except KeyboardInterrupt:
+        write_attempts(root, 0)
+        print("steiger: stopped by the keyboard; machine.reset() starts it again")
+        return
+    except Exception as error:
+        print("steiger: crash, restart in %d s" % min(1 << attempts, BACKOFF_MAX_S))
+        sys.print_exception(error)
+        time.sleep(min(1 << attempts, BACKOFF_MAX_S))
+    import machine
+
+    machine.reset()
+
+
+if __name__ == "__main__":
+    run()

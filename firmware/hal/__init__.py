@@ -1,0 +1,6 @@
+"""The seam to the port: the one module of this folder that lies on the board is taken."""
+
+try:
+    from firmware.hal.esp32 import *  # noqa: F403  # the port's whole surface, by design
+except ImportError:
+    from firmware.hal.sim import *  # noqa: F403

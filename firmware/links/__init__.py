@@ -1,0 +1,1 @@
+"""Links: how frames leave a board and come to it."""

@@ -1,0 +1,31 @@
+"""The serial link: frames in HDLC-like framing on the console that the REPL and the log share."""
+
+from wire import stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+READ_MS = 5000  # deadline of one wait for input: the listening task shows in between that it lives
+READ_BYTES = 128  # a downlink is 25 to 60 bytes
+
+
+class SerialLink:
+    """`console`: firmware.hal.console(). Text that arrives (somebody types) is ignored."""
+
+    def __init__(self, console: "Any") -> None:
+        self._console = console
+        self._parser = stream.Parser()
+        self._buf = bytearray(READ_BYTES)
+        self.dropped = self._parser.dropped
+
+    def send(self, frame: bytes) -> None:
+        """The whole frame in one write: log lines never fall into it."""
+        self._console.write(stream.encode(frame))
+
+    async def receive(self) -> "list[bytes]":
+        """Frames that came; empty at the deadline."""
+        count = await self._console.readinto(self._buf, READ_MS)
+        if not count:
+            return []
+        return [data for kind, data in self._parser.feed(bytes(memoryview(self._buf)[:count])) if kind == "frame"]

@@ -1,0 +1,325 @@
+"""The outbox of one life: append, read, acknowledge, drop the oldest. The format is told in entries.py."""
+
+import binascii
+import os
+import struct
+
+from firmware.outbox import entries
+from firmware.outbox.entries import frame_entry
+from firmware.outbox.state import State
+from wire import BOOT, UTC
+from wire.messages import OVERWRITTEN, VOID
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+SEGMENT_MAX = 16384  # bytes; what one deletion frees and one boot reads
+CHUNK = 1024  # bytes of the one read buffer; holds any entry
+SUFFIX = ".seg"
+
+
+class OutboxFull(Exception):
+    """Flash took nothing more although the oldest segment was dropped; retry later."""
+
+
+class Outbox:
+    """`free(path) -> (free blocks, all blocks)`; `leases` guards that no seq comes twice; `budget` in bytes."""
+
+    def __init__(
+        self, path: str, life: int, leases: "Any", budget: int, free: "Callable[[str], tuple[int, int]]"
+    ) -> None:
+        self.path = path
+        self.state = State(life)
+        self.damaged = 0  # segments with bytes that no CRC fits
+        self.lost = False  # seqs were given before, and no segment is left
+        self.segments: "list[list[int]]" = []  # [number, first seq, size], oldest first
+        self._life = life
+        self._leases = leases
+        self._budget = budget
+        self._free = free
+        self._buf = bytearray(CHUNK)
+        self._file: "Any" = None
+        self._acked_news = False
+        self._open()
+
+    # --- reading ---
+
+    def _name(self, number: int) -> str:
+        return "%s/%08d%s" % (self.path, number, SUFFIX)
+
+    def _fill(self, number: int, offset: int) -> int:
+        try:
+            with open(self._name(number), "rb") as f:
+                f.seek(offset)
+                return f.readinto(self._buf)  # type: ignore[attr-defined,no-any-return]
+        except OSError:
+            return 0
+
+    def _entry_at(self, at: int, size: int) -> "tuple[int, bytes, int]":
+        """(kind, body, next place) in the buffer; kind 0: not whole, -1: CRC does not fit."""
+        if at + entries.HEAD > size:
+            return 0, b"", at
+        head = self._buf[at] | self._buf[at + 1] << 8
+        end = at + entries.HEAD + (head & 0xFFF)
+        if head & 0xFFF > entries.BODY_MAX or head >> 12 == 0:
+            return -1, b"", 0
+        if end + 4 > size:
+            return 0, b"", at
+        body = bytes(self._buf[at + entries.HEAD : end])
+        crc = struct.unpack_from("<I", self._buf, end)[0]
+        if crc != binascii.crc32(body, binascii.crc32(self._buf[at : at + entries.HEAD])):
+            return -1, b"", end + 4
+        return head >> 12, body, end + 4
+
+    def entries(self, number: int, offset: int = 0) -> "Iterator[tuple[int, bytes, int, int]]":
+        """(kind, body, offset, offset of the next) of a segment from `offset` on. Entries whose CRC does not fit are passed over, and
+        kind -1 is yielded once for them. One reader at a time: all share one buffer, none may wait while it reads.
+        """
+        while True:
+            size = self._fill(number, offset)
+            at = 0
+            while True:
+                kind, body, following = self._entry_at(at, size)
+                if kind <= 0:
+                    break
+                yield kind, body, offset + at, offset + following
+                at = following
+            if kind < 0:
+                yield -1, b"", offset + at, offset + at
+                if not following or self._entry_at(following, size)[0] <= 0:
+                    return  # no telling where the next one begins
+                at = following
+            elif at == 0 or size < CHUNK:
+                if at < size:
+                    yield -1, b"", offset + at, offset + at  # a torn tail
+                return
+            offset += at
+
+    # --- opening ---
+
+    def _open(self) -> None:
+        try:
+            os.mkdir(self.path)
+        except OSError:
+            pass
+        numbers = sorted(int(n[: -len(SUFFIX)]) for n in os.listdir(self.path) if n.endswith(SUFFIX))
+        start = -1  # newest segment with a readable checkpoint: the state is rebuilt from it on
+        for number in numbers:
+            size = os.stat(self._name(number))[6]
+            if size == 0:  # a cut between creating and syncing
+                os.remove(self._name(number))
+                continue
+            first = -1
+            for kind, body, _, _ in self.entries(number):
+                if kind == entries.CHECKPOINT and State(self._life).load(body):
+                    first = struct.unpack_from("<I", body, 9)[0]
+                    start = len(self.segments)
+                break
+            if first < 0:
+                self.damaged += 1
+                first = self.segments[-1][1] if self.segments else 0
+            self.segments.append([number, first, size])
+        clean = bool(self.segments)
+        for segment in self.segments[max(start, 0) :] if self.segments else []:
+            for kind, body, _, _ in self.entries(segment[0]):
+                if kind < 0:
+                    self.damaged += 1
+                    clean = False
+                elif kind == entries.CHECKPOINT:
+                    self.state.load(body)
+                else:
+                    self.state.apply(kind, body)
+        if self.state.dropping >= 0:
+            self._finish_drop()
+        if not self.segments:
+            self.lost = self._leases.seq > 0
+            self.state.next_seq = self._leases.seq
+            self._create(0)
+        elif not clean:
+            self._create(self.segments[-1][0] + 1)
+        else:
+            self._file = open(self._name(self.segments[-1][0]), "ab")
+        if self._leases.seq > self.state.next_seq:
+            first, count = self.state.next_seq, self._leases.seq - self.state.next_seq
+            self._commit([(entries.GAP, entries.gap_body(first, count, VOID, 0, 0, None))])
+
+    def close(self) -> None:
+        """Let go of the file; everything is synced already."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    # --- writing ---
+
+    def _create(self, number: int) -> None:
+        if self._file is not None:
+            self._file.close()
+        head = frame_entry(entries.CHECKPOINT, self.state.checkpoint(number))
+        self._file = open(self._name(number), "wb")
+        self._file.write(head)
+        self._file.flush()
+        self.segments.append([number, self.state.next_seq, len(head)])
+        self._acked_news = False
+
+    def _write(self, data: bytes) -> None:
+        """Append to the newest segment and sync; a new segment when it is full."""
+        if self._file is None:
+            raise OutboxFull("closed")
+        if self.segments[-1][2] + len(data) > SEGMENT_MAX:
+            self._create(self.segments[-1][0] + 1)
+        self._file.write(data)
+        self._file.flush()
+        self.segments[-1][2] += len(data)
+
+    def _commit(self, items: "list[tuple[int, bytes]]") -> "tuple[int, int]":
+        """All of `items` in one write; (segment, offset) of the first. The state changes only after the sync."""
+        end = self.state.next_seq
+        for kind, body in items:
+            end = max(end, entries.span(kind, body)[1])
+        self._leases.hold_seqs(end)
+        data = b""
+        if self._acked_news:
+            data = frame_entry(entries.ACKED, self.state.acked_body())
+        skip = len(data)
+        for kind, body in items:
+            data += frame_entry(kind, body)
+        try:
+            self._write(data)
+        except OSError as error:
+            self._recover(error)
+            raise OutboxFull(error)
+        self._acked_news = False
+        for kind, body in items:
+            self.state.apply(kind, body)
+        number, _, size = self.segments[-1]
+        return number, size - len(data) + skip
+
+    def _recover(self, error: OSError) -> None:
+        """A write failed: what the newest segment holds now is unknown, so the next write begins another one."""
+        newest = self.segments[-1]
+        newest[2] = SEGMENT_MAX
+        if len(self.segments) > 1 and error.errno == 28:  # ENOSPC
+            self.drop_oldest()
+
+    def put(self, items: "list[tuple[int, bytes]]") -> "tuple[int, int]":
+        """Append entries, all or none, and make room; (segment, offset) of the first. OutboxFull: nothing was written."""
+        place = self._commit(items)
+        while len(self.segments) > 1 and self._over():
+            self.drop_oldest()
+        return place
+
+    def _over(self) -> bool:
+        total = 0
+        for segment in self.segments:
+            total += segment[2]
+        free, blocks = self._free(self.path)
+        return total > self._budget or free * 10 < blocks
+
+    # --- acknowledging and dropping ---
+
+    def acknowledge(self, cum: int, base: int, bits: int) -> bool:
+        """The gateway holds these; True if that was news. Segments that it holds wholly are deleted, the newest stays."""
+        end = self.state.next_seq
+        if cum > end:
+            cum = end  # an acknowledgement of what was never given is no acknowledgement
+        if base + 64 > end:
+            bits &= (1 << (end - base)) - 1 if end > base else 0
+        if not self.state.acked.apply(cum, base, bits):
+            return False
+        self._acked_news = True
+        while len(self.segments) > 1 and self._oldest_held():
+            os.remove(self._name(self.segments.pop(0)[0]))
+        return True
+
+    def hold(self, first: int, end: int) -> None:
+        """The gateway holds [first, end) of one entry, though its acknowledgement had no room for all of it."""
+        if self.state.acked.add(first, min(end, self.state.next_seq)):
+            self._acked_news = True
+
+    def reopen(self, first: int, end: int) -> None:
+        """The gateway asks for [first, end) again: what of it lies in flash waits again."""
+        first = max(first, self.segments[0][1])
+        end = min(end, self.state.next_seq)
+        if first < end:
+            self.state.acked.remove(first, end)
+            self._acked_news = True
+
+    def _oldest_held(self) -> bool:
+        has = self.state.acked.has
+        if not has(self.segments[0][1], self.segments[1][1]):
+            return False
+        for kind, body, _, _ in self.entries(self.segments[0][0]):
+            if kind > 0 and not has(*entries.span(kind, body)):
+                return False
+        return True
+
+    def held(self) -> int:
+        """Oldest seq that is not acknowledged (next seq if there is none)."""
+        return self.state.acked.cum if self.state.acked.cum < self.state.next_seq else self.state.next_seq
+
+    def drained(self) -> bool:
+        """Whether the gateway holds everything."""
+        return self.state.acked.cum >= self.state.next_seq
+
+    def drop_oldest(self) -> None:
+        """Delete the oldest segment; what of it the gateway does not hold is told by gaps, synced before."""
+        number = self.segments[0][0]
+        gaps = _Gaps(self.state.grids)
+        for kind, body, _, _ in self.entries(number):
+            if kind > 0 and not self.state.acked.has(*entries.span(kind, body)):
+                gaps.add(kind, body)
+        items = [(entries.GAP, entries.gap_body(*gap)) for gap in gaps.found]
+        items.append((entries.DROP, struct.pack("<I", number)))
+        self._commit(items)
+        self._finish_drop()
+
+    def _finish_drop(self) -> None:
+        number = self.state.dropping
+        self.state.dropping = -1
+        for i in range(len(self.segments) - 1):
+            if self.segments[i][0] == number:
+                os.remove(self._name(number))
+                self.segments.pop(i)
+                return
+
+
+class _Gaps:
+    """Runs of what a dropped segment held: (first, count, cause, short, carried, time), neighbours in seq and time joined."""
+
+    def __init__(self, grids: "dict[int, list[int]]") -> None:
+        self.found: "list[tuple]" = []
+        self._grids = grids
+
+    def add(self, kind: int, body: bytes) -> None:
+        if kind == entries.RECORD:
+            seq, short, time = entries.unpack_record(body)[:3]
+            self._join(seq, 1, OVERWRITTEN, short, 0, time)
+        elif kind == entries.GAP:
+            first, count, cause, short, _, time = entries.unpack_gap(body)
+            self._join(first, count, cause, short, 1, time)
+        elif kind == entries.HEALTH or kind == entries.EVENT:
+            self._join(entries.span(kind, body)[0], 1, VOID, 0, 1, None)
+
+    def _join(self, first: int, count: int, cause: int, short: int, carried: int, time: "tuple | None") -> None:
+        if self.found:
+            last = self.found[-1]
+            if (
+                (last[0] + last[1], last[2], last[3], last[4]) == (first, cause, short, carried)
+                and self._follows(last, time)
+            ):
+                self.found[-1] = (last[0], last[1] + count, cause, short, carried, last[5])
+                return
+        self.found.append((first, count, cause, short, carried, time))
+
+    def _follows(self, last: tuple, time: "tuple | None") -> bool:
+        """Whether `time` is the window after those of `last`."""
+        before, window_s = last[5], self._grids.get(last[3], (0,))[0]
+        if before is None or time is None:
+            return before is time
+        if before[0] != time[0] or not window_s:
+            return False
+        if time[0] == UTC:
+            return (before[1] - 1) // window_s + last[1] == (time[1] - 1) // window_s
+        return before[0] == BOOT and before[1] == time[1] and time[2] - before[2] == last[1] * window_s * 1000

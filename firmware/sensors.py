@@ -1,0 +1,37 @@
+"""Builds the board's buses and sensors from board.json. A sensor that cannot be built is told and left out."""
+
+from firmware import drivers
+from firmware.profiles import item
+from firmware.tasks.sample import Sensor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def open_bus(port: "Any", description: dict) -> "Any":
+    """The bus object of firmware.hal for one entry of board.json's `buses`."""
+    known = {key: value for key, value in description.items() if key not in ("kind", "id")}
+    return getattr(port, description["kind"])(description["id"], **known)
+
+
+def build(board: dict, port: "Any", clock: "Any", settings: "Any", log: "Any") -> "list[Sensor]":
+    """All sensors, in the order of board.json."""
+    buses: "dict[str, Any]" = {}
+    found = []
+    for number, entry in enumerate(board["sensors"]):
+        instance = entry.get("instance", 0)
+        try:
+            name = entry["bus"]
+            if name not in buses:
+                buses[name] = open_bus(port, board["buses"][name])
+            driver = drivers.load(entry["driver"])(buses[name], clock, instance=instance, **entry.get("params", {}))
+        except (OSError, ValueError, ImportError) as error:
+            log.error("sensor %d" % number, "%s cannot be set up, %s", entry["driver"], error)
+            continue
+        items = tuple([(item(channel)[0], instance) for channel in driver.CHANNELS])
+        sensor = Sensor(number, driver, buses[name], items)
+        for setting in driver.SETTINGS:
+            sensor.configure(setting, instance, settings.get(setting, instance))
+        found.append(sensor)
+    return found

@@ -1,0 +1,186 @@
+"""What a board knows about itself: address, key, lives, values. Two copies in flash, bound to the chip.
+
+`settings.a` and `settings.b`, written one after the other and read back:
+    4 bytes "SSt1" | u32 version | u32 length | payload: JSON | u32 crc32 of what precedes      (little endian)
+The readable copy with the higher version counts. Payload:
+    {"uid": hex, "address", "key": hex, "provisioned_s", "grids": [[hex descriptor, slot, first, ended] …],
+     "values": {"health_s": 3600, "window_s.0": 60 …}, "previous": [{"address", "key", "provisioned_s", "until_s", "grids"} …]}
+`grids` are the profiles that a life has run: `slot` is the place in board.json, `first` and `ended` are the window indices where its grid
+begins and where it ended (exclusive; 0 = runs). Times are unix UTC in s.
+
+The provisioning tool calls `provision(json)` on the board; nothing else makes a key valid.
+"""
+
+import binascii
+import json
+import os
+import struct
+
+from firmware.leases import Leases
+from wire import crypto
+from wire.settings import by_name, permits
+
+_MAGIC = b"SSt1"
+_HEAD = 12
+COPIES = ("/settings.a", "/settings.b")
+PREVIOUS_MAX = 3  # lives that may still be draining; each keeps its outbox and lease
+GRIDS_MAX = 12  # profiles remembered per life: as many changes of window as may wait for a gateway
+KEY_BYTES = 16
+
+
+class NeedsProvisioning(Exception):
+    """No usable settings: the board transmits nothing. The text says why, for the technician."""
+
+
+def encode(version: int, payload: dict) -> bytes:
+    body = json.dumps(payload).encode()
+    head = _MAGIC + struct.pack("<II", version, len(body)) + body
+    return head + struct.pack("<I", binascii.crc32(head))
+
+
+def decode(data: bytes) -> "tuple[int, dict] | None":
+    """(version, payload), None if anything about the copy is wrong."""
+    if len(data) < _HEAD + 4 or data[:4] != _MAGIC:
+        return None
+    version, length = struct.unpack("<II", data[4:_HEAD])
+    end = _HEAD + length
+    if len(data) != end + 4 or struct.unpack("<I", data[end:])[0] != binascii.crc32(data[:end]):
+        return None
+    try:
+        payload = json.loads(data[_HEAD:end].decode())
+    except ValueError:
+        return None
+    return (version, payload) if isinstance(payload, dict) else None
+
+
+def _read(path: str) -> "tuple[int, dict] | None":
+    try:
+        with open(path, "rb") as f:
+            return decode(f.read())
+    except OSError:
+        return None
+
+
+def life_of(key: bytes) -> int:
+    """The life that a key begins: u32."""
+    return crypto.subkeys(key).life
+
+
+def stem(root: str, kind: str, life: int) -> str:
+    """Path of a life's lease or outbox: `lease-0badcafe`."""
+    return "%s/%s-%08x" % (root, kind, life)
+
+
+class Settings:
+    """The valid copy, its values by name, and how to change them."""
+
+    def __init__(self, root: str, payload: dict, version: int) -> None:
+        self._root = root
+        self.payload = payload
+        self.version = version
+        self.repaired = False  # one copy was unreadable or older and was written anew
+
+    def get(self, name: str, instance: int = 0) -> int:
+        """Value of a setting of wire/settings.py, its default if it was never set."""
+        setting = by_name(name)
+        values = self.payload["values"]
+        if setting.instances > 1:
+            return int(values.get("%s.%d" % (name, instance), setting.default))
+        return int(values.get(name, setting.default))
+
+    def put(self, name: str, instance: int, value: int) -> bool:
+        """Set and store; False if the table does not permit it. Both copies hold it when this returns True."""
+        setting = by_name(name)
+        if not setting.writable or not permits(setting.id, instance, value):
+            return False
+        self.payload["values"]["%s.%d" % (name, instance) if setting.instances > 1 else name] = value
+        self.store()
+        return True
+
+    def store(self) -> None:
+        """Write both copies, one after the other, each read back; OSError if flash does not keep them."""
+        self.version += 1
+        data = encode(self.version, self.payload)
+        for copy in COPIES:
+            with open(self._root + copy, "wb") as f:
+                f.write(data)
+            with open(self._root + copy, "rb") as f:
+                if f.read() != data:
+                    raise OSError(5)
+
+    def forget_previous(self, life: int) -> None:
+        """A previous life is drained: its key goes."""
+        self.payload["previous"] = [p for p in self.payload["previous"] if life_of(bytes.fromhex(p["key"])) != life]
+        self.store()
+
+
+def _newest(root: str) -> "tuple[int, dict] | None":
+    copies = [copy for copy in (_read(root + COPIES[0]), _read(root + COPIES[1])) if copy is not None]
+    copies.sort(key=lambda copy: copy[0])
+    return copies[-1] if copies else None
+
+
+def load(root: str, uid: bytes) -> Settings:
+    """The board's settings; NeedsProvisioning if none is readable or they belong to another chip. A copy that is
+    unreadable or older is written anew."""
+    newest = _newest(root)
+    if newest is None:
+        there = COPIES[0][1:] in os.listdir(root or "/")
+        raise NeedsProvisioning("settings unreadable, both copies" if there else "no settings yet")
+    version, payload = newest
+    if payload.get("uid") != binascii.hexlify(uid).decode():
+        raise NeedsProvisioning("settings of another chip: copied or moved flash")
+    settings = Settings(root, payload, version)
+    if _read(root + COPIES[0]) != _read(root + COPIES[1]):
+        settings.store()
+        settings.repaired = True
+    return settings
+
+
+def provision(text: str, uid: "bytes | None" = None, root: "str | None" = None) -> str:
+    """Begin a new life from JSON {"address", "key", "provisioned_s", "values"?}: called over mpremote.
+
+    The present life moves to `previous` (its `until_s` is the new one's beginning) and goes on draining under its own key.
+    Returns a line for the technician without the key; ValueError says what is wrong and leaves everything as it was.
+    """
+    if uid is None:
+        from firmware import hal
+
+        uid = hal.unique_id()
+    if root is None:
+        root = os.getcwd().rstrip("/")
+    new = json.loads(text)
+    key = bytes.fromhex(new["key"])
+    if len(key) != KEY_BYTES:
+        raise ValueError("key: %d bytes, not %d" % (len(key), KEY_BYTES))
+    if not 0 <= new["address"] <= 0xFFFF:
+        raise ValueError("address: %d is not 0..65535" % new["address"])
+    values = new.get("values", {})
+    for name, value in values.items():
+        base, _, instance = name.partition(".")
+        if not permits(by_name(base).id, int(instance or 0), value):
+            raise ValueError("setting %s: %s not permitted" % (name, value))
+    version, previous, uid_hex = 0, [], binascii.hexlify(uid).decode()
+    newest = _newest(root)
+    if newest is not None:
+        version, old = newest
+        if old.get("uid") == uid_hex and old["key"] != new["key"]:
+            before = {name: old[name] for name in ("address", "key", "provisioned_s", "grids")}
+            before["until_s"] = min(old["values"].get("grid_until_s", 0) or new["provisioned_s"], new["provisioned_s"])
+            previous = old["previous"] + [before]
+        elif old.get("uid") == uid_hex:
+            raise ValueError("key: already in use on this board")
+    if len(previous) > PREVIOUS_MAX:
+        raise ValueError("%d earlier lives still hold records: connect to a gateway first" % len(previous))
+    Leases.create(stem(root, "lease", life_of(key)))
+    payload = {
+        "uid": uid_hex,
+        "address": new["address"],
+        "key": new["key"],
+        "provisioned_s": new["provisioned_s"],
+        "grids": [],
+        "values": values,
+        "previous": previous,
+    }
+    Settings(root, payload, version).store()
+    return "provisioned: address %d, life %08x, %d earlier" % (new["address"], life_of(key), len(previous))

@@ -1,0 +1,63 @@
+"""The slot pointer and the count of starts that boot.py and main.py keep on the board's root.
+
+Formats: see firmware/board/boot.py. Both files there stay as they were provisioned; this module changes with the slot.
+"""
+
+import binascii
+
+COPIES = ("/slot.a", "/slot.b")
+
+
+def read_pointer(root: str) -> "tuple[str, bool, int] | None":
+    """(slot, confirmed, version) of the newest readable copy."""
+    best = None
+    for copy in COPIES:
+        try:
+            with open(root + copy, "rb") as f:
+                text, crc = f.read(80).strip().rsplit(b" ", 1)
+            if int(crc, 16) != binascii.crc32(text):
+                continue
+            slot, confirmed, version = text.decode().split(" ")
+            if best is None or int(version) > best[2]:
+                best = (slot, confirmed == "1", int(version))
+        except (OSError, ValueError):
+            continue
+    return best
+
+
+def write_pointer(root: str, slot: str, confirmed: bool) -> None:
+    """Both copies, one after the other, one version further."""
+    known = read_pointer(root)
+    text = ("%s %d %d" % (slot, confirmed, known[2] + 1 if known else 1)).encode()
+    for copy in COPIES:
+        with open(root + copy, "wb") as f:
+            f.write(b"%s %08x\n" % (text, binascii.crc32(text)))
+
+
+def confirm(root: str) -> None:
+    """The running slot has proved itself: data was acknowledged, or it lived long enough."""
+    known = read_pointer(root)
+    if known and not known[1]:
+        write_pointer(root, known[0], True)
+    try:
+        with open(root + "/attempts") as f:
+            if f.read() == "0":
+                return
+    except OSError:
+        return
+    with open(root + "/attempts", "w") as f:
+        f.write("0")
+
+
+def boot_id(root: str) -> int:
+    """The number that boot.py gave to this boot; 0 when it never ran."""
+    boots = 0
+    for copy in ("/boots.a", "/boots.b"):
+        try:
+            with open(root + copy, "rb") as f:
+                text, crc = f.read(80).strip().rsplit(b" ", 1)
+            if int(crc, 16) == binascii.crc32(text):
+                boots = max(boots, int(text))
+        except (OSError, ValueError):
+            continue
+    return boots

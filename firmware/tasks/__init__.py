@@ -1,0 +1,1 @@
+"""The board's tasks: each is a coroutine that app.py supervises."""

@@ -1,0 +1,144 @@
+"""One task a sensor: start it, read it in its period, give the readings to every open window; begin anew when it fails.
+
+What was not measured is told to the windows (`missed`, `refuse`), so that coverage and causes are true.
+"""
+
+from firmware.drivers import NO_ANSWER, WARMING_UP, SensorError
+from wire.messages import FAN_CLEAN, SELF_TEST, SELF_TEST_FAILED, SELF_TEST_PASSED, SENSOR_BACK, SENSOR_LOST
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from firmware.tasks.supervisor import Task
+
+BACKOFF_MIN_MS = 1000
+BACKOFF_MAX_MS = 60000
+LOST_AFTER = 3  # failures in a row before the event "sensor lost"
+
+
+class Sensor:
+    """A driver with its place on the board (`number`, which events name) and what it gives."""
+
+    def __init__(self, number: int, driver: "Any", bus: "Any", items: "tuple[tuple[int, int], ...]") -> None:
+        self.number = number
+        self.driver = driver
+        self.bus = bus
+        self.items = items
+        self.failures = 0
+        self.lost = False
+        self._wish = 0  # a command of wire.messages that waits
+
+    def configure(self, name: str, instance: int, value: int) -> None:
+        """Pass a setting on to the driver if it follows it."""
+        if name in self.driver.SETTINGS and instance == self.driver.instance:
+            self.driver.configure(name, value)
+
+    def request(self, code: int) -> bool:
+        """A self test or a cleaning is done between two readings; False if the driver has none."""
+        if code == FAN_CLEAN and not hasattr(self.driver, "clean"):
+            return False
+        self._wish = code
+        return True
+
+    async def _grant(self, node: "Any") -> None:
+        code, self._wish = self._wish, 0
+        if code == FAN_CLEAN:
+            await self.driver.clean()
+        elif code == SELF_TEST:
+            passed = True
+            for name, good, detail in await self.driver.self_test():
+                node.log.info("sensor %d" % self.number, "self test %s, %s %d", name, "passed" if good else "FAILED", detail)
+                passed = passed and good
+            node.event(SELF_TEST_PASSED if passed else SELF_TEST_FAILED, self.number)
+
+    def failed(self, node: "Any", error: SensorError) -> None:
+        self.failures += 1
+        node.log.debug("sensor %d" % self.number, "no reading, %s", error)
+        if self.failures == LOST_AFTER and not self.lost:
+            self.lost = True
+            node.log.warning("sensor %d" % self.number, "lost, %s", error)
+            node.event(SENSOR_LOST, self.number)
+
+    def worked(self, node: "Any") -> None:
+        self.failures = 0
+        if self.lost:
+            self.lost = False
+            node.log.info("sensor %d" % self.number, "back")
+            node.event(SENSOR_BACK, self.number)
+
+    async def _start(self, node: "Any") -> bool:
+        try:
+            await self.driver.start()
+            return True
+        except OSError:
+            error = SensorError(NO_ANSWER)
+            self._recover()
+        except SensorError as known:
+            error = known
+        self.failed(node, error)
+        return False
+
+    def _recover(self) -> None:
+        if hasattr(self.bus, "recover"):
+            self.bus.recover()
+
+    async def _read(self, node: "Any") -> bool:
+        """One reading into all windows; False if the sensor has to be started anew."""
+        driver = self.driver
+        try:
+            if self._wish:
+                await self._grant(node)
+            readings = await driver.read()
+        except OSError:
+            self._recover()
+            error = SensorError(NO_ANSWER)
+        except SensorError as known:
+            error = known
+        else:
+            span_ms = driver.covered_ms
+            for grid in node.grids:
+                if grid.window is not None:
+                    for channel, instance, value, flag in readings:
+                        grid.window.add(channel, instance, value, span_ms, flag)
+            self.worked(node)
+            return True
+        for grid in node.grids:
+            if grid.window is not None:
+                grid.window.refuse(error.reason, driver.period_ms, self.items)
+        if error.reason == WARMING_UP:
+            return True
+        self.failed(node, error)
+        return error.retry and self.failures < LOST_AFTER
+
+    async def run(self, task: "Task", node: "Any") -> None:
+        """For ever: started and read, or stopped and tried again."""
+        clock, backoff_ms = node.clock, BACKOFF_MIN_MS
+        while True:
+            task.beat()
+            if await self._start(node):
+                due_ms = clock.uptime_ms()
+                while await self._read(node):
+                    task.beat()
+                    backoff_ms = BACKOFF_MIN_MS
+                    due_ms += self.driver.period_ms
+                    now_ms = clock.uptime_ms()
+                    if due_ms < now_ms - self.driver.period_ms:
+                        due_ms = now_ms  # the board was busy for more than a period: no hurry to catch up
+                    await clock.sleep_ms(max(0, due_ms - now_ms))
+                await self.driver.stop()
+            await self._rest(task, node, backoff_ms)
+            backoff_ms = min(backoff_ms * 2, BACKOFF_MAX_MS)
+
+    async def _rest(self, task: "Task", node: "Any", rest_ms: int) -> None:
+        until_ms = node.clock.uptime_ms() + rest_ms
+        while True:
+            task.beat()
+            left_ms = until_ms - node.clock.uptime_ms()
+            if left_ms <= 0:
+                break
+            step_ms = min(left_ms, 10000)
+            await node.clock.sleep_ms(step_ms)
+            for grid in node.grids:
+                if grid.window is not None:
+                    grid.window.missed(step_ms, self.items)

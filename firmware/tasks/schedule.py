@@ -1,0 +1,30 @@
+"""Closes the windows of all grids when they are due, and lets a changed profile take over at a window's end."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from firmware.tasks.supervisor import Task
+
+LOOK_MS = 1000  # longest sleep: the clock may be set, a grid may get an end
+RETRY_MS = 500  # flash took nothing: try again
+
+
+async def run(task: "Task", node: "Any") -> None:
+    """`node`: firmware.app.Node."""
+    while True:
+        task.beat()
+        wait_ms = LOOK_MS
+        for grid in list(node.grids):
+            places = grid.close_due()
+            for place in places:
+                node.sessions[0].note(place)
+            if places:
+                node.wake.set()
+                if grid.successor is not None:
+                    node.replace(grid)
+        for grid in node.grids:
+            due_ms = grid.deadline_ms()
+            if due_ms is not None:
+                wait_ms = min(wait_ms, max(due_ms - node.clock.uptime_ms(), 1))
+        await node.clock.sleep_ms(wait_ms)
