@@ -1,0 +1,91 @@
+"""The house keeps its own rules: dependencies point one way, the lock names no index, the tree speaks of itself alone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("wire", "firmware", "gateway", "tools", "boards")
+
+
+def linter(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--config", "pyproject.toml", "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "*.json", "*.md"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("wire/frame.py", "import gateway.keys"),
+        ("firmware/leases.py", "import tools.errors"),
+        ("gateway/keys.py", "import boards"),
+        ("gateway/keys.py", "import rich"),
+        ("tools/errors.py", "import firmware.leases"),
+    ],
+)
+def test_a_planted_import_is_seen(copy: Path, file: str, line: str) -> None:
+    with open(copy / file, "a") as source:
+        source.write(f"\n{line}\n")
+    done = linter(copy)
+    assert done.returncode != 0
+    assert "BROKEN" in done.stdout
+
+
+def test_the_tree_as_it_is_keeps_the_contracts() -> None:
+    done = linter(ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_lock_names_no_package_index() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    assert "==" in text
+    assert "--hash=sha256:" in text
+    assert not re.search(r"https?://|--index-url|--find-links", text)
+
+
+def tracked_files() -> list[Path]:
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in done.stdout.decode().split("\0") if name]
+
+
+def test_only_hal_knows_the_platform() -> None:
+    for path in (ROOT / "firmware").rglob("*.py"):
+        if "hal" in path.relative_to(ROOT / "firmware").parts:
+            continue
+        text = path.read_text()
+        assert "sys.platform" not in text, path
+        assert not re.search(r"\bsim\b", text), path
+        assert not re.search(r"^\s*(import|from) (network|esp32)\b", text, re.MULTILINE), path
+
+
+def test_boot_time_files_alone_import_machine_outside_hal() -> None:
+    # boot.py and main.py run before any package of the slot can be trusted.
+    allowed = {"board/boot.py", "board/main.py"}
+    for path in (ROOT / "firmware").rglob("*.py"):
+        name = path.relative_to(ROOT / "firmware").as_posix()
+        if name.startswith("hal/") or name in allowed:
+            continue
+        assert not re.search(r"^\s*(import|from) machine\b", path.read_text(), re.MULTILINE), name
+
+
+def test_tests_never_sleep_for_a_number() -> None:
+    pattern = re.compile(r"(time|asyncio)\.sleep\([0-9.]*[1-9]")
+    for path in (ROOT / "tests").rglob("*.py"):
+        if path.name != "test_house.py":
+            assert not pattern.search(path.read_text()), path
