@@ -140,6 +140,8 @@ class BME280(Chip):
         self.address = address
         self.calibration = CALIBRATIONS[calibration]
         self.self_heating_degc = self_heating_degc
+        # (T, P, H) converter codes instead of the world's; for trials.
+        self.fixed: tuple[int, int, int] | None = None
         self.power_on(world.start_s * 1_000_000 - 10 * _START_UP_US)
 
     def power_on(self, now_us: int) -> None:
@@ -255,7 +257,7 @@ class BME280(Chip):
 
     def _measuring(self, now_us: int) -> bool:
         if self._ctrl_meas & 3 == 3:
-            return now_us - self._cycle_us < self.conversion_us
+            return 0 <= now_us - self._cycle_us < self.conversion_us  # negative: standing by for the next cycle
         return self._ready_us is not None
 
     def _advance(self, now_us: int) -> None:
@@ -277,14 +279,7 @@ class BME280(Chip):
         """Put the world's air of an instant into the data registers."""
         if "stuck" in self.faults and self._data != _SKIPPED:
             return
-        air = self.world.air(at_us / 1e6, self.site)
-        rh_pct = 100.0 if "wet" in self.faults else air.humidity_pct + 0.02 * gauss(self.seed, at_us, 3)
-        t_code, p_code, h_code = codes_for(
-            self.calibration,
-            air.temperature_degc + self.self_heating_degc + 0.003 * gauss(self.seed, at_us, 1),
-            air.pressure_hpa * 100.0 + 1.2 * gauss(self.seed, at_us, 2),
-            rh_pct,
-        )
+        t_code, p_code, h_code = self.fixed or self._codes(at_us)
         osr_t, osr_p, osr_h = self._oversampling()
         strength = _FILTER[self._config >> 2 & 7]
         temperature, pressure = float(t_code), float(p_code)
@@ -296,6 +291,16 @@ class BME280(Chip):
         p_code = _resolved(round(pressure), osr_p, strength) if osr_p else 0x80000
         h_code = h_code if osr_h and "wrong_chip_id" not in self.faults else 0x8000
         self._data = (p_code << 4).to_bytes(3, "big") + (t_code << 4).to_bytes(3, "big") + h_code.to_bytes(2, "big")
+
+    def _codes(self, at_us: int) -> tuple[int, int, int]:
+        """The converter codes for the world's air, with the noise of the sensor."""
+        air = self.world.air(at_us / 1e6, self.site)
+        return codes_for(
+            self.calibration,
+            air.temperature_degc + self.self_heating_degc + 0.003 * gauss(self.seed, at_us, 1),
+            air.pressure_hpa * 100.0 + 1.2 * gauss(self.seed, at_us, 2),
+            100.0 if "wet" in self.faults else air.humidity_pct + 0.02 * gauss(self.seed, at_us, 3),
+        )
 
 
 def _resolved(code: int, oversampling: int, filter_strength: int) -> int:

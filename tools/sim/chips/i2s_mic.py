@@ -253,12 +253,15 @@ class I2SMicrophone(Chip):
             place = at % every_frames
             if place < gap_frames:
                 return bytes(min(end - at, gap_frames - place) * _FRAME_BYTES)
+        settled = mute + self._settled_frames
+        if at < settled:
+            end = min(end, settled)
         loop = self._tone_loop() if self._tone_wanted is not None else self._noise_loop(block)
         size = len(loop) // _FRAME_BYTES
         begin = (at + (0 if self._tone_wanted is not None else self.seed)) % size
         end = min(end, at + size - begin)
         piece = loop[begin * _FRAME_BYTES : (begin + end - at) * _FRAME_BYTES]
-        return self._settling(piece, at - mute) if at - mute < self._settled_frames else piece
+        return self._settling(piece, at - mute) if at < settled else piece
 
     @property
     def _mute_frames(self) -> int:
@@ -270,14 +273,14 @@ class I2SMicrophone(Chip):
         return self.rate * 2 // 5
 
     def _settling(self, piece: bytes, since: int) -> bytes:
-        """The first 0.4 s after the mute: the level ramps up and the offset comes from far away (tau 60 ms)."""
+        """The first 0.4 s after the mute: the level ramps up and the offset comes from twelve times itself (tau 60 ms)."""
         words = array("i")
         words.frombytes(piece)
         if sys.byteorder == "big":
             words.byteswap()
         tau = 0.06 * self.rate
         ramp = self.model.ramp_frames
-        away = 40_000.0
+        away = 12.0 * self.dc
         samples = [
             (word >> 8) * min(1.0, (since + n) / ramp) + away * math.exp(-(since + n) / tau)
             for n, word in enumerate(words)

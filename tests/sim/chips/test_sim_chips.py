@@ -1,0 +1,73 @@
+"""What holds for every simulated chip: it is found by name, documents its faults, and repeats itself for a seed."""
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from tools.sim.chips import CHIPS, Chip, Nack, chip_class, create
+from tools.sim.world import World
+
+START_S = 1_768_200_000
+T0 = START_S * 1_000_000
+EVERYWHERE = {"silence", "stuck", "byte_shift", "late_answer"}
+
+
+def session(name: str, seed: int, *, faults: tuple[str, ...] = (), site: int = 0) -> str:
+    """A digest of what a chip says in a minute, refusals included."""
+    chip: Any = create(name, World(7, START_S), seed, faults=faults, site=site)
+    said = hashlib.sha256()
+    for second in range(60):
+        now = T0 + second * 1_000_000
+        said.update(b"|")
+        try:
+            if hasattr(chip, "frames"):
+                said.update(chip.frames(second * 48_000, 4_800, now))
+            elif hasattr(chip, "output"):
+                said.update(chip.output(now))
+            elif name == "sps30":
+                chip.write(bytes.fromhex("00100300AC" if second == 0 else "0300"), now)
+                said.update(chip.read(60, now + 500_000))
+            else:
+                chip.write(b"\xf2\x01\xf4\x25", now)
+                chip.write(b"\xf7", now + 20_000)
+                said.update(chip.read(8, now + 20_000))
+        except Nack as refusal:
+            said.update(refusal.reason.encode())
+    return said.hexdigest()
+
+
+@pytest.mark.parametrize("name", sorted(CHIPS))
+def test_same_seed_twice_is_the_same_bytes(name: str) -> None:
+    assert session(name, 3) == session(name, 3)
+    assert len({session(name, 3), session(name, 4), session(name, 3, site=1)}) == 3
+
+
+@pytest.mark.parametrize("name", sorted(CHIPS))
+def test_every_documented_fault_changes_what_is_heard(name: str) -> None:
+    sound = session(name, 3)
+    # These show in answers that a minute of plain reading does not ask for.
+    elsewhere = {"late_answer"} if name == "ld2451" else {"no_new_data", "blank_calibration"}
+    for fault in sorted(set(chip_class(name).FAULTS) - elsewhere):
+        assert session(name, 3, faults=(fault,)) != sound, fault
+
+
+@pytest.mark.parametrize("name", sorted(CHIPS))
+def test_faults_are_named_and_checked(name: str) -> None:
+    chip = create(name, World(7, START_S), 1)
+    assert set(chip.FAULTS) >= EVERYWHERE
+    assert all(chip.FAULTS.values())
+    chip.switch("silence")
+    assert chip.faults == {"silence"}
+    chip.switch("silence", False)
+    assert not chip.faults
+    with pytest.raises(ValueError, match=r"has no fault 'flood'; it has: .*silence"):
+        chip.switch("flood")
+    with pytest.raises(ValueError, match="flood"):
+        create(name, World(7, START_S), 1, faults=("flood",))
+
+
+def test_unknown_chip() -> None:
+    with pytest.raises(KeyError):
+        create("hal9000", World(7, START_S), 1)
+    assert issubclass(chip_class("bme280"), Chip)
