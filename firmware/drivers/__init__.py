@@ -6,6 +6,7 @@ A driver has
     period_ms           how often `read()` wants to be called, and what one call covers
     covered_ms          what the last `read()` really covered (less than the period after a gap)
     state               WARMUP or READY
+    instance, items     its number; the (channel id, instance) it can give
     identity            text a technician reads: chip, serial number, version ("" before start)
     __init__(bus, clock, instance=0, **params)      params come from board.json; nothing is sent yet
     async start()       proves that the chip answers, configures it; SensorError

@@ -145,6 +145,7 @@ class BME280:
         self.state = WARMUP
         self.covered_ms = 0
         self.identity = ""
+        self.instance = instance
         self.items = tuple([(channels.by_name(name).id, instance) for name in self.CHANNELS])
         self._bus = bus
         self._clock = clock
@@ -217,7 +218,7 @@ class BME280:
         temperature, humidity, pressure = decode(self._calibration, data)
         self.covered_ms = self._covered.reading()
         values = (temperature + self._offset_cdeg * 10, humidity, pressure)
-        return [(self.items[at][0], self.items[at][1], values[at], GOOD) for at in range(3)]
+        return [self.items[at] + (values[at], GOOD) for at in range(3)]
 
     async def _measure(self):
         """The data bytes, or None when nothing shows that they are new."""

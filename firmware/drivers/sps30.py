@@ -100,6 +100,7 @@ class SPS30:
         self.state = WARMUP
         self.covered_ms = 0
         self.identity = ""
+        self.instance = instance
         self.items = tuple([(channels.by_name(name).id, instance) for name in self.CHANNELS])
         self._chip = Commands(bus, clock, ADDRESS)
         self._clock = clock
@@ -150,6 +151,7 @@ class SPS30:
         self._needed_ms = self._warmup_ms
         if self._clean_at_start and self._clean_interval_s:
             await chip.send(_CLEAN, 5)
+            self._clean_at_start = 0  # once: a driver that starts anew after an error does not clean again
             self._needed_ms = max(self._warmup_ms, _CLEANING_MS)
         self._started_ms = self._clock.ticks_ms()
         self._stale = self._silent = 0
@@ -191,7 +193,7 @@ class SPS30:
             raise SensorError(STUCK, retry=False)
         flag = SUSPECT if self._status & FAN_SPEED else GOOD
         self.covered_ms = self._covered.reading()
-        return [(self.items[at][0], self.items[at][1], value, flag) for at, value in enumerate(values)]
+        return [self.items[at] + (value, flag) for at, value in enumerate(values)]
 
     async def _newest(self) -> bytes:
         """The payload of a reading that is newer than the last one; SensorError STALE when none comes in time."""

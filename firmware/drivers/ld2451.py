@@ -1,0 +1,338 @@
+"""Hi-Link HLK-LD2451: 24 GHz vehicle radar over UART (115200 8N1), about ten reports a second.
+
+No frame has a checksum: header, length, footer and the fields' ranges must all fit. Some units are silent while
+nothing moves, so silence is no vehicle; after a longer one the radar is asked. Counts and speeds leave this file per
+vehicle, and the node only per window (firmware.aggregate holds the minimum count).
+"""
+
+from firmware.drivers import GOOD, NO_ANSWER, READY, REFUSED, SHIFTED, STALE, SUSPECT, WARMUP, SensorError
+from firmware.drivers.tracker import Tracker
+from wire import channels
+
+try:
+    from micropython import const
+except ImportError:  # not under CPython
+
+    def const(value: int) -> int:
+        """Fold nothing."""
+        return value
+
+
+_REPORT_HEAD = b"\xf4\xf3\xf2\xf1"
+_REPORT_TAIL = b"\xf8\xf7\xf6\xf5"
+_ACK_HEAD = b"\xfd\xfc\xfb\xfa"
+_ACK_TAIL = b"\x04\x03\x02\x01"
+
+_TARGETS_MAX = const(5)  # the sheet says 3, units are known that send 5
+_ACK_MAX = const(32)  # the longest answer that this driver asks for has 14 bytes
+_DISTANCE_MAX_M = const(100)
+_SPEED_MAX_KMH = const(160)  # the sheet says 120; a driver in a hurry is no byte error
+_BUFFER_MAX = const(256)  # a report has at most 37 bytes; what is kept beyond is the last read
+
+_ENABLE = const(0x00FF)
+_END = const(0x00FE)
+_SET_DETECTION = const(0x0002)
+_SET_SENSITIVITY = const(0x0003)
+_GET_DETECTION = const(0x0012)
+_FIRMWARE = const(0x00A0)
+
+_ACK_MS = const(500)
+_TRIES = const(3)
+_REPORT_MS = const(100)
+_TICKS_MASK = const(0x3FFFFFFF)  # the port's milliseconds wrap at 2**30
+_WAS_TALKING_MS = const(3000)  # a unit that reports while nothing moves is suspicious much earlier
+_SHIFTED_MS = const(2000)  # bytes without a single good frame for so long
+_BOTH_DIRECTIONS = const(2)
+_DELAY_S = const(1)
+
+# 1/cos in 1/1000 at 0, 5 ... 60 degrees: a radar beside the road sees the speed times the cosine.
+_SECANTS = (1000, 1004, 1015, 1035, 1064, 1103, 1155, 1221, 1305, 1414, 1556, 1743, 2000)
+
+
+def command(code: int, value: bytes = b"") -> bytes:
+    """The bytes of a command."""
+    return _ACK_HEAD + (len(value) + 2).to_bytes(2, "little") + code.to_bytes(2, "little") + value + _ACK_TAIL
+
+
+def decode_report(payload: bytes):
+    """((angle deg, distance m, direction, km/h, snr), ...) of what stands between length and footer.
+
+    None when count, length or a field is impossible. An empty payload is a report without targets.
+    """
+    if not payload:
+        return ()
+    count = payload[0]
+    if len(payload) < 2 or len(payload) != 2 + 5 * count or count > _TARGETS_MAX or payload[1] > 1:
+        return None
+    targets = []
+    for at in range(2, len(payload), 5):
+        angle, distance, direction, speed, snr = payload[at : at + 5]
+        if distance > _DISTANCE_MAX_M or direction > 1 or speed > _SPEED_MAX_KMH:
+            return None
+        targets.append((angle - 0x80, distance, direction, speed, snr))
+    return tuple(targets)
+
+
+def decode_ack(payload: bytes):
+    """(command, status, value) of an answer; None when it is none."""
+    if len(payload) < 4 or payload[1] != 0x01:
+        return None
+    return payload[0], payload[2] | payload[3] << 8, bytes(payload[4:])
+
+
+class Parser:
+    """Frames out of a byte stream, by length: header and footer patterns may stand inside. Never raises.
+
+    `dropped` counts why bytes or frames were thrown away.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self.frames = 0
+        self.dropped = {"noise": 0, "length": 0, "footer": 0, "fields": 0}
+
+    def feed(self, chunk: bytes):
+        """[("report", targets) | ("ack", (command, status, value))] that are complete now."""
+        buffer = self._buffer + chunk
+        found = []
+        at = 0
+        while True:
+            start = self._head(buffer, at)
+            self.dropped["noise"] += start - at
+            at = start
+            if len(buffer) - at < 6:
+                break
+            is_report = buffer[at] == 0xF4
+            length = buffer[at + 4] | buffer[at + 5] << 8
+            if length > (2 + 5 * _TARGETS_MAX if is_report else _ACK_MAX):
+                self.dropped["length"] += 1
+                at += 1
+                continue
+            end = at + 6 + length
+            if len(buffer) < end + 4:
+                break
+            if buffer[end : end + 4] != (_REPORT_TAIL if is_report else _ACK_TAIL):
+                self.dropped["footer"] += 1
+                at += 1  # a byte was lost: the next header may stand inside
+                continue
+            payload = bytes(buffer[at + 6 : end])
+            frame = decode_report(payload) if is_report else decode_ack(payload)
+            if frame is None:
+                self.dropped["fields"] += 1
+            else:
+                self.frames += 1
+                found.append(("report" if is_report else "ack", frame))
+            at = end + 4
+        self._buffer = bytearray(buffer[at:][-_BUFFER_MAX:])
+        return found
+
+    def _head(self, buffer: bytearray, at: int) -> int:
+        """Where the next header starts, or may start with the bytes yet to come."""
+        size = len(buffer)
+        while at < size:
+            part = buffer[at : at + 4]
+            if part == _REPORT_HEAD[: len(part)] or part == _ACK_HEAD[: len(part)]:
+                return at
+            at += 1
+        return size
+
+
+class LD2451:
+    """See firmware.drivers for what a driver does; `read()` listens for a whole period."""
+
+    CHANNELS = (
+        "vehicles",
+        "vehicles_approach",
+        "vehicles_depart",
+        "speed_mean",
+        "speed_mean_approach",
+        "speed_mean_depart",
+        "speed_v85",
+        "speed_v85_approach",
+        "speed_v85_depart",
+    )
+    SETTINGS = ("direction_flip", "speed_angle_deg")
+    period_ms = 1000
+
+    def __init__(
+        self,
+        bus,
+        clock,
+        instance: int = 0,
+        max_distance_m: int = 100,
+        min_speed_kmh: int = 5,
+        snr_threshold: int = 0,
+        flip: int = 0,
+        dead_ms: int = 60000,
+    ) -> None:
+        self.state = WARMUP
+        self.covered_ms = 0
+        self.identity = ""
+        self.instance = instance
+        self.items = tuple([(channels.by_name(name).id, instance) for name in self.CHANNELS])
+        self._uart = bus
+        self._clock = clock
+        self._detection = bytes((max_distance_m, _BOTH_DIRECTIONS, min_speed_kmh, _DELAY_S))
+        self._snr_threshold = snr_threshold
+        self._flip_wired = flip
+        self._flip = flip
+        self._secant = 1000
+        self._dead_ms = dead_ms
+        self._parser = Parser()
+        self._tracker = Tracker(clock)
+        self._chunk = bytearray(_BUFFER_MAX)
+        self._acks = []
+        self._talks_idle = False
+        self._read_ms = 0
+        self._frame_ms = 0
+        self._byte_ms = 0
+        self._report_ms = 0
+
+    def configure(self, name: str, value: int) -> None:
+        """`direction_flip` swaps the directions once more; `speed_angle_deg` is the angle between beam and road."""
+        if name == "direction_flip":
+            self._flip = self._flip_wired ^ value
+        elif name == "speed_angle_deg":
+            row, rest = divmod(min(max(value, 0), 59), 5)
+            self._secant = _SECANTS[row] + (_SECANTS[row + 1] - _SECANTS[row]) * rest // 5
+
+    async def start(self) -> None:
+        """Configure: both directions, range, least speed. SensorError NO_ANSWER, REFUSED."""
+        self.state = WARMUP
+        self._parser = Parser()
+        self._tracker.clear()
+        self._talks_idle = False
+        now_ms = self._clock.ticks_ms()
+        self._frame_ms = self._byte_ms = self._report_ms = now_ms
+        await self._command(_ENABLE, b"\x01\x00")
+        self.identity = "HLK-LD2451 firmware " + _version(await self._command(_FIRMWARE))
+        # It keeps its settings in flash: write only what differs.
+        if (await self._command(_GET_DETECTION))[:4] != self._detection:
+            await self._command(_SET_DETECTION, self._detection)
+        if self._snr_threshold:
+            await self._command(_SET_SENSITIVITY, bytes((2, self._snr_threshold, 0, 0)))
+        await self._command(_END)
+        self._read_ms = self._clock.ticks_ms()
+        self.state = READY
+
+    async def _command(self, code: int, value: bytes = b"") -> bytes:
+        """The value of the answer. SensorError NO_ANSWER or REFUSED with the command as detail."""
+        clock = self._clock
+        for _ in range(_TRIES):
+            self._acks = []
+            self._uart.write(command(code, value))
+            began = clock.ticks_ms()
+            left_ms = _ACK_MS
+            while left_ms > 0:
+                await self._listen(left_ms)
+                for acked, status, answer in self._acks:
+                    if acked == code:
+                        if status:
+                            raise SensorError(REFUSED, retry=False, detail=code)
+                        return answer
+                left_ms = _ACK_MS - clock.ticks_diff(clock.ticks_ms(), began)
+        raise SensorError(NO_ANSWER, retry=False, detail=code)
+
+    async def _listen(self, timeout_ms: int) -> None:
+        """Take what comes within `timeout_ms`."""
+        size = await self._uart.readinto(self._chunk, timeout_ms)
+        if not size:
+            return
+        now_ms = self._clock.ticks_ms()
+        self._byte_ms = now_ms
+        reports = []
+        for kind, frame in self._parser.feed(bytes(memoryview(self._chunk)[:size])):
+            self._frame_ms = now_ms
+            if kind == "ack":
+                self._acks.append(frame)
+            else:
+                reports.append(frame)
+        diff = self._clock.ticks_diff
+        for at, targets in enumerate(reports):
+            # Reports that waited while the board was busy come in one piece: they are as far apart as they were sent.
+            elapsed_ms = diff(now_ms, self._report_ms)
+            back_ms = min(_REPORT_MS * (len(reports) - 1 - at), max(elapsed_ms, 0))
+            if not targets:
+                self._talks_idle = True
+            sent_ms = (now_ms - back_ms) & _TICKS_MASK
+            self._tracker.report(
+                sent_ms, tuple([(far * 100, way ^ self._flip, kmh) for _, far, way, kmh, _ in targets])
+            )
+            self._report_ms = sent_ms
+
+    async def read(self):
+        """Listen until a period is over; counts (0 too) and the speeds of the vehicles that have passed.
+
+        SensorError NO_ANSWER when a silent radar does not answer either, SHIFTED when its bytes make no frames.
+        """
+        self.covered_ms = 0
+        if self.state != READY:
+            raise SensorError(STALE, retry=False)
+        clock = self._clock
+        while True:
+            elapsed_ms = clock.ticks_diff(clock.ticks_ms(), self._read_ms)
+            if elapsed_ms >= self.period_ms:
+                break
+            await self._listen(self.period_ms - elapsed_ms)
+        now_ms = clock.ticks_ms()
+        await self._check_life(now_ms)
+        self._tracker.expire(now_ms)
+        self.covered_ms = elapsed_ms
+        self._read_ms = now_ms
+        return self._readings()
+
+    async def _check_life(self, now_ms: int) -> None:
+        diff = self._clock.ticks_diff
+        silent_ms = diff(now_ms, self._frame_ms)
+        if silent_ms >= _SHIFTED_MS and diff(now_ms, self._byte_ms) < _SHIFTED_MS:
+            self._read_ms = now_ms
+            raise SensorError(SHIFTED, retry=False, detail=self._parser.dropped["footer"])
+        if silent_ms >= (_WAS_TALKING_MS if self._talks_idle else self._dead_ms):
+            self._read_ms = now_ms
+            await self._command(_ENABLE, b"\x01\x00")
+            await self._command(_END)
+
+    def _readings(self):
+        counts = [0, 0]
+        readings = []
+        votes = self._tracker.agreeing + self._tracker.contradicting
+        flag = SUSPECT if votes >= 10 and self._tracker.contradicting * 2 > votes else GOOD
+        for direction, speed in self._tracker.ended():
+            counts[direction] += 1
+            speed = speed * self._secant // 1000
+            for at in (3, 6):  # mean and v85, of both directions and of its own
+                readings.append(self.items[at] + (speed, GOOD))
+                readings.append(self.items[at + 2 - direction] + (speed, flag))
+        readings.append(self.items[0] + (counts[0] + counts[1], GOOD))
+        readings.append(self.items[1] + (counts[1], flag))
+        readings.append(self.items[2] + (counts[0], flag))
+        return readings
+
+    async def stop(self) -> None:
+        """It has no sleep; what was not finished is forgotten."""
+        self.state = WARMUP
+        self._tracker.clear()
+
+    async def self_test(self):
+        """Answer, frames thrown away, and whether its direction agrees with its distances."""
+        rows = []
+        try:
+            await self._command(_ENABLE, b"\x01\x00")
+            await self._command(_END)
+            rows.append(("answers", True, self._parser.frames))
+        except SensorError as error:
+            rows.append((str(error.args[0]), False, error.detail))
+        dropped = 0
+        for count in self._parser.dropped.values():
+            dropped += count
+        rows.append(("frames dropped", dropped * 100 <= self._parser.frames, dropped))
+        contradicting = self._tracker.contradicting
+        rows.append(("direction contradicts distance", contradicting <= self._tracker.agreeing, contradicting))
+        return rows
+
+
+def _version(answer: bytes) -> str:
+    """`51 24 01 01 10 15 05 24` -> V1.01.24051510."""
+    if len(answer) < 8:
+        return "unknown"
+    return "V%x.%02x.%02x%02x%02x%02x" % (answer[3], answer[2], answer[7], answer[6], answer[5], answer[4])
