@@ -1,0 +1,107 @@
+"""`steiger demo`: the main job, here and now, without hardware."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tools.errors import SteigerError
+
+app = typer.Typer(help="Run the main job here.", add_completion=False)
+
+NODES_MAX = 20  # processes; each takes some 5 % of a core
+SOCKET_PATH_MAX = 70  # a unix socket's path is short; node links live in this folder
+
+
+class _Ended(Exception):
+    """A person, or SIGTERM, ended the show; the drain follows."""
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float | None, typer.Option(help="End after so long (default: Ctrl-C ends it)", min=5)] = None,
+    nodes: Annotated[int, typer.Option(help="Boards: air, noise, traffic, air, …", min=1, max=NODES_MAX)] = 3,
+    mqtt: Annotated[str | None, typer.Option(help="Forward to this broker too, mqtt://HOST[:PORT]")] = None,
+    summary: Annotated[Path | None, typer.Option(help="Write the result as JSON to this file")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated city")] = 1,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Where everything lies (default: a temporary folder)")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else on stdout")] = False,
+) -> None:
+    """Simulated boards with real firmware, a real gateway, the ledger. Exit code 0 only if the sum holds."""
+    from rich.console import Console
+
+    from tools.demo import account, play, screen
+    from tools.demo.stage import Stage
+    from tools.demo.subscriber import Subscriber
+
+    out = sys.stderr if as_json else sys.stdout
+    console = Console(file=out)
+
+    def said(line: str) -> None:
+        print(line, file=out, flush=True)
+
+    base = folder or Path(tempfile.gettempdir()) / "steiger-demo"
+    here = play.fresh_folder(base.absolute())
+    if len(str(here)) > SOCKET_PATH_MAX:
+        raise SteigerError("the path is too long for sockets", where=str(here), next_step="Choose a shorter --dir")
+    subscriber = Subscriber(mqtt, "steiger/v1/demo/records") if mqtt else None
+    signal.signal(signal.SIGTERM, _end)
+    stage = Stage(here, nodes, seed, mqtt)
+    try:
+        if subscriber is not None:
+            subscriber.start()
+        said("Steiger demo: starting (the first start compiles the firmware)")
+        stage.start(said)
+        for line in play.first_screen(stage, mqtt):
+            said(line)
+        said("")
+        course = play.Play(stage, subscriber)
+        with screen.Screen(console) as view:
+            try:
+                course.run(view, seconds)
+            except (KeyboardInterrupt, _Ended):
+                pass
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        result = course.drain(said)
+        problems = account.faults(result, course.ledger)
+    finally:
+        stage.close()
+        if subscriber is not None:
+            subscriber.close()
+    _report(result, problems, stage, console, summary, as_json, screen)
+
+
+def _end(*_: object) -> None:
+    raise _Ended
+
+
+def _report(
+    result: dict[str, Any],
+    problems: list[str],
+    stage: Any,
+    console: Any,
+    summary: Path | None,
+    as_json: bool,
+    screen: Any,
+) -> None:
+    if summary is not None:
+        summary.write_text(json.dumps(result, indent=1) + "\n")
+    if as_json:
+        print(json.dumps(result))
+    else:
+        console.print(screen.ledger_table(result))
+        print(f"duplicates {result['duplicates']}, redelivered {result['redelivered']}")
+        print(f"archive: {stage.gateway.store}")
+        print(f"export:  steiger gateway export --config {stage.gateway.config} --format csv --output readings.csv")
+    if problems:
+        raise SteigerError("the ledger does not close:\n  " + "\n  ".join(problems), where=str(stage.folder))
+    if not as_json:
+        print("the ledger closes: every scheduled window was delivered or has a named cause")

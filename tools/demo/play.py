@@ -1,0 +1,183 @@
+"""The demo's course: start, show, disturb on request, drain, add up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway import keys as key_file
+from gateway.errors import GatewayError
+from gateway.models import RECORD, Record
+from tools.demo import account, screen
+from tools.demo.keyboard import Keyboard
+from tools.demo.stage import WINDOW_S, Stage
+from tools.demo.subscriber import Subscriber
+from tools.errors import SteigerError
+
+LOOK_EVERY_S = 1.0
+HEARD_TIMEOUT_S = 60.0  # after the worst of disturbances every node is heard again within this
+DRAIN_TIMEOUT_S = 90.0
+CLOSE_IN_S = 4  # the nodes must have the end of their grid before it comes
+POLL_S = 0.2
+
+
+class Play:
+    """One run. `happened` is what the screen tells."""
+
+    def __init__(self, stage: Stage, subscriber: Subscriber | None) -> None:
+        self.stage = stage
+        self.subscriber = subscriber
+        self.sink = "mqtt" if subscriber is not None else "archive"
+        self.newest: dict[int, Record] = {}
+        self.ledger: Mapping[str, Any] = {"nodes": {}}
+        self._pos = 0
+
+    def run(self, view: screen.Screen, seconds: float | None) -> None:
+        """Show until the time is over, or a person ends it."""
+        begun = time.monotonic()
+        looked = 0.0
+        with Keyboard() as keyboard:
+            while seconds is None or time.monotonic() - begun < seconds:
+                key = keyboard.key(POLL_S)
+                if key in ("q", "\x03"):
+                    return
+                now = time.monotonic()
+                self._disturb(key, now)
+                self.stage.tick(now)
+                if now - looked >= LOOK_EVERY_S:
+                    looked = now
+                    self.look()
+                data = screen.rows(self.stage.nodes, self.newest, self.ledger, int(time.time() * 1000))
+                view.show(data, self.stage.gateway.running, now - begun, self.stage.happened)
+
+    def _disturb(self, key: str, now: float) -> None:
+        stage = self.stage
+        whole = [node for node in stage.nodes if node.powered_at is None and node.uncut_at is None]
+        if key == "c" and whole:
+            whole[0].cut_cable(now)
+            stage.happened.append(f"{whole[0].name}: cable cut")
+        elif key == "p" and whole:
+            whole[-1].pull_power(now)
+            stage.happened.append(f"{whole[-1].name}: power pulled (SIGKILL)")
+        elif key == "g" and stage.gateway.running:
+            stage.gateway.kill(now)
+            stage.happened.append("gateway killed (SIGKILL)")
+
+    def look(self) -> None:
+        """The newest records and the ledger, as far as they can be had right now."""
+        from gateway.store.reader import Reader
+
+        try:
+            with Reader(self.stage.gateway.store) as reader:
+                for record in reader.records(after_pos=self._pos):
+                    self._pos = record.pos
+                    if record.kind_code == RECORD:
+                        self.newest[record.node] = record
+        except GatewayError:
+            pass  # not made yet
+        try:
+            self.ledger = self.stage.gateway.call("ledger", sink=self.sink)
+        except (GatewayError, OSError):
+            pass  # it is dead, or not up yet: the screen shows the last figures
+
+    def drain(self, said: Callable[[str], None]) -> dict[str, Any]:
+        """Everything comes back, the open windows close and count, what is queued arrives; then the sum."""
+        stage = self.stage
+        stage.restore_all()
+        said("everything is plugged in again; waiting until each board was heard")
+        begun_ms = int(time.time() * 1000)
+        self._wait(lambda: self._heard_since(begun_ms), HEARD_TIMEOUT_S)
+        until_s = int(time.time()) + CLOSE_IN_S
+        if until_s % WINDOW_S == 0:
+            until_s += 1  # not on a boundary: the last window is an open one, closed early
+        for node in stage.nodes:
+            stage.gateway.call("set-setting", node=node.address, name="grid_until_s", instance=0, value=until_s)
+            key_file.end_life(stage.gateway.keys, node.address, until_s)
+        stage.gateway.call("reload-keys")
+        said("closing the open windows")
+        world = account.scheduled(stage.gateway.keys, {}, WINDOW_S)
+        deadline = time.monotonic() + DRAIN_TIMEOUT_S
+        told = 0.0
+        while True:
+            self.look()
+            result = account.summary(world, self._seen(), self.ledger)
+            if time.time() > until_s and not account.faults(result, self.ledger):
+                return result
+            if time.monotonic() > deadline:
+                return result
+            if time.monotonic() > told:
+                told = time.monotonic() + 5
+                said(f"draining: {result['pending']} pending")
+            stage.tick(time.monotonic())
+            time.sleep(POLL_S)
+
+    def _seen(self) -> account.Seen:
+        if self.subscriber is not None:
+            return self.subscriber.seen()
+        return account.archive_seen(self.stage.gateway.store)
+
+    def _heard_since(self, begun_ms: int) -> bool:
+        """Whether each node was heard after the moment."""
+        try:
+            status = self.stage.gateway.call("status")
+        except (GatewayError, OSError):
+            return False
+        heard = {int(node["node"]): int(node.get("last_seen_ms") or 0) for node in status["nodes"]}
+        return all(heard.get(node.address, 0) > begun_ms for node in self.stage.nodes)
+
+    def _wait(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                return  # the sum at the end shows who is missing
+            self.stage.tick(time.monotonic())
+            time.sleep(POLL_S)
+
+
+def first_screen(stage: Stage, mqtt: str | None) -> list[str]:
+    """What runs, where its things lie, and what to type in a second terminal."""
+    node = stage.nodes[0]
+    gateway = stage.gateway
+    lines = [
+        f"nodes     {len(stage.nodes)} simulated boards, the real firmware on {node.interpreter}",
+        f"folder    {stage.folder}",
+        f"flash     {', '.join(n.flash.name for n in stage.nodes)}: a littlefs each",
+        f"archive   {gateway.store}",
+        f"window    {WINDOW_S} s (a minute on a street)",
+        "",
+        "look inside, in a second terminal:",
+        f"  steiger monitor {node.port} --keys {gateway.keys} --config {gateway.config}",
+        f"  steiger gateway status --config {gateway.config}",
+        f"  steiger gateway release {node.port} --config {gateway.config}",
+    ]
+    if "shims" not in node.interpreter:
+        lines.append(f"  mpremote connect {node.port} repl        (after the release above)")
+    else:
+        lines.append("  (no MicroPython here: mpremote does not work on the simulated boards)")
+    if mqtt:
+        from urllib.parse import urlsplit
+
+        parts = urlsplit(mqtt if "://" in mqtt else f"mqtt://{mqtt}")
+        lines.append(f"  mosquitto_sub -h {parts.hostname} -p {parts.port or 1883} -t 'steiger/v1/#' -v")
+    else:
+        lines.append(
+            "  mosquitto_sub -t 'steiger/v1/#' -v        (with a broker, and the demo started with --mqtt URL)"
+        )
+    return lines
+
+
+def fresh_folder(base: Path) -> Path:
+    """A folder of this run's own; sockets need short paths."""
+    stamp = time.strftime("%m%d-%H%M%S")
+    for number in range(100):
+        folder = base / (stamp if not number else f"{stamp}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise SteigerError(f"cannot make the demo's folder: {error.strerror}", where=str(folder)) from None
+        return folder
+    raise SteigerError("too many demos in this second", where=str(base))

@@ -1,0 +1,73 @@
+"""A foreign MQTT client beside the gateway: what it receives is what was delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from urllib.parse import urlsplit
+
+import aiomqtt
+
+from tools.demo.account import MessageCounter, Seen
+from tools.errors import NoConnection
+
+CONNECT_TIMEOUT_S = 15.0
+RETRY_S = 1.0
+
+
+class Subscriber:
+    """Subscribes in a thread of its own, with a session that the broker keeps while it is away."""
+
+    def __init__(self, url: str, topic: str) -> None:
+        parts = urlsplit(url if "://" in url else f"mqtt://{url}")
+        if parts.scheme != "mqtt" or not parts.hostname:
+            raise NoConnection("the demo speaks mqtt://HOST[:PORT]", where=url)
+        self._host = parts.hostname
+        self._port = parts.port or 1883
+        self._topic = topic
+        self._counter = MessageCounter()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+
+    def start(self) -> None:
+        """Returns when subscribed: nothing is published before somebody listens."""
+        self._thread.start()
+        if not self._ready.wait(CONNECT_TIMEOUT_S):
+            raise NoConnection(
+                f"no broker answers at {self._host}:{self._port}", next_step="Start one: mosquitto -p 1883"
+            )
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(5.0)
+
+    def seen(self) -> Seen:
+        with self._lock:
+            return self._counter.seen()
+
+    async def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                async with aiomqtt.Client(
+                    self._host, self._port, identifier=f"steiger-demo-{id(self):x}", clean_session=False
+                ) as client:
+                    await client.subscribe(self._topic, qos=1)
+                    self._ready.set()
+                    await self._receive(client)
+            except aiomqtt.MqttError:
+                await asyncio.sleep(RETRY_S)
+
+    async def _receive(self, client: aiomqtt.Client) -> None:
+        messages = aiter(client.messages)
+        waiting = asyncio.ensure_future(anext(messages))
+        while not self._stop.is_set():
+            done, _ = await asyncio.wait([waiting], timeout=0.2)
+            if not done:
+                continue
+            payload = waiting.result().payload
+            with self._lock:
+                self._counter.add(payload if isinstance(payload, bytes) else str(payload).encode())
+            waiting = asyncio.ensure_future(anext(messages))
+        waiting.cancel()
