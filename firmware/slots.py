@@ -6,6 +6,13 @@ Formats: see firmware/board/boot.py. Both files there stay as they were provisio
 import binascii
 
 COPIES = ("/slot.a", "/slot.b")
+BOOTS = ("/boots.a", "/boots.b")
+
+
+def save_line(path: str, text: str) -> None:
+    """One line with its CRC, as boot.py reads it."""
+    with open(path, "wb") as f:
+        f.write(b"%s %08x\n" % (text.encode(), binascii.crc32(text.encode())))
 
 
 def read_pointer(root: str) -> "tuple[str, bool, int] | None":
@@ -28,10 +35,9 @@ def read_pointer(root: str) -> "tuple[str, bool, int] | None":
 def write_pointer(root: str, slot: str, confirmed: bool) -> None:
     """Both copies, one after the other, one version further."""
     known = read_pointer(root)
-    text = ("%s %d %d" % (slot, confirmed, known[2] + 1 if known else 1)).encode()
+    text = "%s %d %d" % (slot, confirmed, known[2] + 1 if known else 1)
     for copy in COPIES:
-        with open(root + copy, "wb") as f:
-            f.write(b"%s %08x\n" % (text, binascii.crc32(text)))
+        save_line(root + copy, text)
 
 
 def confirm(root: str) -> None:
@@ -52,7 +58,7 @@ def confirm(root: str) -> None:
 def boot_id(root: str) -> int:
     """The number that boot.py gave to this boot; 0 when it never ran."""
     boots = 0
-    for copy in ("/boots.a", "/boots.b"):
+    for copy in BOOTS:
         try:
             with open(root + copy, "rb") as f:
                 text, crc = f.read(80).strip().rsplit(b" ", 1)
