@@ -6,7 +6,7 @@ import sqlite3
 from typing import NamedTuple
 
 from gateway.models import RECORD
-from gateway.store.sinks import DROPPED
+from gateway.store.sinks import DROPPED, TRIMMED
 
 CHUNK = 5_000  # rows a job: inputs wait no longer than that takes
 SLACK = 0.95  # deleting goes on until the file is this far below its budget
@@ -86,6 +86,12 @@ def _delete_up_to(conn: sqlite3.Connection, limit: int, budget: Budget) -> Trimm
         "UPDATE lives SET deleted = deleted + d.n FROM (SELECT life, sum(span) AS n FROM records "
         f"WHERE pos <= ? AND NOT {in_batch} GROUP BY life) AS d WHERE lives.id = d.life",
         (limit,),
+    )
+    conn.execute(
+        "INSERT INTO counts (life, profile, hour, sink, what, n) SELECT life, profile, hour, 0, ?, count(*) FROM records "
+        f"WHERE pos <= ? AND kind = ? AND NOT {in_batch} GROUP BY life, profile, hour "
+        "ON CONFLICT (life, profile, hour, sink, what) DO UPDATE SET n = n + excluded.n",
+        (TRIMMED, limit, RECORD),
     )
     rows = conn.execute(f"DELETE FROM records WHERE pos <= ? AND NOT {in_batch}", (limit,)).rowcount
     return Trimmed(rows, dropped, rows > 0 and used_bytes(conn) > budget.max_bytes * SLACK)
