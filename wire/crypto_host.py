@@ -1,6 +1,8 @@
 """AES and CCM from `cryptography`, for the hosts. Never shipped to a board."""
 
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 try:
     from cryptography.exceptions import InvalidTag
@@ -20,7 +22,7 @@ class _Aead:
         self._tag_len = tag_len
         self.encrypt = self._ccm.encrypt
 
-    def decrypt(self, nonce: bytes, sealed: bytes, aad: bytes) -> bytes | None:
+    def decrypt(self, nonce: bytes, sealed: bytes, aad: bytes) -> "bytes | None":
         """The plain text, or None if the tag does not fit."""
         if len(sealed) < self._tag_len:
             return None
@@ -30,10 +32,10 @@ class _Aead:
             return None
 
 
-AEAD: Any = _Aead if AVAILABLE else None
+AEAD: "Any" = _Aead if AVAILABLE else None
 
 
-def new_ecb(key: bytes) -> Any:
+def new_ecb(key: bytes) -> "Any":
     """Single-block encryption under `key`, as wire.crypto wants it."""
     update = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update  # noqa: S305  one block at a time: CCM is made of it
 

@@ -33,10 +33,7 @@ _UPTIME_MS = (5, 0, UPTIME_HIGH_MS)
 _UTC_S = (4, UTC_LOW_S, UTC_HIGH_S)
 _UTC_MS = (6, UTC_LOW_S * 1000, UTC_HIGH_S * 1000)
 _CAUSE = (1, 1, 5)
-_EVENT = (1, 1, 16)
-_COMMAND = (1, 1, 5)
-_RESULT = (1, 0, 5)
-_RESET = (1, 0, 5)
+_CODE = (1, 1, 0xFF)  # events, commands and results will grow: an older gateway stores what it cannot name yet
 _INSTANCE = (1, 0, INSTANCE_MAX)
 _SETTING_VALUE = (5, -0x8000000000, 0x7FFFFFFFFF)
 
@@ -73,6 +70,8 @@ def _put_time(out: bytearray, time: "tuple[int, ...] | None") -> None:
     """00 (none), 01 | unix seconds u32, or 02 | boot u16 | milliseconds since boot u40."""
     if time is None:
         out.append(0)
+    elif not isinstance(time, (tuple, list)):
+        raise ValueError("time")
     elif len(time) == 2 and time[0] == UTC:
         out.append(UTC)
         _put(out, _UTC_S, time[1])
@@ -99,7 +98,7 @@ def _take_time(data: bytes, at: int) -> "tuple[Any, int]":
 
 def _put_totals(out: bytearray, totals: tuple[int, ...]) -> None:
     """Six u32: windows scheduled, sealed, and not delivered for cause off, not sampled, refused, overwritten."""
-    if len(totals) != 6:
+    if not isinstance(totals, (tuple, list)) or len(totals) != 6:
         raise ValueError("totals")
     for value in totals:
         _put(out, _U32, value)
@@ -111,7 +110,7 @@ def _take_totals(data: bytes, at: int) -> "tuple[Any, int]":
 
 def _put_ids(out: bytearray, ids: tuple[int, ...]) -> None:
     """Number of profiles u8, then the id of each, u32."""
-    if len(ids) > PROFILES_MAX:
+    if not isinstance(ids, (tuple, list)) or len(ids) > PROFILES_MAX:
         raise ValueError("profiles")
     out.append(len(ids))
     for value in ids:
@@ -254,19 +253,19 @@ TABLE: "tuple[tuple[int, Any, tuple[Any, ...]], ...]" = (
     (
         HELLO,
         Hello,
-        (_BOOT, _UPTIME_MS, _RESET, _U8, (3, 0, 0xFFFFFF), _BOOL, _U32, _U32, _TOTALS, _IDS),
+        (_BOOT, _UPTIME_MS, _U8, _U8, (3, 0, 0xFFFFFF), _BOOL, _U32, _U32, _TOTALS, _IDS),
     ),
     (GAP, Gap, (_U32, _COUNT, _CAUSE, _U8, _TIME)),
     (
         HEALTH,
         Health,
-        (_U32, _TIME, _BOOT, _UPTIME_MS, _RESET, _TOTALS, _U32, _U16_OR, _I16_OR, _U24_OR, _U24_OR, _U24_OR, _I16_OR)
+        (_U32, _TIME, _BOOT, _UPTIME_MS, _U8, _TOTALS, _U32, _U16_OR, _I16_OR, _U24_OR, _U24_OR, _U24_OR, _I16_OR)
         + (_I8_OR, _U32, _U32, _U32, _U16),
     ),
-    (EVENT, Event, (_U32, _TIME, _EVENT, _I32)),
+    (EVENT, Event, (_U32, _TIME, _CODE, _I32)),
     (DESCRIPTOR, DescriptorMsg, (_U32, _U32, _PROFILE)),
     (SETTING_VALUE, SettingValue, (_U8, _INSTANCE, _SETTING_VALUE, _BOOL)),
-    (COMMAND_RESULT, CommandResult, (_U32, _RESULT, _I32)),
+    (COMMAND_RESULT, CommandResult, (_U32, _U8, _I32)),
     (ACK, Ack, (_U32, _WINDOW)),
     (TIME, TimeMsg, (_UTC_MS, _U16)),
     (ACK_TIME, AckTime, (_UTC_MS, _U16, _U32, _WINDOW)),
@@ -274,7 +273,7 @@ TABLE: "tuple[tuple[int, Any, tuple[Any, ...]], ...]" = (
     (BACKFILL, Backfill, (_U32, _COUNT)),
     (GET_SETTING, GetSetting, (_U8, _INSTANCE)),
     (SET_SETTING, SetSetting, (_U8, _INSTANCE, _SETTING_VALUE)),
-    (COMMAND, Command, (_U32, _COMMAND, _I32, _UTC_S)),
+    (COMMAND, Command, (_U32, _CODE, _I32, _UTC_S)),
 )
 
 # Causes of a gap. VOID: a seq that was leased and never given to a window; not scheduled, not in the ledger.
