@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,16 +55,15 @@ def tap_chunks(data_dir: Path, port: str) -> Iterator[tuple[str, bytes]]:
 
 def data_dir_of_holder(busy: PortBusy) -> Path | None:
     """Where the gateway that holds the port keeps its control socket, if the holder is one."""
-    words = shlex.split(busy.command) if busy.command else []
-    if "--config" not in words or "gateway" not in words:
-        return None
-    from gateway.config import load
-
-    path = Path(words[words.index("--config") + 1])
     try:
-        base = Path(os.readlink(f"/proc/{busy.pid}/cwd")) if not path.is_absolute() else Path("/")
-        return Path(load(base / path).gateway.data_dir)
-    except (OSError, GatewayError):
+        words = Path(f"/proc/{busy.pid}/cmdline").read_text().split("\0")
+        if "gateway" not in words or "--config" not in words:
+            return None
+        from gateway.config import load
+
+        path = Path(words[words.index("--config") + 1])
+        return Path(load(Path(f"/proc/{busy.pid}/cwd").readlink() / path).gateway.data_dir)
+    except (OSError, IndexError, GatewayError):
         return None
 
 

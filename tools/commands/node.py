@@ -1,0 +1,270 @@
+"""`steiger node`: boards, one at a time: provision, retire, list. German with `--lang de`."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tools.errors import NoConnection, SteigerError, UsageError
+
+app = typer.Typer(help="Boards, one at a time.", no_args_is_help=True)
+
+ANSWER_TIMEOUT_S = 15.0  # boot, self tests and the first hello take about 3 s
+
+_WORDS = {
+    "en": {
+        "done": "node {address} ({board}) on {port}: provisioned, life {life:08x}, {answer}",
+        "answers": "board answers",
+        "returned": "port handed back to the gateway",
+        "silent": "no hello yet",
+        "next": "next: steiger monitor {port} --keys {keys}",
+    },
+    "de": {
+        "done": "Knoten {address} ({board}) an {port}: eingerichtet, Leben {life:08x}, {answer}",
+        "answers": "die Platine antwortet",
+        "returned": "Anschluss an das Gateway zurückgegeben",
+        "silent": "noch kein Lebenszeichen",
+        "next": "weiter: steiger monitor {port} --keys {keys}",
+    },
+}
+
+
+def _read_key(key_file: Path | None, key_stdin: bool) -> bytes | None:
+    if key_file is not None and key_stdin:
+        raise UsageError("--key-file and --key-stdin exclude each other")
+    if key_stdin:
+        text = sys.stdin.readline()
+        where = "standard input"
+    elif key_file is not None:
+        try:
+            mode = stat.S_IMODE(os.stat(key_file).st_mode)
+            if mode & 0o077:
+                raise UsageError(
+                    f"the key may be read by others (mode {mode:04o})",
+                    where=str(key_file),
+                    next_step=f"Run: chmod 600 {key_file}, and make a fresh key",
+                )
+            text = key_file.read_text()
+        except OSError as error:
+            raise UsageError(f"cannot read the key: {error.strerror}", where=str(key_file)) from None
+        where = str(key_file)
+    else:
+        return None
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        key = b""
+    if len(key) != 16:
+        raise UsageError("a key is 32 hexadecimal digits", where=where)  # never repeats what was given
+    return key
+
+
+def _values(pairs: list[str]) -> dict[str, int]:
+    from wire.settings import by_name, permits
+
+    values: dict[str, int] = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        base, _, instance = name.partition(".")
+        try:
+            setting = by_name(base)
+            value = int(text)
+            number = int(instance or 0)
+        except (KeyError, ValueError):
+            raise UsageError(f"--set {pair} is not NAME=NUMBER", next_step="docs/wire-protocol.md lists them") from None
+        if not permits(setting.id, number, value):
+            raise UsageError(f"--set {pair}: allowed are {setting.low} to {setting.high} {setting.unit}")
+        values[f"{base}.{number}" if setting.instances > 1 else base] = value
+    return values
+
+
+@app.command()
+def provision(
+    port: Annotated[str, typer.Argument(help="Serial port of the board, or the link of a simulated one")],
+    board: Annotated[str, typer.Option(help="Board: a name of boards/ or a board.toml")],
+    address: Annotated[int, typer.Option(help="Address of the node, 1..65535", min=1, max=65535)],
+    keys: Annotated[
+        Path | None, typer.Option(help="Key file of the gateway (default: that of --config, or keys.json)")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="gateway.toml: its key file is used, its gateway lends the port")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Where it hangs, for lists")] = "",
+    key_file: Annotated[
+        Path | None, typer.Option(help="File of mode 0600 with the key (default: a fresh random one)")
+    ] = None,
+    key_stdin: Annotated[bool, typer.Option("--key-stdin", help="Read the key from standard input")] = False,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="Setting NAME=NUMBER, e.g. window_s.0=60")] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the board's first hello")] = True,
+    lang: Annotated[str, typer.Option(help="en or de")] = "en",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
+) -> None:
+    """Put firmware, settings and a fresh key onto a board, and enter it into the key file."""
+    from boards import load_board
+    from gateway.keys import load_keys
+    from tools import provision as job
+
+    if lang not in _WORDS:
+        raise UsageError(f"--lang {lang} is not en or de")
+    description = load_board(board)
+    values = _values(setting or [])
+    key = _read_key(key_file, key_stdin)
+    data_dir: Path | None = None
+    if config is not None:
+        from gateway.config import load
+
+        settings = load(config)
+        keys = keys or Path(settings.gateway.keys)
+        data_dir = Path(settings.gateway.data_dir)
+    keys = keys or Path("keys.json")
+    if keys.exists():
+        load_keys(keys)  # a key file that cannot be used is said before the board is touched
+    if not os.path.exists(port):
+        raise NoConnection("there is no such port", where=port, next_step="Plug the board in; see: ls /dev/tty*")
+    tell = (lambda line: None) if as_json else (lambda line: print(line, file=sys.stderr))
+    bar = _Bar(quiet=as_json)
+    lent = _borrow(data_dir, port, tell)
+    try:
+        done = job.provision(
+            port,
+            description,
+            address,
+            keys=keys,
+            now_s=int(time.time()),
+            key=key,
+            name=name,
+            values=values,
+            said=tell,
+            progress=bar.show,
+        )
+    finally:
+        if lent:
+            _hand_back(data_dir, port)
+    words = _WORDS[lang]
+    answered = False
+    if wait and not lent:
+        from tools.listen import hears_hello
+
+        answered = hears_hello(port, keys, address, ANSWER_TIMEOUT_S)
+    answer = words["returned" if lent else "answers" if answered else "silent"]
+    if as_json:
+        result: dict[str, Any] = {
+            "port": port,
+            "node": address,
+            "board": done.board,
+            "life": f"{done.life:08x}",
+            "provisioned_s": done.provisioned_s,
+            "slot": done.slot,
+            "files_copied": done.copied,
+            "answers": answered,
+            "handed_back": lent,
+        }
+        print(json.dumps(result))
+    else:
+        print(words["done"].format(address=address, board=done.board, port=port, life=done.life, answer=answer))
+        print(words["next"].format(port=port, keys=keys))
+    if wait and not lent and not answered:
+        raise NoConnection(
+            f"node {address} took its settings but sent no hello within {ANSWER_TIMEOUT_S:.0f} s",
+            where=port,
+            next_step=f"Look at its log: steiger monitor {port}",
+        )
+
+
+@app.command()
+def retire(
+    address: Annotated[int, typer.Argument(help="Address of the node", min=1, max=65535)],
+    config: Annotated[Path, typer.Option(help="gateway.toml")],
+    until: Annotated[int | None, typer.Option(help="Unix time of its last window's end (default: now + 60 s)")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
+) -> None:
+    """End a node's grid: its last window closes, nothing is scheduled after it."""
+    from gateway import control, keys
+    from gateway.config import load
+
+    settings = load(config)
+    until_s = until or int(time.time()) + 60
+    control.call(
+        Path(settings.gateway.data_dir), "set-setting", node=address, name="grid_until_s", instance=0, value=until_s
+    )
+    if not keys.end_life(settings.gateway.keys, address, until_s):
+        raise UsageError(f"node {address} has no open life", where=str(settings.gateway.keys))
+    control.call(Path(settings.gateway.data_dir), "reload-keys")
+    print(json.dumps({"node": address, "until_s": until_s}) if as_json else f"node {address}: ends at {until_s}")
+
+
+@app.command("list")
+def list_(
+    keys: Annotated[Path, typer.Option(help="Key file")] = Path("keys.json"),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
+) -> None:
+    """The nodes of a key file, without their keys."""
+    from gateway.keys import load_keys
+
+    for life in load_keys(keys):
+        row = {
+            "node": life.address,
+            "life": f"{life.life:08x}",
+            "board": life.board,
+            "name": life.name,
+            "provisioned_s": life.provisioned_s,
+            "until_s": life.until_s,
+        }
+        if as_json:
+            print(json.dumps(row))
+            continue
+        begun = time.strftime("%Y-%m-%d %H:%M", time.gmtime(life.provisioned_s))
+        state = "open" if not life.until_s else "ended " + time.strftime("%Y-%m-%d %H:%M", time.gmtime(life.until_s))
+        print(
+            f"node {life.address:5}  life {life.life:08x}  {life.board:12} {begun} UTC  {state}  {life.name}".rstrip()
+        )
+
+
+def _borrow(data_dir: Path | None, port: str, tell: Any) -> bool:
+    """Ask a running gateway for the port; True if it lent it."""
+    if data_dir is None:
+        return False
+    from gateway import control
+    from gateway.errors import GatewayError
+
+    try:
+        control.call(data_dir, "release", port=port)
+    except GatewayError:
+        return False  # no gateway runs, or it does not hold this port: the port is opened as it is
+    tell(f"{port}: lent by the gateway")
+    return True
+
+
+def _hand_back(data_dir: Path | None, port: str) -> None:
+    from gateway import control
+    from gateway.errors import GatewayError
+
+    if data_dir is None:
+        return
+    try:
+        control.call(data_dir, "reload-keys")
+        control.call(data_dir, "resume", port=port)
+    except GatewayError as error:
+        raise SteigerError(
+            f"the gateway did not take the port back: {error}", where=port, next_step="Restart the gateway"
+        ) from None
+
+
+class _Bar:
+    """One line that grows, on a terminal only."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._on = not quiet and sys.stderr.isatty()
+
+    def show(self, done: int, total: int) -> None:
+        if self._on:
+            full = 30 * done // max(total, 1)
+            end = "\n" if done >= total else ""
+            print(f"\r  [{'#' * full}{'.' * (30 - full)}] {done}/{total} files", end=end, file=sys.stderr, flush=True)
