@@ -29,7 +29,7 @@ from gateway.forward.base import (
     Spool,
     pause,
 )
-from gateway.forward.mqtt_connection import Connection, RefusedByBroker
+from gateway.forward.mqtt_connection import CLOSED_UNANSWERED, Connection, RefusedByBroker
 from gateway.forward.payload import encode
 from gateway.models import Batch
 
@@ -222,6 +222,8 @@ def _explain(text: str, broker: Broker) -> tuple[str, str, str]:
         return REFUSED, f"certificate of the broker refused: {reason}", "Check ca_file and the host in url in [mqtt]"
     if "SSL" in text or "TLS" in text:
         return REFUSED, f"no TLS with the broker: {text}", "Check the port in url, and mqtt:// or mqtts://, in [mqtt]"
+    if text == CLOSED_UNANSWERED:  # RabbitMQ does so for MQTT 5, NATS for 3.1
+        return WAITING, text, "Check the port in url, mqtt:// or mqtts://, and version, in [mqtt]"
     if "timed out" in text:
         text = "no answer in time"
     return WAITING, text, f"Is a broker listening at {broker.host} port {broker.port}?"

@@ -22,6 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.config import Broker, Mqtt
 
 CLOSE_TIMEOUT_S = 2.0  # a broker that does not read is left without a goodbye
+CLOSED_UNANSWERED = "the broker closed the connection without an answer"
 SESSION_EXPIRY_S = 86_400  # MQTT 5 with clean_session = false
 
 # Reason codes of CONNACK and PUBACK after which a person has to do something (MQTT 5, 2.4; 3.1.1's codes are mapped).
@@ -65,7 +66,7 @@ class Connection(aiomqtt.Client):
             identifier=client_id,
             protocol=aiomqtt.ProtocolVersion.V5 if version5 else aiomqtt.ProtocolVersion.V311,
             clean_session=None if version5 else config.clean_session,
-            clean_start=config.clean_session,
+            clean_start=config.clean_session if version5 else paho.MQTT_CLEAN_START_FIRST_ONLY,
             properties=properties,
             timeout=config.connect_timeout_s,
             keepalive=config.keepalive_s,
@@ -76,9 +77,11 @@ class Connection(aiomqtt.Client):
         )
         self._client.connect_timeout = config.connect_timeout_s
         self._unconfirmed: dict[int, asyncio.Future[ReasonCode]] = {}
+        self._opening = False
 
     async def open(self) -> None:
         """Connect. RefusedByBroker, or aiomqtt.MqttError for anything else; nothing is left open then."""
+        self._opening = True
         try:
             await self.__aenter__()
         except aiomqtt.MqttCodeError as error:
@@ -89,6 +92,8 @@ class Connection(aiomqtt.Client):
         except BaseException:
             self._cut()
             raise
+        finally:
+            self._opening = False
 
     async def publish_confirmed(self, topic: str, payload: bytes, timeout_s: float) -> None:
         """Publish with QoS 1 and return when PUBACK said yes. RefusedByBroker when it said no."""
@@ -113,6 +118,11 @@ class Connection(aiomqtt.Client):
         confirmation = self._unconfirmed.get(mid)
         if confirmation is not None and not confirmation.done():
             confirmation.set_result(reason_code)
+
+    def _on_socket_close(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        super()._on_socket_close(client, userdata, sock)
+        if self._opening and not self._connected.done():  # aiomqtt would wait for CONNACK until the deadline
+            self._connected.set_exception(aiomqtt.MqttError(CLOSED_UNANSWERED))
 
     async def lost(self) -> None:
         """Return never; raise aiomqtt.MqttError, or RefusedByBroker, when the connection ends."""

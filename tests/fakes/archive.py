@@ -1,0 +1,51 @@
+"""A store on disk with records in it, as a gateway would have left it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.clock import SystemClock
+from gateway.models import EVENT, GAP, RECORD, hour_of, record_id
+from gateway.store import Store
+from gateway.store.group import ProfileRow
+from gateway.store.rows import Row, pack_detail, pack_values
+from tests.fakes.spool import START_MS
+from wire.channels import by_name
+from wire.profiles import Profile
+
+LIFE = 0x1A2B3C4D
+WINDOW_MS = 60_000
+PROFILE = Profile(tuple((by_name(name).id, 0) for name in ("pm2_5", "temperature", "vehicles")), 60)
+
+
+async def fill(path: Path, count: int, *, node: int = 7, sink: str = "mqtt", extras: bool = False) -> set[str]:
+    """Store `count` windows of `node` (pm2_5, temperature, vehicles), with `extras` also a gap and an event; the ids.
+
+    Every tenth temperature is missing and flagged; every seventh vehicles count is suspect.
+    """
+    store = Store(path, SystemClock())
+    await store.open()
+    await store.add_sink(sink)
+    life = await store.add_life(node, LIFE, "air-v1", f"Rathaus {node}", START_MS // 1000, 0)
+    profile = store.next_id("profile")
+    store.add_profile(ProfileRow(profile, life.row, PROFILE.encode(), START_MS // WINDOW_MS, 0))
+    ids = set()
+
+    def put(seq: int, kind: int, row_profile: int, data: bytes, coverage: int) -> None:
+        end_ms = START_MS + (seq + 1) * WINDOW_MS
+        hour = hour_of(end_ms - WINDOW_MS)
+        row = Row(
+            0, life.row, seq, 1, kind, row_profile, hour, end_ms, WINDOW_MS, 2003, 0, end_ms + 250, coverage, data
+        )
+        store.put(tuple(row)[1:])
+        ids.add(record_id(node, LIFE, seq))
+
+    for seq in range(count):
+        values = (100 + seq % 400, None if seq % 10 == 9 else -250 + seq, seq % 60)
+        flags = (1, 9 if seq % 10 == 9 else 1, 3 if seq % 7 == 6 else 1)
+        put(seq, RECORD, profile, pack_values(values, None if flags == (1, 1, 1) else flags), 100)
+    if extras:
+        put(count, GAP, profile, pack_detail({"count": 1, "cause": 1}), 0)
+        put(count + 1, EVENT, 0, pack_detail({"code": 2, "arg": 0}), 0)
+    await store.close()
+    return ids
