@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.audit import Finding, audit, on_node_at_most
+from gateway.audit import Finding, audit, audit_sinks, on_node_at_most
 from gateway.life_state import Memory
 from gateway.models import RECORD
 from gateway.store.group import ProfileRow
@@ -30,7 +30,6 @@ from gateway.store.sinks import (
     OVERWRITTEN,
     REFUSED,
     SINK_REFUSED,
-    STORED,
     TRIMMED,
 )
 from gateway.time_resolution import hours_of_windows
@@ -216,9 +215,11 @@ class _Counted:
         self.unresolved: dict[int, int] = {}
         self.undecoded: dict[int, int] = {}
         self.redelivered: dict[str, int] = {}
+        self.hours: dict[tuple[int, int], set[int]] = defaultdict(set)  # in which anything was counted
         self._conn = conn
         for life, profile, hour, sink, what, n in conn.execute("SELECT life, profile, hour, sink, what, n FROM counts"):
             key = (life, profile, hour)
+            self.hours[key[:2]].add(hour)
             if what in CAUSES:
                 self.causes[key][CAUSES[what]] = n
             elif what in SINK_CAUSES:
@@ -245,10 +246,9 @@ class _Counted:
         sql = f"SELECT life, profile, hour, count(*) FROM records WHERE kind = {RECORD} AND {where} GROUP BY 1, 2, 3"
         for life, profile, hour, n in self._conn.execute(sql, arguments):
             into[(life, profile, hour)] += n
+            self.hours[(life, profile)].add(hour)
 
     def sink_findings(self) -> list[Finding]:
-        from gateway.audit import audit_sinks
-
         return audit_sinks(self._conn)
 
 
@@ -262,8 +262,7 @@ def _tallies(
     for row, window_s, profile_id in life.profiles:
         scheduled = scheduled_hours(row, window_s, life.until_s, now_ms)
         hours = set(scheduled)
-        for table in (counted.causes, *counted.delivered.values(), *counted.in_spool.values()):
-            hours |= {key[2] for key in table if key[:2] == (life.row, row.id)}
+        hours |= counted.hours.get((life.row, row.id), set())
         for hour in sorted(hours):
             key = (life.row, row.id, hour)
             due = scheduled.get(hour, 0)

@@ -62,7 +62,7 @@ class LifeSession:
         self.link: Outgoing | None = None
         self.frames = 0
         self.sent_downlinks = 0
-        self.resets_ours = 0
+        self.boots_seen = 0  # since this gateway started
         self.last_hello: Any = None
         self._store = store
         self._clock = clock
@@ -117,6 +117,7 @@ class LifeSession:
         if hello.boot != memory.boot:
             memory.boot = hello.boot
             self._time_sent_ms = self._time_unproven_ms = 0
+            self.boots_seen += 1
         self.last_hello = hello
         memory.wire_version = hello.wire_version
         decoder.clockless = not hello.clock_synced

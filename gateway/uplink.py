@@ -9,11 +9,11 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.downlink import Outgoing, Sealer
 from gateway.held import work_off
+from gateway.keys import Life
 from gateway.session import LifeSession
 from gateway.store.spool import Contents, Store
 from wire import WireError, messages
@@ -25,19 +25,6 @@ log = logging.getLogger("uplink")
 HELD_DEADLINE_S = 60.0  # for one life's held records; they stay held and are tried again
 
 
-class LifeKey(Protocol):
-    """A life of the key file."""
-
-    address: int
-    key: bytes
-    life: int
-    board: str
-    name: str
-    provisioned_s: int
-    until_s: int
-    profiles: tuple[str, ...]
-
-
 class Uplinks:
     """All sessions. `on_frame` is what links call, in the event loop."""
 
@@ -47,7 +34,7 @@ class Uplinks:
         self.sessions: dict[tuple[int, int], LifeSession] = {}
         self.held: asyncio.Queue[LifeSession] = asyncio.Queue()
         self.on_reset: Callable[[int, int], None] | None = None  # (address, boot): a node started
-        self.lives: dict[tuple[int, int], LifeKey] = {}
+        self.lives: dict[tuple[int, int], Life] = {}
         self._by_address: dict[int, list[LifeSession]] = {}
         self._store = store
         self._clock = clock
@@ -55,7 +42,7 @@ class Uplinks:
         self._stored: dict[tuple[int, int], bytes | None] = {}
         self._contents: Contents | None = None
 
-    async def load(self, lives: Iterable[LifeKey], contents: Contents | None = None) -> int:
+    async def load(self, lives: Iterable[Life], contents: Contents | None = None) -> int:
         """Take over the key file's lives: at start with the store's contents, and again whenever the file changed.
 
         A life that is no longer in the file is no longer listened to; its records stay. Returns the number of new ones.

@@ -62,6 +62,8 @@ class Store:
         self.commits = 0
         self.rows_stored = 0  # since start
         self.used_bytes = 0
+        self.used_at_open = 0
+        self.opened_ms = clock.wall_ms()
         self.written_bytes = 0  # since start
         self.lives: dict[int, LifeInfo] = {}
         self.life_rows: dict[tuple[int, int], int] = {}
@@ -77,6 +79,7 @@ class Store:
         self._idle.set()
         self._room = asyncio.Event()
         self._room.set()
+        self._delivered = asyncio.Event()  # something was confirmed
         self._next: dict[str, int] = {}
         self._sinks: dict[str, sinks.SinkRow] = {}
         self._news: dict[str, asyncio.Event] = {}
@@ -113,7 +116,7 @@ class Store:
             lives.append(LifeRow(row, node, life, state))
             self.lives[row] = LifeInfo(row, node, life, board, name)
             self.life_rows[(node, life)] = row
-        self.used_bytes = retention.used_bytes(conn)
+        self.used_bytes = self.used_at_open = retention.used_bytes(conn)
         return Contents(
             lives,
             [ProfileRow(*row) for row in conn.execute(f"SELECT {', '.join(ProfileRow._fields)} FROM profiles")],
@@ -386,6 +389,7 @@ class Store:
         given = None if records is None else frozenset(record.pos for record in records)
         await self._worker.submit(lambda conn: sinks.confirm(conn, row.id, batch_id, now_ms, given))
         self._sinks[sink] = self._sinks[sink]._replace(confirmed_ms=now_ms)
+        self._delivered.set()
 
     async def refuse(self, sink: str, batch_id: int, record_ids: Sequence[str], reason: str) -> None:
         """The sink will never take these records; the cause is counted when the rest of the batch is confirmed."""
@@ -408,6 +412,22 @@ class Store:
         except TimeoutError:
             return False
         return self.backlog(sink) > 0
+
+    async def delivered(self, timeout_s: float) -> bool:
+        """Wait until no sink has a backlog or an open batch; False at the deadline."""
+        self._delivered.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    await self._delivered.wait()
+                    self._delivered.clear()
+                    open_batches = await self.query(
+                        lambda conn: conn.execute("SELECT count(*) FROM batches").fetchone()[0]
+                    )
+                    if not open_batches and not any(self.backlog(name) > 0 for name in self._sinks):
+                        return True
+        except TimeoutError:
+            return False
 
     async def query(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a read in the worker's thread, after everything that was handed over before."""

@@ -1,0 +1,414 @@
+"""The composition root: the only place that knows which links, sinks and clock there are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from gateway import health, ledger
+from gateway.clock import Clock, SystemClock
+from gateway.config import Config
+from gateway.control import ControlServer
+from gateway.downlink import Sealer
+from gateway.errors import GatewayError
+from gateway.forward.base import Forwarder
+from gateway.keys import KeyFileError, KeyFileMissing, load_keys
+from gateway.links.serial import SerialLink
+from gateway.store import Budget, Store
+from gateway.uplink import Uplinks
+from wire import settings as wire_settings
+from wire.names import COMMANDS, RESULTS
+
+log = logging.getLogger("gateway")
+
+STORE_NAME = "spool.db"
+KEYS_EVERY_S = 2.0  # a node entered into the key file is heard within this
+RESTART_FIRST_S, RESTART_MAX_S = 1.0, 60.0
+STOP_S = 10.0  # an orderly stop; what is not done then is done at the next start
+RELEASE_S = 10.0
+LEND_S = 900.0  # a lent port is taken back by itself after this
+REQUEST_S = 30.0
+DRAIN_S = 60.0
+OWN_RESET_MS = 3_000  # a boot that began this soon after we opened the port is ours
+TAP_QUEUE = 1_024  # chunks a slow monitor may be behind; then it misses some
+DAY_MS = 86_400_000
+
+
+class Link(Protocol):
+    name: str
+    kind: int
+    state: str
+
+    async def run(self) -> None: ...
+
+    def send(self, frame: bytes) -> bool: ...
+
+
+class Input:
+    """What links deliver to, and how they learn that they must wait."""
+
+    def __init__(self, uplinks: Uplinks, store: Store) -> None:
+        self.on_frame = uplinks.on_frame
+        self.room = store.room
+        self._store = store
+
+    @property
+    def crowded(self) -> bool:
+        return self._store.crowded
+
+    def on_text(self, link: Any, text: bytes) -> None:
+        log.debug("node: %s, %s", link.name, text.decode(errors="replace").rstrip())
+
+
+LinkFactory = Callable[[Input, Clock], Sequence[Link]]
+
+
+class Gateway:
+    """Everything between the links and the sinks, for one data directory."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        links: LinkFactory | None = None,
+        sinks: Sequence[Forwarder] | None = None,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        data_dir = config.gateway.data_dir
+        budget = Budget(config.spool.max_mb * 1_000_000, config.spool.max_days * DAY_MS)
+        self.config = config
+        self.clock = clock
+        self.store = Store(data_dir / STORE_NAME, clock, budget)
+        self.uplinks = Uplinks(self.store, clock, Sealer(config.gateway.number, entropy))
+        self.uplinks.on_reset = self._on_reset
+        self.input = Input(self.uplinks, self.store)
+        self.links: list[Any] = list((links or self._serial_links)(self.input, clock))
+        self.sinks: list[Forwarder] = list(self._sinks() if sinks is None else sinks)
+        self.control = ControlServer(data_dir)
+        self.restarts: dict[str, int] = {}
+        self._keys_seen: tuple[int, int, int] | None = None
+        self._lent: dict[str, asyncio.Task[None]] = {}
+        self._stop_sinks = asyncio.Event()
+
+    def _serial_links(self, sink: Input, clock: Clock) -> Sequence[Link]:
+        return [SerialLink(port.port, port.baudrate, sink, clock) for port in self.config.serial]
+
+    def _sinks(self) -> Sequence[Forwarder]:
+        if self.config.mqtt is None:
+            return []
+        from gateway.forward.mqtt import MqttForwarder  # a gateway without MQTT does not carry its client
+
+        return [MqttForwarder(self.config.mqtt, self.config.gateway.id, self.clock)]
+
+    # -- life cycle ------------------------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event, started: Callable[[Gateway], None] | None = None) -> None:
+        """From the opened store to the orderly stop; GatewayError if it cannot begin."""
+        self.config.gateway.data_dir.mkdir(parents=True, exist_ok=True)
+        self.control.take_directory()
+        self._register()
+        metrics: asyncio.Server | None = None
+        try:
+            contents = await self.store.open()
+            for sink in self.sinks:
+                await self.store.add_sink(sink.name)
+            await self._load_keys(contents)
+            await self.control.start()
+            if self.config.metrics is not None:
+                from gateway.metrics import serve  # not loaded unless wanted: memory
+
+                metrics = await serve(self.config.metrics.listen, self.status)
+            if started is not None:
+                started(self)
+            log.info(
+                "gateway: %s, %d lives, %d ports", self.config.gateway.id, len(self.uplinks.sessions), len(self.links)
+            )
+            await self._run_tasks(stop)
+        finally:
+            if metrics is not None:
+                metrics.close()
+            await self.control.close()
+            await self.store.close()
+            log.info("gateway: %s, stopped", self.config.gateway.id)
+
+    async def _run_tasks(self, stop: asyncio.Event) -> None:
+        """Until `stop`: first the links fall silent, then the sinks finish their batch, then the last group is written."""
+        async with asyncio.TaskGroup() as group:
+            core = [group.create_task(self.store.run()), group.create_task(self.uplinks.run())]
+            core.append(group.create_task(self._watch_keys()))
+            inputs = [group.create_task(self._supervise(link.name, link.run)) for link in self.links]
+            outputs = [group.create_task(self._supervise(s.name, self._runner(s))) for s in self.sinks]
+            await stop.wait()
+            for task in [*inputs, *self._lent.values()]:
+                task.cancel()
+            await self.store.flushed(STOP_S)
+            self._stop_sinks.set()
+            if outputs:
+                await asyncio.wait(outputs, timeout=STOP_S)
+            for task in [*outputs, *core]:
+                task.cancel()
+
+    def _runner(self, sink: Forwarder) -> Callable[[], Coroutine[Any, Any, None]]:
+        return lambda: sink.run(self.store, self._stop_sinks)
+
+    async def _supervise(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start again what failed: one broken link or sink stops no other."""
+        delay = RESTART_FIRST_S
+        while not self._stop_sinks.is_set():
+            began_s = self.clock.monotonic_s()
+            try:
+                await run()
+                return
+            except Exception:  # the boundary of the task: logged with its traceback, counted, shown in status
+                log.exception("task: %s, failed, starts again in %g s", name, delay)
+            self.restarts[name] = self.restarts.get(name, 0) + 1
+            if self.clock.monotonic_s() - began_s > RESTART_MAX_S:
+                delay = RESTART_FIRST_S
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RESTART_MAX_S)
+
+    # -- keys ------------------------------------------------------------------------------------------------------
+
+    async def _load_keys(self, contents: Any = None) -> int:
+        path = self.config.gateway.keys
+        try:
+            self._keys_seen = _signature(path)
+            lives = load_keys(path)
+        except KeyFileMissing:
+            log.warning("keys: %s, there is no key file yet; steiger node provision enters the first node", path)
+            lives = []
+        return await self.uplinks.load(lives, contents)
+
+    async def _watch_keys(self) -> None:
+        """A node that is provisioned while we run is heard without a word to us."""
+        while True:
+            await asyncio.sleep(KEYS_EVERY_S)
+            if _signature(self.config.gateway.keys) != self._keys_seen:
+                try:
+                    added = await self._load_keys()
+                    log.info("keys: read again, %d new", added)
+                except KeyFileError as err:
+                    log.error("keys: not taken over, %s; the former ones stay in force", err)
+
+    # -- sight -----------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        return health.status(self.clock, self.store, self.uplinks, self.links, self.sinks, self.restarts)
+
+    async def ledger(self, *, lines: bool = True, node: int | None = None) -> ledger.Report:
+        """The ledger of everything received so far, written or not."""
+        await self.store.flushed(DRAIN_S)
+        now_ms = self.clock.wall_ms()
+        return await self.store.query(lambda conn: ledger.build(conn, now_ms, lines=lines, node=node))
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Wait until every sink has confirmed everything that was received; False at the deadline."""
+        if not await self.store.flushed(timeout_s):
+            return False
+        return await self.store.delivered(timeout_s)
+
+    def _on_reset(self, address: int, boot: int) -> None:
+        session = self.uplinks.session_of(address)
+        if session is None or session.link is None or session.last_hello is None:
+            return
+        began_ms = self.clock.wall_ms() - session.last_hello.uptime_ms
+        opened_ms = getattr(session.link, "opened_ms", 0)
+        if opened_ms and 0 <= began_ms - opened_ms + OWN_RESET_MS // 3 <= OWN_RESET_MS:
+            session.link.resets_ours = getattr(session.link, "resets_ours", 0) + 1  # type: ignore[attr-defined]
+            log.warning("serial: %s, opening the port reset the board (boot %d)", session.link.name, boot)
+
+    # -- control socket --------------------------------------------------------------------------------------------
+
+    def _register(self) -> None:
+        verbs = {
+            "status": self._do_status,
+            "ledger": self._do_ledger,
+            "release": self._do_release,
+            "resume": self._do_resume,
+            "reload-keys": self._do_reload_keys,
+            "set-setting": self._do_set_setting,
+            "get-setting": self._do_get_setting,
+            "command": self._do_command,
+            "drain": self._do_drain,
+            "metrics": self._do_metrics,
+        }
+        for name, verb in verbs.items():
+            self.control.register(name, verb)
+        self.control.register_stream("tap", self._do_tap)
+
+    async def _do_status(self, _: dict[str, Any]) -> Any:
+        return self.status() | {"gateway": self.config.gateway.id, "data_dir": str(self.config.gateway.data_dir)}
+
+    async def _do_ledger(self, request: dict[str, Any]) -> Any:
+        report = await self.ledger(lines=bool(request.get("lines", True)), node=request.get("node"))
+        return msgspec.to_builtins(report) | {"summary": ledger.summary(report, request.get("sink"))}
+
+    async def _do_metrics(self, _: dict[str, Any]) -> Any:
+        from gateway.metrics import text
+
+        return {"text": text(self.status).decode()}
+
+    async def _do_reload_keys(self, _: dict[str, Any]) -> Any:
+        return {"added": await self._load_keys(), "lives": len(self.uplinks.sessions)}
+
+    def _port(self, request: dict[str, Any]) -> Any:
+        wanted = str(request.get("port", ""))
+        for link in self.links:
+            if link.name == wanted or os.path.realpath(link.name) == os.path.realpath(wanted):
+                return link
+        ports = ", ".join(link.name for link in self.links) or "none"
+        raise GatewayError("not a port of this gateway", where=wanted, next_step=f"It has: {ports}", exit_code=2)
+
+    async def _do_release(self, request: dict[str, Any]) -> Any:
+        """Lend a port; it comes back at `resume`, or by itself after `for_s`."""
+        link = self._port(request)
+        for_s = float(request.get("for_s", LEND_S))
+        if not await link.release(RELEASE_S):
+            raise GatewayError("the port did not close", where=link.name, next_step="Try again")
+        self._take_back(link.name)
+        self._lent[link.name] = asyncio.create_task(self._lend(link, for_s))
+        return {"port": link.name, "for_s": for_s}
+
+    async def _lend(self, link: Any, for_s: float) -> None:
+        await asyncio.sleep(for_s)
+        log.info("serial: %s, lent for %g s, taken back", link.name, for_s)
+        link.resume()
+
+    def _take_back(self, name: str) -> None:
+        lent = self._lent.pop(name, None)
+        if lent is not None:
+            lent.cancel()
+
+    async def _do_resume(self, request: dict[str, Any]) -> Any:
+        link = self._port(request)
+        self._take_back(link.name)
+        link.resume()
+        return {"port": link.name}
+
+    async def _do_tap(self, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        """Raw bytes of a port as they pass, both ways; a slow reader misses some and is told how many."""
+        link = self._port(request)
+        chunks: asyncio.Queue[dict[str, Any]] = asyncio.Queue(TAP_QUEUE)
+        missed = 0
+
+        def tap(direction: str, data: bytes) -> None:
+            nonlocal missed
+            try:
+                chunks.put_nowait({"dir": direction, "hex": data.hex()})
+            except asyncio.QueueFull:
+                missed += 1
+
+        link.taps.append(tap)
+        try:
+            while True:
+                chunk = await chunks.get()
+                if missed:
+                    chunk["missed"], missed = missed, 0
+                yield chunk
+        finally:
+            link.taps.remove(tap)
+
+    def _session(self, request: dict[str, Any]) -> Any:
+        node = request.get("node")
+        session = self.uplinks.session_of(node) if isinstance(node, int) else None
+        if session is None:
+            known = ", ".join(sorted({str(key[0]) for key in self.uplinks.sessions})) or "none"
+            raise GatewayError(
+                "no such node", where=f"node {node}", next_step=f"The key file has: {known}", exit_code=2
+            )
+        return session
+
+    async def _do_set_setting(self, request: dict[str, Any]) -> Any:
+        session, (setting, instance) = self._session(request), _setting(request)
+        value = request.get("value")
+        if not isinstance(value, int) or not wire_settings.permits(setting.id, instance, value):
+            raise GatewayError(
+                "value out of range",
+                where=f"{setting.name}.{instance} = {value}",
+                next_step=f"It takes {setting.low} to {setting.high} {setting.unit}",
+                exit_code=2,
+            )
+        answer = await session.set_setting(setting.id, instance, value, _timeout(request))
+        return {"name": setting.name, "instance": instance, "value": answer.value, "ok": bool(answer.ok)}
+
+    async def _do_get_setting(self, request: dict[str, Any]) -> Any:
+        session, (setting, instance) = self._session(request), _setting(request)
+        answer = await session.get_setting(setting.id, instance, _timeout(request))
+        return {"name": setting.name, "instance": instance, "value": answer.value, "ok": bool(answer.ok)}
+
+    async def _do_command(self, request: dict[str, Any]) -> Any:
+        session = self._session(request)
+        name = str(request.get("command", "")).replace("-", "_")
+        if name not in COMMANDS:
+            raise GatewayError(
+                "no such command", where=name, next_step=f"There are: {', '.join(COMMANDS)}", exit_code=2
+            )
+        timeout_s = _timeout(request)
+        expiry_s = self.clock.wall_ms() // 1000 + int(timeout_s) + 1
+        answer = await session.command(COMMANDS.index(name) + 1, int(request.get("arg", 0)), expiry_s, timeout_s)
+        return {"command": name, "result": RESULTS[answer.code], "value": answer.value}
+
+    async def _do_drain(self, request: dict[str, Any]) -> Any:
+        return {"drained": await self.drained(float(request.get("timeout_s", DRAIN_S)))}
+
+
+def _timeout(request: dict[str, Any]) -> float:
+    return min(max(float(request.get("timeout_s", REQUEST_S)), 0.1), 3600.0)
+
+
+def _setting(request: dict[str, Any]) -> tuple[Any, int]:
+    name, _, instance = str(request.get("name", "")).partition(".")
+    try:
+        setting = wire_settings.by_name(name)
+    except KeyError:
+        known = ", ".join(row.name for row in wire_settings.SETTINGS)
+        raise GatewayError("no such setting", where=name, next_step=f"There are: {known}", exit_code=2) from None
+    return setting, int(instance or request.get("instance", 0))
+
+
+def _signature(path: Any) -> tuple[int, int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+async def run(
+    config: Config,
+    *,
+    clock: Clock | None = None,
+    links: LinkFactory | None = None,
+    sinks: Sequence[Forwarder] | None = None,
+    stop: asyncio.Event | None = None,
+    started: Callable[[Gateway], None] | None = None,
+    entropy: Callable[[int], bytes] = os.urandom,
+) -> None:
+    """Run a gateway until `stop`, SIGTERM or SIGINT.
+
+    `links` makes the links for an `Input`, `sinks` are the forwarders (default: those of the configuration), `clock` goes
+    with the event loop, `started` is called once everything runs. GatewayError if it cannot begin.
+    """
+    stop = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    caught = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop.set)
+            caught.append(number)
+        except (NotImplementedError, RuntimeError, ValueError):
+            pass  # not the main thread, or a loop that has no signals
+    try:
+        await Gateway(config, clock or SystemClock(), links, sinks, entropy).run(stop, started)
+    finally:
+        for number in caught:
+            loop.remove_signal_handler(number)
+
+
+__all__ = ["Gateway", "Input", "Link", "run"]

@@ -1,0 +1,149 @@
+"""How the gateway is: what a person, `steiger gateway status` and the metrics see. All of it is counters and ages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gateway.clock import Clock
+from gateway.store.spool import Store
+from gateway.uplink import Uplinks
+
+if TYPE_CHECKING:
+    from gateway.forward.base import Forwarder
+
+SINK_LATE_MS = 120_000  # something waits for a sink that has confirmed nothing for so long
+NODE_SILENT_MS = 7_200_000  # two health intervals
+BUDGET_WARN = 0.9
+DAY_MS = 86_400_000
+
+
+class LinkLike(Protocol):
+    name: str
+    state: str
+
+
+def status(
+    clock: Clock,
+    store: Store,
+    uplinks: Uplinks,
+    links: Sequence[Any],
+    sinks: Sequence[Forwarder],
+    tasks: dict[str, int],
+) -> dict[str, Any]:
+    """`problems` is empty when all is well; each entry is one sentence for a person."""
+    now_ms = clock.wall_ms()
+    report = {
+        "now_ms": now_ms,
+        "spool": _spool(store, now_ms),
+        "sinks": [_sink(store, sink, now_ms) for sink in sinks],
+        "links": [_link(link) for link in links],
+        "nodes": [_node(key, uplinks, now_ms) for key in sorted(uplinks.sessions)],
+        "dropped_frames": dict(uplinks.dropped),
+        "accepted_frames": uplinks.accepted,
+        "restarted_tasks": tasks,
+    }
+    report["problems"] = _problems(report)
+    return report
+
+
+def _spool(store: Store, now_ms: int) -> dict[str, Any]:
+    age_days = max((now_ms - store.opened_ms) / DAY_MS, 1 / 1440)
+    written_mb = store.written_bytes / 1e6
+    growth = max(store.used_bytes - store.used_at_open, 0) / age_days
+    left = max(store.budget.max_bytes - store.used_bytes, 0)
+    return {
+        "path": str(store.path),
+        "failing": store.failing,
+        "used_mb": round(store.used_bytes / 1e6, 3),
+        "budget_mb": round(store.budget.max_bytes / 1e6, 3),
+        "days_left": round(left / growth, 1) if growth else None,  # until the oldest records go
+        "written_mb_per_day": round(written_mb / age_days, 3),
+        "records_stored": store.rows_stored,
+        "commits": store.commits,
+        "duplicates_refused": store.duplicates,
+        "pending_jobs": store.pending_jobs,
+    }
+
+
+def _sink(store: Store, sink: Forwarder, now_ms: int) -> dict[str, Any]:
+    health = sink.health
+    known = sink.name in store.sink_names()
+    confirmed_ms = store.confirmed_ms(sink.name) if known else 0
+    return {
+        "name": sink.name,
+        "state": health.state,
+        "detail": health.detail,
+        "next_step": health.next_step,
+        "target": health.target,
+        "confirmed_age_s": (now_ms - confirmed_ms) / 1000 if confirmed_ms else None,
+        "confirmed_records": health.confirmed_records,
+        "redelivered": health.redelivered,
+        "backlog": store.backlog(sink.name) if known else 0,
+    }
+
+
+def _link(link: Any) -> dict[str, Any]:
+    parser = getattr(link, "parser", None)
+    return {
+        "port": link.name,
+        "state": link.state,
+        "opens": getattr(link, "opens", 0),
+        "resets_by_our_open": getattr(link, "resets_ours", 0),
+        "frames": parser.frames if parser else 0,
+        "bad": dict(parser.dropped) if parser else {},
+        "bytes_in": getattr(link, "bytes_in", 0),
+        "bytes_out": getattr(link, "bytes_out", 0),
+        "downlinks_dropped": getattr(link, "out_dropped", 0),
+        "taps": len(getattr(link, "taps", ())),
+    }
+
+
+def _node(key: tuple[int, int], uplinks: Uplinks, now_ms: int) -> dict[str, Any]:
+    session, life = uplinks.sessions[key], uplinks.lives[key]
+    memory, decoder = session.memory, session.decoder
+    return {
+        "node": key[0],
+        "life": f"{key[1]:08x}",
+        "name": life.name,
+        "board": life.board,
+        "until_s": life.until_s,
+        "age_s": (now_ms - memory.last_ms) / 1000 if memory.last_ms else None,
+        "link": session.link.name if session.link else None,
+        "boot": memory.boot,
+        "boots_seen": session.boots_seen,
+        "frames": session.frames,
+        "next_seq": memory.next_seq,
+        "missing_seqs": sum(end - start for start, end in memory.received.missing(memory.floor, memory.next_seq)),
+        "duplicates": decoder.duplicates,
+        "clock": not decoder.clockless,
+        "time_unresolved": decoder.unresolved,
+        "awaiting_profile": decoder.undecoded,
+        "alarm": session.alarm,
+        "alarms": memory.alarms,
+    }
+
+
+def _problems(report: dict[str, Any]) -> list[str]:
+    out = []
+    spool = report["spool"]
+    if spool["failing"]:
+        out.append(f"the spool cannot be written: {spool['failing']}; nodes keep their records until it can")
+    if spool["used_mb"] > BUDGET_WARN * spool["budget_mb"]:
+        out.append(f"the spool is {spool['used_mb'] / spool['budget_mb']:.0%} full; the oldest records go first")
+    for sink in report["sinks"]:
+        age_s = sink["confirmed_age_s"]
+        if sink["backlog"] and (age_s is None or age_s * 1000 > SINK_LATE_MS):
+            since = "nothing yet" if age_s is None else f"nothing for {age_s:.0f} s"
+            out.append(
+                f"sink {sink['name']} confirmed {since}, {sink['backlog']} records wait: {sink['detail'] or sink['state']}"
+            )
+    for link in report["links"]:
+        if link["state"] not in ("open", "released"):
+            out.append(f"port {link['port']}: {link['state']}")
+    for node in report["nodes"]:
+        if node["alarm"]:
+            out.append(f"node {node['node']}: {node['alarm']}")
+        if not node["until_s"] and node["age_s"] is not None and node["age_s"] * 1000 > NODE_SILENT_MS:
+            out.append(f"node {node['node']}: silent for {node['age_s'] / 3600:.1f} h")
+    return out
