@@ -230,6 +230,8 @@ class Outbox:
             return False
         self._acked_news = True
         while len(self.segments) > 1 and self._oldest_held():
+            if self._acked_news:
+                self._commit([])  # a boot must know that this was held before it finds it gone
             os.remove(self._name(self.segments.pop(0)[0]))
         return True
 

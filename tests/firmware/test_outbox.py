@@ -1,0 +1,284 @@
+"""The outbox on a folder of files: nothing is lost, nothing comes twice, whatever is cut."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from firmware.grid import grid_body
+from firmware.leases import Leases
+from firmware.outbox import entries
+from firmware.outbox.log import SEGMENT_MAX, Outbox
+from tests.fakes.outbox_reader import read_entries, read_folder
+from wire import BOOT, UTC
+from wire.messages import NOT_SAMPLED, OVERWRITTEN, VOID
+
+LIFE = 0xC0FFEE01
+SHORT = 5
+START = 1_800_000_000 // 60
+
+
+def plenty(path: str) -> tuple[int, int]:
+    return 500, 512
+
+
+def open_outbox(root: Path, budget: int = 10**6) -> Outbox:
+    stem = str(root / "lease")
+    Leases.create(stem)
+    return Outbox(str(root / "outbox"), LIFE, Leases(stem), budget, plenty)
+
+
+def put_record(outbox: Outbox, window: int, size: int = 16) -> int:
+    seq = outbox.state.next_seq
+    time = (UTC, (START + window + 1) * 60)
+    body = entries.record_body(seq, SHORT, time, 100, tuple(range(-300, size * 100 - 300, 100)), None)
+    outbox.put([(entries.RECORD, body)])
+    return seq
+
+
+def begin(outbox: Outbox) -> None:
+    outbox.put([(entries.GRID, grid_body(SHORT, 60, START, 0))])
+
+
+def everything(outbox: Outbox) -> Iterator[tuple[int, bytes]]:
+    for number, _, _ in list(outbox.segments):
+        for kind, body, _, _ in outbox.entries(number):
+            yield kind, body
+
+
+def fill(outbox: Outbox, count: int) -> None:
+    for window in range(count):
+        put_record(outbox, window)
+
+
+def test_records_survive_a_boot_and_an_independent_reader_finds_them(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path)
+    begin(outbox)
+    fill(outbox, 1000)
+    outbox.close()
+    assert len(outbox.segments) > 2
+    found = read_folder(tmp_path / "outbox")
+    assert sorted(found.sealed) == list(range(1000)) and not found.torn
+    again = open_outbox(tmp_path)
+    assert again.state.totals == [1000, 1000, 0, 0, 0, 0]
+    assert again.state.grids == {SHORT: [60, START + 1000, 0]}
+    assert again.state.next_seq == again._leases.seq >= 1000  # the rest of the lease is void
+    assert read_folder(tmp_path / "outbox").gaps == [(1000, again.state.next_seq - 1000, VOID)]
+
+
+def test_values_come_back_as_they_went_in() -> None:
+    values = (None, 0, 1, -1, 65535, -65536, 2**31 - 1, -(2**31))
+    for time in ((UTC, 1_800_000_060), (BOOT, 65535, 2**40 - 2)):
+        body = entries.record_body(7, 200, time, 93, values, (1, 3, 1, 1, 9, 1, 1, 4))
+        assert entries.unpack_record(body) == (7, 200, time, 93, values, (1, 3, 1, 1, 9, 1, 1, 4))
+
+
+def test_acknowledged_segments_go_whole_and_the_newest_stays(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path)
+    begin(outbox)
+    fill(outbox, 1000)
+    first_kept = outbox.segments[1][1]
+    outbox.acknowledge(first_kept - 1, 0, 0)
+    assert len(list((tmp_path / "outbox").iterdir())) == len(outbox.segments) > 2
+    before = len(outbox.segments)
+    outbox.acknowledge(first_kept, 0, 0)
+    assert len(outbox.segments) == before - 1
+    outbox.acknowledge(outbox.state.next_seq, 0, 0)
+    assert len(outbox.segments) == 1 and outbox.drained()
+    outbox.close()
+    again = open_outbox(tmp_path)
+    assert again.state.totals[:2] == [1000, 1000]
+
+
+def test_acknowledgement_beyond_what_was_given_changes_nothing_else(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path)
+    begin(outbox)
+    fill(outbox, 3)
+    outbox.acknowledge(10**6, 10**6, 2**64 - 1)
+    put_record(outbox, 3)
+    assert not outbox.drained()
+
+
+def test_when_full_the_oldest_goes_and_every_window_is_told(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path, budget=4 * SEGMENT_MAX)
+    begin(outbox)
+    fill(outbox, 3000)
+    assert sum(size for _, _, size in outbox.segments) <= 5 * SEGMENT_MAX
+    held: set[int] = set()
+    told: set[int] = set()
+    gaps = 0
+    for kind, body in everything(outbox):
+        if kind == entries.RECORD:
+            held.add(entries.unpack_record(body)[0])
+        elif kind == entries.GAP:
+            first, count, cause = entries.unpack_gap(body)[:3]
+            assert cause == OVERWRITTEN
+            told.update(range(first, first + count))
+            gaps += 1
+    assert held | told == set(range(3000)) and not held & told
+    assert outbox.state.totals == [3000, 3000, 0, 0, 0, len(told)]
+    assert gaps < 20  # neighbours are joined, also with what earlier deletions told
+
+
+def test_interrupted_deletion_is_finished_at_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = open_outbox(tmp_path, budget=4 * SEGMENT_MAX)
+    begin(outbox)
+    with monkeypatch.context() as patch:
+        patch.setattr("firmware.outbox.log.os.remove", lambda path: (_ for _ in ()).throw(SystemExit("cut")))
+        with pytest.raises(SystemExit):
+            fill(outbox, 3000)
+    count = outbox.state.next_seq
+    lost = outbox.state.totals[5]
+    files = len(list((tmp_path / "outbox").iterdir()))
+    outbox.close()
+    again = open_outbox(tmp_path, budget=4 * SEGMENT_MAX)
+    assert len(list((tmp_path / "outbox").iterdir())) == files - 1
+    assert again.state.totals == [count, count, 0, 0, 0, lost]
+
+
+def test_a_hole_behind_our_back_is_never_called_a_gap(tmp_path: Path) -> None:
+    """Sabotage at the hop `node flash`: seqs that vanished stay owed."""
+    outbox = open_outbox(tmp_path)
+    begin(outbox)
+    fill(outbox, 1000)
+    outbox.close()
+    (tmp_path / "outbox" / "00000001.seg").unlink()
+    again = open_outbox(tmp_path)
+    gaps = [entries.unpack_gap(body) for kind, body in everything(again) if kind == entries.GAP]
+    assert [gap[0] for gap in gaps] == [1000]
+
+
+def test_an_outbox_that_vanished_is_known_to_be_lost(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path)
+    begin(outbox)
+    fill(outbox, 3)
+    outbox.close()
+    for path in (tmp_path / "outbox").iterdir():
+        path.unlink()
+    again = open_outbox(tmp_path)
+    assert again.lost and again.state.next_seq >= 3
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_torn_tail_costs_the_last_entry_and_nothing_else(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    outbox = open_outbox(tmp_path)
+    begin(outbox)
+    count = chance.randrange(2, 700)
+    fill(outbox, count)
+    outbox.close()
+    newest = max((tmp_path / "outbox").iterdir())
+    data = newest.read_bytes()
+    last = len(list(read_entries(data)))
+    if last < 2:
+        return
+    torn = chance.randrange(1, 30)
+    tail = bytes(chance.randrange(256) for _ in range(chance.randrange(torn + 1)))
+    newest.write_bytes(data[:-torn] + tail)
+    again = open_outbox(tmp_path)
+    seqs = {entries.unpack_record(body)[0] for kind, body in everything(again) if kind == entries.RECORD}
+    assert seqs == set(range(count - 1))
+    seq = put_record(again, count + 1)
+    assert seq >= count  # a number that may have been sent never comes again
+    seqs = {entries.unpack_record(body)[0] for kind, body in everything(again) if kind == entries.RECORD}
+    assert seq in seqs
+
+
+class OutboxMachine(RuleBasedStateMachine):
+    """Puts, acknowledgements, boots and cuts against a model: each seq is held, acknowledged, or told as gone."""
+
+    @initialize()
+    def start(self) -> None:
+        self.folder = TemporaryDirectory()
+        self.root = Path(self.folder.name)
+        self.budget = 3 * SEGMENT_MAX
+        self.outbox = open_outbox(self.root, self.budget)
+        begin(self.outbox)
+        self.given: set[int] = set()
+        self.acked: set[int] = set()  # ever; a cut forgets what was acknowledged after the last write
+        self.known: set[int] = set()  # since the boot
+        self.told: set[int] = set()
+        self.window = 0
+
+    @rule(count=st.integers(1, 120))
+    def put(self, count: int) -> None:
+        for _ in range(count):
+            self.given.add(put_record(self.outbox, self.window))
+            self.window += 1
+
+    @rule(count=st.integers(1, 5))
+    def put_gap(self, count: int) -> None:
+        time = (UTC, (START + self.window + 1) * 60)
+        body = entries.gap_body(self.outbox.state.next_seq, count, NOT_SAMPLED, SHORT, 0, time)
+        self.outbox.put([(entries.GAP, body)])
+        self.window += count
+
+    @rule(code=st.integers(1, 16))
+    def put_event(self, code: int) -> None:
+        body = entries.list_body(self.outbox.state.next_seq, (UTC, 1_800_000_000), [code, -1])
+        self.outbox.put([(entries.EVENT, body)])
+
+    @rule(share=st.integers(0, 100))
+    def acknowledge_below(self, share: int) -> None:
+        cum = self.outbox.state.next_seq * share // 100
+        self.outbox.acknowledge(cum, 0, 0)
+        self._acknowledged(set(range(cum)))
+
+    @rule(back=st.integers(0, 200), bits=st.integers(0, 2**64 - 1))
+    def acknowledge_window(self, back: int, bits: int) -> None:
+        base = max(0, self.outbox.state.next_seq - back)
+        self.outbox.acknowledge(0, base, bits)
+        end = self.outbox.state.next_seq
+        self._acknowledged({base + i for i in range(64) if bits >> i & 1 and base + i < end})
+
+    def _acknowledged(self, seqs: set[int]) -> None:
+        self.acked |= seqs
+        self.known |= seqs
+
+    @rule()
+    def boot(self) -> None:
+        before = self.outbox.state.totals, self.outbox.state.grids
+        end = self.outbox.state.next_seq
+        self.outbox.close()
+        self.outbox = open_outbox(self.root, self.budget)
+        assert (self.outbox.state.totals, self.outbox.state.grids) == before
+        assert self.outbox.state.next_seq >= end
+        has = self.outbox.state.acked.has
+        self.known = {seq for seq in self.acked if has(seq, seq + 1)}
+        first = self.outbox.segments[0][1]
+        assert all(has(seq, seq + 1) for seq in self.given if seq < first and seq in self.acked and seq not in self.told)
+
+    @precondition(lambda self: len(self.outbox.segments) > 0)
+    @invariant()
+    def every_record_is_held_acknowledged_or_told(self) -> None:
+        held: set[int] = set()
+        told: set[int] = set()
+        for kind, body in everything(self.outbox):
+            first, end = entries.span(kind, body)
+            if kind == entries.GAP and entries.unpack_gap(body)[2] == OVERWRITTEN:
+                told.update(range(first, end))
+            else:
+                held.update(range(first, end))
+        assert self.given <= held | told | self.acked
+        totals = self.outbox.state.totals
+        assert totals[0] == self.window == totals[1] + totals[2] + totals[3] + totals[4]
+        assert totals[1] == len(self.given)
+        self.told = told
+        has = self.outbox.state.acked.has
+        full = len(self.outbox.state.acked.ranges) >= 16  # beyond, knowledge is forgotten on purpose
+        assert full or all(has(seq, seq + 1) for seq in self.known)
+
+    def teardown(self) -> None:
+        if hasattr(self, "folder"):
+            self.outbox.close()
+            self.folder.cleanup()
+
+
+OutboxMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestOutboxModel = OutboxMachine.TestCase
