@@ -4,7 +4,8 @@ A driver has
     CHANNELS            names of the channels that it can give
     SETTINGS            names of the node's settings that it follows; `configure(name, value)` passes one on
     period_ms           how often `read()` wants to be called, and what one call covers
-    covered_ms          what the last `read()` really covered (less than the period after a gap)
+    covered_ms          what the last `read()` really covered
+    lost_ms             what was lost within it (samples that nobody fetched in time)
     state               WARMUP or READY
     instance, items     its number; the (channel id, instance) it can give
     identity            text a technician reads: chip, serial number, version ("" before start)

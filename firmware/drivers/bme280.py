@@ -144,6 +144,7 @@ class BME280:
     def __init__(self, bus, clock, instance: int = 0, address: int = 0x76, stuck_reads: int = 120) -> None:
         self.state = WARMUP
         self.covered_ms = 0
+        self.lost_ms = 0
         self.identity = ""
         self.instance = instance
         self.items = tuple([(channels.by_name(name).id, instance) for name in self.CHANNELS])

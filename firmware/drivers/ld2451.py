@@ -167,6 +167,7 @@ class LD2451:
     ) -> None:
         self.state = WARMUP
         self.covered_ms = 0
+        self.lost_ms = 0
         self.identity = ""
         self.instance = instance
         self.items = tuple([(channels.by_name(name).id, instance) for name in self.CHANNELS])

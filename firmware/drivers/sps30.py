@@ -99,6 +99,7 @@ class SPS30:
     ) -> None:
         self.state = WARMUP
         self.covered_ms = 0
+        self.lost_ms = 0
         self.identity = ""
         self.instance = instance
         self.items = tuple([(channels.by_name(name).id, instance) for name in self.CHANNELS])
