@@ -8,7 +8,7 @@ def airtime_ms(size: int, sf: int) -> float:
     optimised = 2 if sf >= LOW_DATA_RATE_SF else 0
     bits = 8 * size - 4 * sf + 28 + 16
     symbols = 8 + max(-(-bits // (4 * (sf - optimised))), 0) * 5
-    return (8 + 4.25 + symbols) * 2**sf / 125
+    return (8 + 4.25 + symbols) * (1 << sf) / 125
 
 
 def frames_airtime_ms(sizes: list[int], sf: int) -> float:

@@ -9,18 +9,17 @@ absurd one twice its length. Integers stay within 30 bits as long as the numbers
 
 from wire import WireError
 
+_WINDOW = 24  # bytes that a reader loads at a time; a usual single record is one load
 ZEROS_MAX = 36  # no number of 33 bits needs more, and it bounds what garbage can make a reader compute
 
 
 def _bit_length(number: int) -> int:
     bits = 0
-    while number >= 256:
-        number >>= 8
-        bits += 8
-    while number:
-        number >>= 1
-        bits += 1
-    return bits
+    for step in (64, 8, 1):
+        while number >> step:
+            number >>= step
+            bits += step
+    return bits + number
 
 
 # Bits of a number >= 0 without leading zeros; 0 for 0. MicroPython's int does not have it.
@@ -74,14 +73,26 @@ class BitWriter:
 
 
 class BitReader:
-    """Reads what BitWriter wrote. `rest` is the number that all unread bits form, `left` how many they are."""
+    """Reads what BitWriter wrote. `rest` is the number that the bits loaded and not yet taken form, `left` how many
+    they are: a window of some bytes, because arithmetic on the whole of a long payload is slow and needs memory."""
 
     def __init__(self, data: bytes) -> None:
-        self.rest = int.from_bytes(data, "big")
-        self.left = len(data) * 8
+        self._data = data
+        self._at = 0
+        self.rest = 0
+        self.left = 0
+
+    def load(self, size: int) -> None:
+        """Load up to `size` more bytes."""
+        chunk = self._data[self._at : self._at + size]
+        self.rest = self.rest << 8 * len(chunk) | int.from_bytes(chunk, "big")
+        self.left += 8 * len(chunk)
+        self._at += len(chunk)
 
     def take(self, width: int) -> int:
-        """The next `width` bits; WireError `short`."""
+        """The next `width` bits, at most 128; WireError `short`."""
+        if self.left < width:
+            self.load(_WINDOW)
         left = self.left - width
         if left < 0:
             raise WireError("short")
@@ -91,10 +102,12 @@ class BitReader:
         return value
 
     def number(self, k: int) -> int:
-        """A number with parameter `k`; WireError `short` or `range`."""
+        """A number with parameter `k`, at most 24; WireError `short` or `range`."""
+        if self.left < 100:  # ZEROS_MAX zeros, a one, and at most 57 bits
+            self.load(_WINDOW)
         zeros = self.left - bit_length(self.rest)
         if zeros > ZEROS_MAX:
-            raise WireError("range" if self.rest else "short")
+            raise WireError("range")
         if zeros < 4:
             return (zeros << k) + self.take(zeros + 1 + k) - (1 << k)
         width = zeros - 3 + k
@@ -102,5 +115,5 @@ class BitReader:
 
     def finish(self) -> None:
         """WireError `long` unless nothing but the filling zeros of the last byte is left."""
-        if self.left > 7 or self.rest:
+        if self.left > 7 or self.rest or self._at < len(self._data):
             raise WireError("long")

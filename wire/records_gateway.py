@@ -45,6 +45,9 @@ def _check_time(time: "Time") -> None:
         raise WireError("range")
 
 
+_SINGLE_MAX = 1 << 16  # more bytes than any frame has
+
+
 class _Head:
     """What is known of a payload without its profile, and the reader behind it."""
 
@@ -185,6 +188,7 @@ def _take_values(
 def _take_first(bits: BitReader, items: "tuple[Item, ...]", wide: int) -> "Values":
     """The same for the only record of a frame, all of it usual: what `first`, `gated`, `BitReader.number` and `unfold`
     do, in one loop, because most frames of most nodes are this one. A test holds it against the long way."""
+    bits.load(_SINGLE_MAX)
     rest = bits.rest
     left = bits.left
     values: Values = []
@@ -217,7 +221,7 @@ def _take_first(bits: BitReader, items: "tuple[Item, ...]", wide: int) -> "Value
             base = (zeros << k) - (1 << k)
         else:
             if zeros > ZEROS_MAX:
-                raise WireError("range" if rest else "short")
+                raise WireError("range")
             left -= zeros + zeros - 2 + k
             base = ((2 << zeros - 4) + 2 << k) - (1 << zeros - 3 + k)
         if left < 0:

