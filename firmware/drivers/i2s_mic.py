@@ -5,7 +5,7 @@ against the clock. Samples that never change are no sound: zeros mean a wrong sl
 """
 
 from firmware.drivers import GOOD, NO_ANSWER, READY, SILENT, STALE, STUCK, SUSPECT, WARMUP, SensorError
-from firmware.dsp.meter import FULL_SCALE, PART, RATE_HZ, Meter
+from firmware.dsp.meter import FULL_SCALE, RATE_HZ, Meter
 from wire import channels
 
 try:
@@ -101,10 +101,10 @@ class I2SMic:
                 least = self._behind
             self._meter.feed(self._block, _BLOCK)
             frames += _BLOCK
-        self._lost(least)
+        self._count_lost(least)
         return frames
 
-    def _lost(self, least: int) -> None:
+    def _count_lost(self, least: int) -> None:
         """Samples are gone if the stream never once caught up with the clock as it had before."""
         lost = least - self._least
         self._least = least

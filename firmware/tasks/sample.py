@@ -101,6 +101,8 @@ class Sensor:
                 if grid.window is not None:
                     for channel, instance, value, flag in readings:
                         grid.window.add(channel, instance, value, span_ms, flag)
+                    if driver.lost_ms:
+                        grid.window.missed(driver.lost_ms, self.items)
             self.worked(node)
             return True
         for grid in node.grids:
@@ -109,7 +111,7 @@ class Sensor:
         if error.reason == WARMING_UP:
             return True
         self.failed(node, error)
-        return error.retry and self.failures < LOST_AFTER
+        return error.retry  # the driver counts: it knows whether reading again can help
 
     async def run(self, task: "Task", node: "Any") -> None:
         """For ever: started and read, or stopped and tried again."""
