@@ -1,0 +1,58 @@
+"""How a decoded frame reads in a terminal: one line a record, the rest in one line a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tools.decode import pretty_unit
+
+_SHOWN_BEFORE = ("ok", "direction", "type", "node", "bytes", "life", "board", "counter", "records", "answers", "reason")
+
+
+def frame_lines(item: dict[str, Any]) -> Iterator[str]:
+    """Lines for one decoded frame, without the time of receipt."""
+    arrow = "→" if item.get("direction") == "down" else " "
+    head = f"{arrow} node {item['node']:<5} {item['type']:<14}" if "node" in item else "  frame"
+    if not item["ok"]:
+        yield f"{head} {item.get('bytes', 0)} bytes, not opened: {item['reason']}"
+        return
+    if item.get("records"):
+        for record in item["records"]:
+            values = f"{value_text(record['values'])}{_extra(record)}"
+            yield f"{head} seq {record['seq']:<6} {_short_time(record['end'])}  {values}"
+        return
+    if "seqs" in item and item.get("records") is None:
+        seqs = item["seqs"]
+        yield f"{head} seq {seqs[0]}–{seqs[-1]} (profile {item['profile']} not known yet: wait for its descriptor)"
+        return
+    rest = "  ".join(f"{name} {_plain(value)}" for name, value in item.items() if name not in _SHOWN_BEFORE)
+    yield f"{head} {rest}"
+
+
+def value_text(values: dict[str, dict[str, Any]]) -> str:
+    """`temperature 21.43 °C  humidity –`"""
+    parts = []
+    for name, value in values.items():
+        shown = "–" if value["v"] is None else f"{value['v']} {pretty_unit(value['u'])}".rstrip()
+        parts.append(f"{name} {shown}")
+    return "  ".join(parts)
+
+
+def _extra(record: dict[str, Any]) -> str:
+    out = "" if record["coverage"] == 100 else f"  coverage {record['coverage']} %"
+    if record["flags"]:
+        out += f"  flags {record['flags']}"
+    return out
+
+
+def _short_time(text: str | None) -> str:
+    return text[11:19] if text and "T" in text else str(text)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{k}={v}" for k, v in value.items())
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or "none"
+    return str(value)
