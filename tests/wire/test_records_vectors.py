@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire import interpreters, records_cases, renew_records_vectors
+from tests.wire import interpreters, records_by_the_book, records_cases, renew_records_vectors
 from tests.wire.run_vectors import run
+from wire.channels import CHANNELS, MODES
+from wire.records import Record, encode_records
 
 Runner = Callable[[Path, str, dict[str, str]], list[str]]
 
@@ -40,3 +42,14 @@ def test_seeded_frames_are_the_same_bytes_everywhere(
     there = runner(tmp_path, "records_cases.py", seeds)
     assert interpreters.summary(there) == json.loads(here[-1])
     assert [json.loads(line) for line in there] == [json.loads(line) for line in here]
+
+
+def test_a_decoder_written_from_the_description_agrees() -> None:
+    table = {channel.id: {**channel._asdict(), "mode": MODES[channel.mode]} for channel in CHANNELS}
+    for seed in range(1, 200):
+        profile, rows, now_s, hello_seq = records_cases.frame(records_cases.Dice(seed))
+        payload = encode_records(profile, rows, now_s, hello_seq)
+        read = records_by_the_book.decode(
+            payload, profile.items, profile.window_s, table, (hello_seq or 0) + 77, (now_s or 0) + 9
+        )
+        assert [Record(*each) for each in read] == rows
