@@ -41,6 +41,7 @@ class Uplinks:
         self._sealer = sealer
         self._stored: dict[tuple[int, int], bytes | None] = {}
         self._contents: Contents | None = None
+        self._working = False
 
     async def load(self, lives: Iterable[Life], contents: Contents | None = None) -> int:
         """Take over the key file's lives: at start with the store's contents, and again whenever the file changed.
@@ -154,14 +155,22 @@ class Uplinks:
             return
         session.counter_went_back(counter, hello.boot)
 
+    @property
+    def idle(self) -> bool:
+        """Nothing held waits for being worked off, as far as that is possible now."""
+        return self.held.empty() and not self._working
+
     # -- held records ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Work off held records whenever a profile or a time became known, one life after the other, for ever."""
         while True:
             session = await self.held.get()
+            self._working = True
             try:
                 async with asyncio.timeout(HELD_DEADLINE_S):
                     await work_off(session, self._store)
             except TimeoutError:
                 log.warning("uplink: node %d, held records not worked off in time; kept", session.info.node)
+            finally:
+                self._working = False

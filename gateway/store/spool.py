@@ -131,6 +131,10 @@ class Store:
             await self._commit_once(self._take_group())
         await self._worker.close()
 
+    def forget(self) -> None:
+        """Drop what was not committed, as the end of the process would; it was not acknowledged."""
+        self._group = Group()
+
     # -- input -----------------------------------------------------------------------------------------------------
 
     @property
