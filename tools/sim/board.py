@@ -170,7 +170,7 @@ class Board:
         self._boots_timer = None
         if self._cause != ops.SOFT:
             self._boot_us = self.time.now_us
-        self.process = Process(self.interpreter, self.root_folder)
+        self.process = Process(self.interpreter, self.root_folder, self.flash.image_fd)
         self._op = 0
         self.on_start(self.process)
 

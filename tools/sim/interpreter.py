@@ -120,12 +120,13 @@ def _try(kind: str, place: str) -> Interpreter | None:
 class Process:
     """One run of the interpreter, from start or reset to the next. Pipes: requests, replies, stdin, stdout."""
 
-    def __init__(self, interpreter: Interpreter, root: Path | None = None) -> None:
-        """`root`: the folder that is the flash of a board under the shims."""
+    def __init__(self, interpreter: Interpreter, root: Path | None = None, image_fd: int | None = None) -> None:
+        """`root`: the folder that is the flash of a board under the shims; `image_fd`: the flash image, for reading."""
         reply_read, self._reply_write = os.pipe()
         self.request_fd, request_write = os.pipe()
+        passed = (reply_read, request_write) if image_fd is None else (reply_read, request_write, image_fd)
         environment = {
-            "STEIGER_BUS": f"{reply_read},{request_write}",
+            "STEIGER_BUS": ",".join(map(str, passed)),
             "HOME": "/nonexistent",  # no history file, no user's packages
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "LC_ALL": "C.UTF-8",
@@ -139,7 +140,7 @@ class Process:
             args = [str(SHIMS / "start.py")]
         self._child = subprocess.Popen(
             interpreter.command(args), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            pass_fds=(reply_read, request_write), env=environment, start_new_session=True, bufsize=0,
+            pass_fds=passed, env=environment, start_new_session=True, bufsize=0,
         )  # fmt: skip
         os.close(reply_read)
         os.close(request_write)

@@ -14,6 +14,7 @@ import ops
 _fds = os.getenv("STEIGER_BUS").split(",")
 _in = open("/dev/fd/" + _fds[0], "rb", 0)
 _out = open("/dev/fd/" + _fds[1], "wb", 0)
+_image = open("/dev/fd/" + _fds[2], "rb", 0) if len(_fds) > 2 else None
 _HEADER = ops.REQUEST_HEADER
 _fields = array.array("q", bytes(_HEADER + ops.REQUEST_MAX))  # four words, then room for the payload
 _frame = uctypes.bytearray_at(uctypes.addressof(_fields), _HEADER + ops.REQUEST_MAX)
@@ -185,13 +186,26 @@ def patch_asyncio():
 
 
 class Flash:
-    """The block device under littlefs."""
+    """The block device under littlefs. Reads go past the host, to the image itself, where it was given."""
 
     def __init__(self):
         self._blocks = call(ops.FLASH_BLOCKS)
+        self._image = _image
 
     def readblocks(self, block, buf, offset=0):
-        call_whole(ops.FLASH_READ, len(buf), block * BLOCK + offset, None, buf)
+        if self._image is None:
+            call_whole(ops.FLASH_READ, len(buf), block * BLOCK + offset, None, buf)
+            return
+        interrupted = False
+        while True:
+            try:
+                self._image.seek(block * BLOCK + offset)
+                self._image.readinto(buf)
+                break
+            except KeyboardInterrupt:
+                interrupted = True
+        if interrupted:
+            call_whole(ops.INTERRUPT_LATER, 0, 0)
 
     def writeblocks(self, block, buf, offset=0):
         call_whole(ops.FLASH_PROG, 0, block * BLOCK + offset, buf)
