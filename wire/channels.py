@@ -59,6 +59,8 @@ Channel = namedtuple(
 
 CHANNELS = (
     # particulate matter: mass, number and typical size (SPS30, SEN5x, SEN66, SDS011, PMS5003)
+    # codec: cities lie near 10 ug/m3 (EEA), a mean over a minute repeats to 0.5 ug/m3 (SPS30 data sheet), fine dust is
+    # some two thirds of PM10; number concentrations differ less the larger the particles that they add
     Channel(1, "pm1", "ug/m3", 1, 0, 65535, MEAN, 0, 0, BLEND, 0, 7, 5, 0, 0),
     Channel(2, "pm2_5", "ug/m3", 1, 0, 65535, MEAN, 0, 0, BLEND, 0, 7, 5, 1, 20),
     Channel(3, "pm4", "ug/m3", 1, 0, 65535, MEAN, 0, 0, BLEND, 0, 7, 5, 2, 10),
@@ -70,10 +72,13 @@ CHANNELS = (
     Channel(9, "nc10", "1/cm3", 1, 0, 65535, MEAN, 0, 0, BLEND, 0, 5, 1, 8, 1),
     Channel(10, "typical_size", "um", 3, 0, 65535, MEAN, 0, 0, BLEND, 600, 8, 10, 0, 0),
     # weather
+    # codec: 10 Cel and 70 % are Central Europe's yearly means, 1005 hPa is the standard atmosphere at 70 m; air changes by
+    # some 3 K an hour, its pressure hardly more than the resolution in a window
     Channel(11, "temperature", "Cel", 2, -5000, 12500, MEAN, 0, 0, LAST, 1000, 11, 5, 0, 0),
     Channel(12, "humidity", "%", 1, 0, 1000, MEAN, 0, 0, LAST, 700, 8, 2, 0, 0),
     Channel(13, "pressure", "hPa", 1, 3000, 11000, MEAN, 0, 0, LAST, 10050, 8, 1, 0, 0),
     # gases; electrochemical cells and their electrodes may read below zero
+    # codec: 430 ppm is the background of 2025 (NOAA), streets add little; a cell's noise is a few units
     Channel(14, "co2", "[ppm]", 0, 0, 40000, MEAN, 0, 0, BLEND, 440, 6, 4, 0, 0),
     Channel(15, "no2", "[ppb]", 1, -1000, 50000, MEAN, 0, 0, BLEND, 150, 8, 10, 0, 0),
     Channel(16, "no2_we", "mV", 1, -20000, 65535, MEAN, 0, 0, BLEND, 2500, 10, 5, 0, 0),
@@ -82,6 +87,8 @@ CHANNELS = (
     Channel(19, "nox_index", "1", 1, 0, 5000, MEAN, 0, 0, BLEND, 10, 5, 3, 0, 0),
     Channel(20, "hcho", "[ppb]", 1, 0, 65535, MEAN, 0, 0, BLEND, 100, 8, 10, 0, 0),
     # sound: A-weighted levels (re 20 uPa) of whole windows
+    # codec: streets lie near 55 dB by day and night (EU noise maps), single events 5 to 20 dB above the mean of a window;
+    # percentiles order themselves around it
     Channel(21, "laeq", "dB", 1, 0, 1600, ENERGY, 0, 1, AVERAGE, 550, 7, 20, 0, 0),
     Channel(22, "lafmax", "dB", 1, 0, 1600, MAX, 0, 1, AVERAGE, 700, 7, 40, 21, 120),
     Channel(23, "lafmin", "dB", 1, 0, 1600, MAX, 0, 1, AVERAGE, 450, 7, 15, 21, -80),
@@ -92,6 +99,7 @@ CHANNELS = (
     Channel(28, "lceq", "dB", 1, 0, 1600, ENERGY, 0, 1, AVERAGE, 650, 7, 15, 21, 100),
     Channel(29, "lcpeak", "dB", 1, 0, 1800, MAX, 0, 1, AVERAGE, 850, 7, 40, 22, 150),
     # traffic: approach = towards the sensor. Speeds need three vehicles, none is ever reported alone
+    # codec: counts scatter as Poisson's do; speeds lie near 40 km/h under a limit of 50, one vehicle 8 km/h off the mean
     Channel(30, "vehicles", "1", 0, 0, 65535, COUNT, 0, 5, EVENTS, 0, 0, 0, 0, 0),
     Channel(31, "vehicles_approach", "1", 0, 0, 65535, COUNT, 0, 5, EVENTS, 0, 0, 0, 0, 0),
     Channel(32, "vehicles_depart", "1", 0, 0, 65535, COUNT, 0, 5, EVENTS, 0, 0, 0, 0, 0),
