@@ -41,18 +41,19 @@ def test_what_the_sink_does_not_hold_is_named_there() -> None:
 
 
 def test_what_the_audit_found_is_named() -> None:
-    booked = ledger(9, findings=[{"node": 1, "what": "1 row less than stored", "hop": "spool"}])
+    booked = ledger(9, hops=[{"node": 1, "what": "rows missing", "count": 1, "hop": "spool"}])
     result = summary({1: 10}, Seen({1: 9}, set(), 0, 0), booked)
     assert any("hop: spool" in line for line in faults(result, booked))
 
 
 def test_pending_and_duplicates_are_faults() -> None:
     booked = ledger(9)
-    booked["nodes"]["1"]["pending"] = {"on the node": 1}
+    booked["nodes"]["1"]["pending"] = 1
+    booked["pending_states"] = {"on_node": 1, "in_spool": 0}
     result = summary({1: 10}, Seen({1: 9}, set(), 2, 0), booked)
     lines = faults(result, booked)
     assert len(lines) == 2
-    assert "on the node" in lines[0]
+    assert "on_node" in lines[0]
 
 
 def test_more_than_scheduled_is_a_fault_too() -> None:

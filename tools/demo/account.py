@@ -140,22 +140,17 @@ def faults(result: Mapping[str, Any], ledger: Mapping[str, Any]) -> list[str]:
             lines.append(f"node {address}: {node['pending']} still pending; hop: {_hop(address, node, ledger)}")
     if result["duplicates"]:
         lines.append(f"{result['duplicates']} duplicates")
-    for finding in ledger.get("findings", ()):
-        line = f"node {finding['node']}: {finding['what']}; hop: {finding['hop']}"
-        if line not in lines:
-            lines.append(line)
+    lines += [f"node {f['node']}: {f['what']} ({f['count']}); hop: {f['hop']}" for f in ledger.get("hops", ())]
     return lines
 
 
 def _hop(address: str, node: Mapping[str, Any], ledger: Mapping[str, Any]) -> str:
     """Where it went, by the gateway's audit; what the gateway delivered and the sink does not hold, went at the sink."""
-    named: Sequence[str] = [f["hop"] for f in ledger.get("findings", ()) if str(f["node"]) == address]
+    named: Sequence[str] = [f["hop"] for f in ledger.get("hops", ()) if str(f["node"]) == address]
     if named:
         return ", ".join(dict.fromkeys(named))
     booked = ledger["nodes"].get(address, {})
     if booked.get("delivered", 0) > node["delivered"]:
         return "sink"
-    if node["pending"]:
-        states = booked.get("pending", {})
-        return ", ".join(k for k, v in states.items() if v) if isinstance(states, dict) else "node flash"
-    return "node"
+    states = [name for name, count in ledger.get("pending_states", {}).items() if count]
+    return ", ".join(states) if node["pending"] and states else "node flash"

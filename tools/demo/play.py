@@ -78,7 +78,7 @@ class Play:
         except GatewayError:
             pass  # not made yet
         try:
-            self.ledger = self.stage.gateway.call("ledger", sink=self.sink)
+            self.ledger = self.stage.gateway.call("ledger", sink=self.sink, lines=False)["summary"]
         except (GatewayError, OSError):
             pass  # it is dead, or not up yet: the screen shows the last figures
 
@@ -124,8 +124,12 @@ class Play:
             status = self.stage.gateway.call("status")
         except (GatewayError, OSError):
             return False
-        heard = {int(node["node"]): int(node.get("last_seen_ms") or 0) for node in status["nodes"]}
-        return all(heard.get(node.address, 0) > begun_ms for node in self.stage.nodes)
+        heard_ms = {
+            int(node["node"]): status["now_ms"] - node["age_s"] * 1000
+            for node in status["nodes"]
+            if node["age_s"] is not None
+        }
+        return all(heard_ms.get(node.address, 0) > begun_ms for node in self.stage.nodes)
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
