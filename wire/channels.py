@@ -87,7 +87,7 @@ CHANNELS = (
     Channel(19, "nox_index", "1", 1, 0, 5000, MEAN, 0, 0, BLEND, 10, 5, 3, 0, 0),
     Channel(20, "hcho", "[ppb]", 1, 0, 65535, MEAN, 0, 0, BLEND, 100, 8, 10, 0, 0),
     # sound: A-weighted levels (re 20 uPa) of whole windows
-    # codec: streets lie near 55 dB by day and night (EU noise maps), single events 5 to 20 dB above the mean of a window;
+    # codec: streets lie near 55 dB (where noise maps in the EU begin), single events 5 to 20 dB above a window's mean;
     # percentiles order themselves around it
     Channel(21, "laeq", "dB", 1, 0, 1600, ENERGY, 0, 1, AVERAGE, 550, 7, 20, 0, 0),
     Channel(22, "lafmax", "dB", 1, 0, 1600, MAX, 0, 1, AVERAGE, 700, 7, 40, 21, 120),
