@@ -54,6 +54,7 @@ class Decoder:
         self.anchors: dict[int, BootAnchors] = {}
         self.unresolved = 0  # held for want of a time
         self.undecoded = 0  # payloads held for want of a profile
+        self.look_again: int | None = None  # once all seqs below it are here, held times may be told by their neighbours
         self.wanted: set[int] = set()  # profiles to ask for
         self.clockless = False  # the node's last record had no clock
         self.duplicates = 0
@@ -360,3 +361,9 @@ class Decoder:
             Unresolved(row_id, self.row, seq, span, kind, profile, boot, end_ms, length_ms, received_ms, coverage, data)
         )
         self.unresolved += span
+        if boot != self.memory.boot:  # that boot will say no hello any more
+            self.wait_for(seq + span)
+
+    def wait_for(self, seq: int) -> None:
+        """Held times are worth another look when everything below `seq` has come."""
+        self.look_again = seq if self.look_again is None else min(self.look_again, seq)

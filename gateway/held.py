@@ -64,10 +64,14 @@ async def _date(session: LifeSession, store: Store) -> int:
         if boot == session.memory.boot:
             continue  # that boot may still say hello
         first, last = rows[0].seq, rows[-1].seq + rows[-1].span
+        if session.memory.cum < last:
+            decoder.wait_for(last)  # what is still on the node may stand nearer
+            continue
         sides = await store.query(_neighbours_job(session.info.row, first, last))
         before = sides.before_ms if sides.before_ms is not None else decoder.provisioned_s * 1000
         after = sides.after_ms if sides.after_ms is not None else _next_start(decoder, boot)
         if after is None:
+            decoder.wait_for(last + 1)
             continue
         end_up = max(row.end_ms for row in rows)
         for row in rows:

@@ -160,6 +160,10 @@ class LifeSession:
     def committed(self, snapshot: Snapshot) -> None:
         facts: AckFacts = snapshot.facts
         self._committed = AckFacts(False, facts.cum, [])
+        look_again = self.decoder.look_again
+        if look_again is not None and facts.cum >= look_again:
+            self.decoder.look_again = None
+            self._held_ready(self)
         if not facts.wanted:
             return
         if self._time_due():
