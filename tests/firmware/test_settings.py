@@ -1,0 +1,106 @@
+"""Settings: two copies, one chip, lives that follow each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from firmware import settings
+from firmware.settings import NeedsProvisioning
+
+UID = b"\x01\x02\x03\x04\x05\x06"
+KEY = "00112233445566778899aabbccddeeff"
+
+
+def provision(root: Path, key: str = KEY, at_s: int = 1_800_000_000, **values: int) -> str:
+    text = json.dumps({"address": 7, "key": key, "provisioned_s": at_s, "values": values})
+    return settings.provision(text, UID, str(root))
+
+
+def test_what_was_provisioned_is_there_after_a_boot(tmp_path: Path) -> None:
+    said = provision(tmp_path, health_s=600)
+    assert KEY not in said and "address 7" in said
+    found = settings.load(str(tmp_path), UID)
+    assert found.get("health_s") == 600
+    assert found.get("window_s", 0) == 60
+    assert not found.repaired
+
+
+def test_a_changed_value_survives_the_loss_of_either_copy(tmp_path: Path) -> None:
+    for copy in settings.COPIES:
+        provision(tmp_path, key=f"{len(list(tmp_path.iterdir())):032x}")
+        found = settings.load(str(tmp_path), UID)
+        assert found.put("window_s", 1, 300)
+        (tmp_path / copy[1:]).write_bytes(b"SSt1 torn")
+        again = settings.load(str(tmp_path), UID)
+        assert again.get("window_s", 1) == 300 and again.repaired
+        assert not settings.load(str(tmp_path), UID).repaired
+
+
+def test_a_cut_between_the_copies_leaves_the_newer_one_in_force(tmp_path: Path) -> None:
+    provision(tmp_path)
+    old = (tmp_path / "settings.b").read_bytes()
+    settings.load(str(tmp_path), UID).put("health_s", 0, 77)
+    (tmp_path / "settings.b").write_bytes(old)
+    assert settings.load(str(tmp_path), UID).get("health_s") == 77
+
+
+@pytest.mark.parametrize("name,instance,value", [("window_s", 0, 0), ("window_s", 4, 60), ("outbox_kb", 0, 64)])
+def test_what_the_table_forbids_is_refused(tmp_path: Path, name: str, instance: int, value: int) -> None:
+    provision(tmp_path)
+    assert not settings.load(str(tmp_path), UID).put(name, instance, value)
+
+
+def test_another_chip_or_no_settings_need_provisioning(tmp_path: Path) -> None:
+    with pytest.raises(NeedsProvisioning, match="no settings"):
+        settings.load(str(tmp_path), UID)
+    provision(tmp_path)
+    with pytest.raises(NeedsProvisioning, match="another chip"):
+        settings.load(str(tmp_path), b"\x09" * 6)
+    for copy in settings.COPIES:
+        (tmp_path / copy[1:]).write_bytes(b"")
+    with pytest.raises(NeedsProvisioning, match="both copies"):
+        settings.load(str(tmp_path), UID)
+
+
+def test_lives_follow_each_other_and_a_fifth_must_wait(tmp_path: Path) -> None:
+    for i in range(4):
+        provision(tmp_path, key=f"{i:032x}", at_s=1_800_000_000 + i)
+    payload = settings.load(str(tmp_path), UID).payload
+    assert [life["until_s"] - 1_800_000_000 for life in payload["previous"]] == [1, 2, 3]
+    with pytest.raises(ValueError, match="earlier lives"):
+        provision(tmp_path, key="ff" * 16)
+    assert settings.load(str(tmp_path), UID).payload == payload
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"address": 70000, "key": "%s", "provisioned_s": 1}' % KEY,
+        '{"address": 7, "key": "aabb", "provisioned_s": 1}',
+        '{"address": 7, "key": "%s", "provisioned_s": 1, "values": {"window_s.0": 0}}' % KEY,
+    ],
+)
+def test_bad_provisioning_changes_nothing(tmp_path: Path, text: str) -> None:
+    provision(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError):
+        settings.provision(text, UID, str(tmp_path))
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_the_same_key_is_never_a_new_life(tmp_path: Path) -> None:
+    provision(tmp_path)
+    with pytest.raises(ValueError, match="in use"):
+        provision(tmp_path)
+
+
+def test_a_flipped_bit_is_never_accepted(tmp_path: Path) -> None:
+    provision(tmp_path)
+    data = (tmp_path / "settings.a").read_bytes()
+    for bit in range(0, 8 * len(data), 3):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        assert settings.decode(bytes(flipped)) is None
