@@ -113,7 +113,7 @@ def _belongs(name: str, drivers: set[str], port: str) -> bool:
         return False
     if folder == "firmware/drivers":
         return stem == "__init__" or stem in drivers or stem not in _driver_names()
-    if stem.endswith("_host"):  # the gateway's half of a wire module
+    if stem.endswith(("_host", "_gateway")) or name == "wire/names.py":  # the gateway's half of a wire module
         return False
     if folder == "firmware/hal":
         return stem == "__init__" or stem == port or stem.startswith(f"{port}_")

@@ -7,7 +7,7 @@ Descriptor, big endian: version u8 | window_s u24 | calibration u32 | items u8 |
 import hashlib
 
 from wire import WireError
-from wire.channels import CHANNELS
+from wire.channels import CHANNEL_COUNT
 
 ITEMS_MAX = 32  # a descriptor must fit into one LoRa frame
 INSTANCE_MAX = 15
@@ -29,7 +29,7 @@ class Profile:
         if not 1 <= len(items) <= ITEMS_MAX or len(set(items)) != len(items):
             raise ValueError("items")
         for channel, instance in items:
-            if not 1 <= channel <= len(CHANNELS) or not 0 <= instance <= INSTANCE_MAX:
+            if not 1 <= channel <= CHANNEL_COUNT or not 0 <= instance <= INSTANCE_MAX:
                 raise ValueError("item")
         if not 1 <= window_s <= WINDOW_MAX_S or not 0 <= calibration <= 0xFFFFFFFF or not 0 <= version <= 255:
             raise ValueError("profile")
