@@ -71,6 +71,7 @@ class Uplinks:
                 )
                 self._fill(session)
                 session.load_profiles(life.profiles)
+                self._store.touch(info.row, session)
                 self.sessions[key] = session
                 added += 1
         for key in self.sessions.keys() - wanted.keys():

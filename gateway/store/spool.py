@@ -241,7 +241,7 @@ class Store:
                     await self._dirty.wait()
             except TimeoutError:
                 budget_at = loop.time() + BUDGET_EVERY_S
-                await self._keep_budget()
+                await self.keep_budget()
                 continue
             try:
                 async with asyncio.timeout_at(self._first_at + self._group_s):
@@ -251,7 +251,7 @@ class Store:
             await self._commit_until_done(self._take_group())
             if loop.time() >= budget_at:
                 budget_at = loop.time() + BUDGET_EVERY_S
-                await self._keep_budget()
+                await self.keep_budget()
 
     def _group_holds(self) -> bool:
         return bool(self._group.touched or self._group.rows)
@@ -313,7 +313,7 @@ class Store:
             log.warning("spool: writes again after %.0f s", self._clock.monotonic_s() - self.failing_since_s)
             self.failing = None
 
-    async def _keep_budget(self) -> None:
+    async def keep_budget(self) -> None:
         now_ms = self._clock.wall_ms()
         going_on = False
         while True:
