@@ -106,6 +106,18 @@ def check(conn: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def examine(path: Path) -> None:
+    """`check` a file that may not be there yet, without changing a byte of it."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    conn = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        conn.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        check(conn, path)
+    finally:
+        conn.close()
+
+
 def copy_path(path: Path, version: int) -> Path:
     return path.with_name(f"{path.name}.schema{version}")
 

@@ -16,7 +16,7 @@ from gateway.store import retention, sinks
 from gateway.store.group import Anchor, CountKey, Group, ProfileRow, Stateful, Undecoded, Unresolved
 from gateway.store.retention import Budget
 from gateway.store.rows import to_record
-from gateway.store.schema import connect, migrate
+from gateway.store.schema import connect, examine, migrate
 from gateway.store.worker import Worker
 
 log = logging.getLogger("spool")
@@ -58,6 +58,7 @@ class Store:
         self.budget = budget or Budget(2 << 30, 365 * DAY_MS)
         self.failing: str | None = None  # why the last commit did not succeed
         self.failing_since_s = 0.0
+        self.retries = 0  # commits that the disk refused
         self.duplicates = 0  # records received again and not stored again
         self.commits = 0
         self.rows_stored = 0  # since start
@@ -307,6 +308,7 @@ class Store:
             self.failing_since_s = self._clock.monotonic_s()
             log.error("spool: cannot write %s, %s; inputs are not acknowledged until it can", self.path, err)
         self.failing = str(err)
+        self.retries += 1
 
     def _recovered(self) -> None:
         if self.failing is not None:
@@ -443,6 +445,7 @@ def _next_id(conn: sqlite3.Connection, table: str) -> int:
 
 
 def _prepare(path: Path) -> None:
+    examine(path)
     conn = connect(path)
     try:
         migrate(conn, path)
