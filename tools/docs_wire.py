@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import wire
-from wire import bits, channels, crypto, frame, messages, names, records, records_gateway, settings, values
+from wire import (
+    bits,
+    channels,
+    crypto,
+    frame,
+    messages,
+    messages_gateway,
+    names,
+    records,
+    records_gateway,
+    settings,
+    values,
+)
 from wire.profiles import Profile, decode_profile
 
 ROOT = Path(__file__).parents[1]
@@ -66,14 +78,9 @@ FIELDS = {
     "wire_version": "highest wire version that the node speaks",
 }
 
-# How the layouts of their own are called in the tables; what they are is said by their encoders' docstrings.
-LAYOUTS = {
-    id(messages._TIME): "time",
-    id(messages._TOTALS): "totals",
-    id(messages._IDS): "profile ids",
-    id(messages._PROFILE): "descriptor",
-    id(messages._WINDOW): "window",
-}
+# The layouts that are not one integer, and who encodes them: their docstrings say what they are.
+LAYOUTS = (messages._TIME, messages._TOTALS, messages._IDS, messages._PROFILE, messages._WINDOW)
+ENCODERS: dict[str, Any] = {**messages.PUT, **messages_gateway.PUT}
 FIRST_RECORD = (("profile", 8), ("batch", 1), ("odd", 1), ("seq", 16), ("window's index", 16))
 
 
@@ -103,11 +110,11 @@ def _message_rows(cls: Any, fields: tuple[Any, ...]) -> list[tuple[str, str, str
     place = 0
     for spec in fields:
         name = cls._fields[place]
-        if id(spec) in LAYOUTS:
-            second = len(spec) > 3
+        if spec in LAYOUTS:
+            second = len(spec) > 2
             shown = f"`{name}`, `{cls._fields[place + 1]}`" if second else f"`{name}`"
             meaning = FIELDS[cls._fields[place + 1]] if second else FIELDS[name]
-            rows.append((shown, f"≤ {spec[2]}", LAYOUTS[id(spec)], meaning))
+            rows.append((shown, f"≤ {spec[1]}", spec[0], meaning))
             place += 1 if second else 0
         else:
             spread = f"{spec[1]} … {spec[2]}" + (" or none" if len(spec) > 3 else "")
@@ -147,9 +154,9 @@ def section_messages() -> str:
 def section_layouts() -> str:
     """The five layouts that are not one integer."""
     rows = []
-    for spec in (messages._TIME, messages._TOTALS, messages._IDS, messages._PROFILE, messages._WINDOW):
-        text = " ".join((spec[0].__doc__ or "").split())
-        rows.append((LAYOUTS[id(spec)], f"≤ {spec[2]}", text.replace("|", "·")))
+    for name, most, *_ in LAYOUTS:
+        text = " ".join((ENCODERS[name].__doc__ or "").split())
+        rows.append((name, f"≤ {most}", text.replace("|", "·")))
     return _table(("layout", "bytes", "what it is"), rows)
 
 

@@ -8,29 +8,29 @@ free text or bytes. Records have a codec of their own, wire/records.py.
 from collections import namedtuple
 
 from wire import BOOT, UPTIME_HIGH_MS, UTC, UTC_HIGH_S, UTC_LOW_S, WireError
-from wire.profiles import INSTANCE_MAX, Profile, decode_profile
+from wire.profiles import INSTANCE_MAX, Profile
 from wire.settings import permits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# A field is (bytes, low, high[, 1 if it may be None]), or (encoder, decoder, most bytes[, 2 if it is two
-# items of the message]) for one with a layout of its own.
+# A field is (bytes, low, high[, 1 if it may be None]), or (layout, most bytes[, 2 if it is two items of the message])
+# for one of the layouts in PUT and TAKE. Here are the halves that a node needs; the others are in wire/messages_gateway.py.
 # None travels as the number just outside the range: all ones, or for signed fields the lowest.
 _U8 = (1, 0, 0xFF)
 _BOOL = (1, 0, 1)
 _U16 = (2, 0, 0xFFFF)
-_U32 = (4, 0, 0xFFFFFFFF)
-_BOOT = (2, 0, 0xFFFF)  # number of the boot modulo 65536, as in records
+U32 = (4, 0, 0xFFFFFFFF)
+BOOT_NUMBER = (2, 0, 0xFFFF)  # number of the boot modulo 65536, as in records
 _COUNT = (4, 1, 0xFFFFFFFF)
 _U16_OR = (2, 0, 0xFFFE, 1)
 _U24_OR = (3, 0, 0xFFFFFE, 1)
 _I8_OR = (1, -127, 127, 1)
 _I16_OR = (2, -32767, 32767, 1)
 _I32 = (4, -0x80000000, 0x7FFFFFFF)
-_UPTIME_MS = (5, 0, UPTIME_HIGH_MS)
-_UTC_S = (4, UTC_LOW_S, UTC_HIGH_S)
+UPTIME_MS = (5, 0, UPTIME_HIGH_MS)
+UTC_S = (4, UTC_LOW_S, UTC_HIGH_S)
 _UTC_MS = (6, UTC_LOW_S * 1000, UTC_HIGH_S * 1000)
 _CAUSE = (1, 1, 5)
 _CODE = (1, 1, 0xFF)  # events, commands and results will grow: an older gateway stores what it cannot name yet
@@ -41,7 +41,7 @@ PROFILES_MAX = 4  # profiles that a node runs at once
 ACK_BITS = 64
 
 
-def _put(out: bytearray, spec: tuple[int, ...], value: "int | None") -> None:
+def put(out: bytearray, spec: tuple[int, ...], value: "int | None") -> None:
     """Append one integer; ValueError if it is none or out of range."""
     if value is None and len(spec) > 3:
         value = spec[1] - 1 if spec[1] < 0 else spec[2] + 1
@@ -50,7 +50,7 @@ def _put(out: bytearray, spec: tuple[int, ...], value: "int | None") -> None:
     out.extend((value & (1 << 8 * spec[0]) - 1).to_bytes(spec[0], "big"))
 
 
-def _take(data: bytes, at: int, spec: tuple[int, ...]) -> "int | None":
+def take(data: bytes, at: int, spec: tuple[int, ...]) -> "int | None":
     """The integer at this place; WireError if it is cut off or out of range."""
     end = at + spec[0]
     if end > len(data):
@@ -74,26 +74,13 @@ def _put_time(out: bytearray, time: "tuple[int, ...] | None") -> None:
         raise ValueError("time")
     elif len(time) == 2 and time[0] == UTC:
         out.append(UTC)
-        _put(out, _UTC_S, time[1])
+        put(out, UTC_S, time[1])
     elif len(time) == 3 and time[0] == BOOT:
         out.append(BOOT)
-        _put(out, _BOOT, time[1])
-        _put(out, _UPTIME_MS, time[2])
+        put(out, BOOT_NUMBER, time[1])
+        put(out, UPTIME_MS, time[2])
     else:
         raise ValueError("time")
-
-
-def _take_time(data: bytes, at: int) -> "tuple[Any, int]":
-    if at >= len(data):
-        raise WireError("short")
-    kind = data[at]
-    if kind == 0:
-        return None, at + 1
-    if kind == UTC:
-        return (UTC, _take(data, at + 1, _UTC_S)), at + 5
-    if kind == BOOT:
-        return (BOOT, _take(data, at + 1, _BOOT), _take(data, at + 3, _UPTIME_MS)), at + 8
-    raise WireError("range")
 
 
 def _put_totals(out: bytearray, totals: tuple[int, ...]) -> None:
@@ -101,11 +88,7 @@ def _put_totals(out: bytearray, totals: tuple[int, ...]) -> None:
     if not isinstance(totals, (tuple, list)) or len(totals) != 6:
         raise ValueError("totals")
     for value in totals:
-        _put(out, _U32, value)
-
-
-def _take_totals(data: bytes, at: int) -> "tuple[Any, int]":
-    return Totals(*[_take(data, at + 4 * i, _U32) for i in range(6)]), at + 24
+        put(out, U32, value)
 
 
 def _put_ids(out: bytearray, ids: tuple[int, ...]) -> None:
@@ -114,16 +97,7 @@ def _put_ids(out: bytearray, ids: tuple[int, ...]) -> None:
         raise ValueError("profiles")
     out.append(len(ids))
     for value in ids:
-        _put(out, _U32, value)
-
-
-def _take_ids(data: bytes, at: int) -> "tuple[Any, int]":
-    if at >= len(data):
-        raise WireError("short")
-    count = data[at]
-    if count > PROFILES_MAX:
-        raise WireError("range")
-    return tuple([_take(data, at + 1 + 4 * i, _U32) for i in range(count)]), at + 1 + 4 * count
+        put(out, U32, value)
 
 
 def _put_profile(out: bytearray, profile: Profile) -> None:
@@ -133,28 +107,11 @@ def _put_profile(out: bytearray, profile: Profile) -> None:
     out.extend(profile.encode())
 
 
-def _take_profile(data: bytes, at: int) -> "tuple[Any, int]":
-    return decode_profile(data[at:]), len(data)
-
-
-def _put_window(out: bytearray, base: int, bits: int) -> None:
-    """Nothing if no bit is set; else base u32 and up to 8 bytes, bit i of the number (the first byte is the lowest)
-    meaning that seq base + i is stored. To the end of the payload."""
-    if not isinstance(bits, int) or bits < 0 or bits >> ACK_BITS:
-        raise ValueError("bits")
-    _put(out, _U32, base)
-    if not bits:
-        out[-4:] = b""
-    while bits:
-        out.append(bits & 255)
-        bits >>= 8
-
-
 def _take_window(data: bytes, at: int) -> "tuple[Any, int]":
     end = len(data)
     if at == end:
         return (0, 0), end
-    base = _take(data, at, _U32)
+    base = take(data, at, U32)
     at += 4
     if not 1 <= end - at <= 8 or not data[end - 1]:  # one encoding only: the last byte holds the highest bit
         raise WireError("short" if end == at else "range")
@@ -165,11 +122,24 @@ def _take_window(data: bytes, at: int) -> "tuple[Any, int]":
     return (base, bits), len(data)
 
 
-_TIME = (_put_time, _take_time, 8)
-_TOTALS = (_put_totals, _take_totals, 24)
-_IDS = (_put_ids, _take_ids, 1 + 4 * PROFILES_MAX)
-_PROFILE = (_put_profile, _take_profile, 73)
-_WINDOW = (_put_window, _take_window, 12, 2)
+PUT: "dict[str, Any]" = {"time": _put_time, "totals": _put_totals, "profile ids": _put_ids, "descriptor": _put_profile}
+TAKE: "dict[str, Any]" = {"window": _take_window}
+
+
+def _coder(table: "dict[str, Any]", layout: str) -> "Any":
+    """The function that encodes (PUT) or decodes (TAKE) a layout; the gateway's half is fetched when needed."""
+    if layout not in table:
+        from wire import messages_gateway
+
+        table.update(messages_gateway.PUT if table is PUT else messages_gateway.TAKE)
+    return table[layout]
+
+
+_TIME = ("time", 8)
+_TOTALS = ("totals", 24)
+_IDS = ("profile ids", 1 + 4 * PROFILES_MAX)
+_PROFILE = ("descriptor", 73)
+_WINDOW = ("window", 12, 2)
 
 # Uplink. `totals` count windows, from 0 at the beginning of a life, and never fall.
 Totals = namedtuple("Totals", ("scheduled", "sealed", "off", "not_sampled", "refused", "overwritten"))
@@ -253,27 +223,27 @@ TABLE: "tuple[tuple[int, Any, tuple[Any, ...]], ...]" = (
     (
         HELLO,
         Hello,
-        (_BOOT, _UPTIME_MS, _U8, _U8, (3, 0, 0xFFFFFF), _BOOL, _U32, _U32, _TOTALS, _IDS),
+        (BOOT_NUMBER, UPTIME_MS, _U8, _U8, (3, 0, 0xFFFFFF), _BOOL, U32, U32, _TOTALS, _IDS),
     ),
-    (GAP, Gap, (_U32, _COUNT, _CAUSE, _U8, _TIME)),
+    (GAP, Gap, (U32, _COUNT, _CAUSE, _U8, _TIME)),
     (
         HEALTH,
         Health,
-        (_U32, _TIME, _BOOT, _UPTIME_MS, _U8, _TOTALS, _U32, _U16_OR, _I16_OR, _U24_OR, _U24_OR, _U24_OR, _I16_OR)
-        + (_I8_OR, _U32, _U32, _U32, _U16),
+        (U32, _TIME, BOOT_NUMBER, UPTIME_MS, _U8, _TOTALS, U32, _U16_OR, _I16_OR, _U24_OR, _U24_OR, _U24_OR, _I16_OR)
+        + (_I8_OR, U32, U32, U32, _U16),
     ),
-    (EVENT, Event, (_U32, _TIME, _CODE, _I32)),
-    (DESCRIPTOR, DescriptorMsg, (_U32, _U32, _PROFILE)),
+    (EVENT, Event, (U32, _TIME, _CODE, _I32)),
+    (DESCRIPTOR, DescriptorMsg, (U32, U32, _PROFILE)),
     (SETTING_VALUE, SettingValue, (_U8, _INSTANCE, _SETTING_VALUE, _BOOL)),
-    (COMMAND_RESULT, CommandResult, (_U32, _U8, _I32)),
-    (ACK, Ack, (_U32, _WINDOW)),
+    (COMMAND_RESULT, CommandResult, (U32, _U8, _I32)),
+    (ACK, Ack, (U32, _WINDOW)),
     (TIME, TimeMsg, (_UTC_MS, _U16)),
-    (ACK_TIME, AckTime, (_UTC_MS, _U16, _U32, _WINDOW)),
+    (ACK_TIME, AckTime, (_UTC_MS, _U16, U32, _WINDOW)),
     (DESCRIPTOR_REQUEST, DescriptorRequest, (_U8,)),
-    (BACKFILL, Backfill, (_U32, _COUNT)),
+    (BACKFILL, Backfill, (U32, _COUNT)),
     (GET_SETTING, GetSetting, (_U8, _INSTANCE)),
     (SET_SETTING, SetSetting, (_U8, _INSTANCE, _SETTING_VALUE)),
-    (COMMAND, Command, (_U32, _CODE, _I32, _UTC_S)),
+    (COMMAND, Command, (U32, _CODE, _I32, UTC_S)),
 )
 
 # Causes of a gap. VOID: a seq that was leased and never given to a window; not scheduled, not in the ledger.
@@ -327,12 +297,12 @@ def encode(message: "tuple[Any, ...]") -> "tuple[int, bytearray]":
     i = 0
     for spec in fields:
         if isinstance(spec[0], int):
-            _put(out, spec, message[i])
-        elif len(spec) > 3:
-            spec[0](out, message[i], message[i + 1])
+            put(out, spec, message[i])
+        elif len(spec) > 2:
+            _coder(PUT, spec[0])(out, message[i], message[i + 1])
             i += 1
         else:
-            spec[0](out, message[i])
+            _coder(PUT, spec[0])(out, message[i])
         i += 1
     if code == SET_SETTING and not permits(message[0], message[1], message[2]):
         raise ValueError("setting")
@@ -352,11 +322,11 @@ def decode(message_type: int, payload: bytes) -> "Any":
     values: "list[Any]" = []
     for spec in fields:
         if isinstance(spec[0], int):
-            values.append(_take(payload, at, spec))
+            values.append(take(payload, at, spec))
             at += spec[0]
         else:
-            value, at = spec[1](payload, at)
-            if len(spec) > 3:
+            value, at = _coder(TAKE, spec[0])(payload, at)
+            if len(spec) > 2:
                 values.extend(value)
             else:
                 values.append(value)

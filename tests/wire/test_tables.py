@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from wire import channels, messages, names, settings
+from wire import channels, messages, messages_gateway, names, settings
 from wire.frame import DOWNLINK, HELLO, PAYLOAD_MAX, STRONG
 from wire.profiles import ITEMS_MAX, Profile, distinct
 
@@ -36,7 +36,7 @@ def test_every_field_is_a_ranged_integer_or_one_of_five_known_layouts() -> None:
 
 def test_no_message_takes_text_or_bytes_anywhere() -> None:
     for _, cls, fields in messages.TABLE:
-        width = sum(2 if len(spec) == 4 and spec in OWN_LAYOUT else 1 for spec in fields)
+        width = sum(2 if spec is messages._WINDOW else 1 for spec in fields)
         assert width == len(cls._fields), cls
         for place in range(width):
             for foreign in ("text", b"\x00\x01", bytearray(4), 1.5, [b"x"], ["text"] * 6):
@@ -63,16 +63,16 @@ def test_own_layouts_are_no_longer_than_declared_and_hold_integers_only() -> Non
     for spec, samples in SAMPLES.items():
         for sample in samples:
             out = bytearray()
-            spec[0](out, sample)
-            assert len(out) <= spec[2]
+            messages.PUT[spec[0]](out, sample)
+            assert len(out) <= spec[1]
     out = bytearray()
-    messages._WINDOW[0](out, 2**32 - 1, 2**64 - 1)
-    assert len(out) <= messages._WINDOW[2]
+    messages_gateway.PUT["window"](out, 2**32 - 1, 2**64 - 1)
+    assert len(out) <= messages._WINDOW[1]
 
 
 def test_every_message_fits_into_one_lora_frame() -> None:
     for _, cls, fields in messages.TABLE:
-        longest = sum(spec[2] if spec in OWN_LAYOUT else spec[0] for spec in fields)
+        longest = sum(spec[1] if spec in OWN_LAYOUT else spec[0] for spec in fields)
         assert longest <= min(PAYLOAD_MAX), cls
 
 
