@@ -149,7 +149,7 @@ def load(path: str | os.PathLike[str]) -> Config:
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(file, [_syntax_problem(file, error)]) from None
+        raise ConfigError(file, [_syntax_problem(file, text, error)]) from None
     problems = _Problems(file, text)
     _find_secrets(tree, (), problems)
     sections = _convert(tree, problems)
@@ -220,10 +220,10 @@ def _read(file: Path) -> str:
         raise ConfigError(file, [f"{file}: {error.strerror}"], "Check its owner and mode") from None
 
 
-def _syntax_problem(file: Path, error: tomllib.TOMLDecodeError) -> str:
+def _syntax_problem(file: Path, text: str, error: tomllib.TOMLDecodeError) -> str:
     found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
     what = re.sub(r"\s*\(at .*\)$", "", str(error))
-    line = found.group(1) if found else "end"
+    line = found.group(1) if found else len(text.rstrip().splitlines())  # "at end of document"
     return f"{file}:{line}: no valid TOML: {what}"
 
 

@@ -33,7 +33,8 @@ MAX_ANSWER_BYTES = 64 << 20  # a ledger of a year of a large city
 MAX_CLIENTS = 32  # a few technicians and a monitor a port
 IDLE_TIMEOUT_S = 60.0  # a client that says nothing
 SEND_TIMEOUT_S = 10.0  # a client that does not read
-VERB_TIMEOUT_S = 120.0  # the longest verb is a drain
+VERB_TIMEOUT_S = 120.0  # beyond what the request itself allows by "timeout_s" (a sleepy node, a drain)
+MAX_TIMEOUT_S = 3600.0
 
 Request = dict[str, Any]
 Verb = Callable[[Request], Awaitable[Any]]
@@ -152,14 +153,14 @@ class ControlServer:
             if verb is None:
                 known = ", ".join(sorted({*self._verbs, *self._streams}))
                 raise ControlError(f"the gateway knows no {name!r}", next_step=f"It knows: {known}", exit_code=2)
-            async with asyncio.timeout(VERB_TIMEOUT_S):
+            async with asyncio.timeout(VERB_TIMEOUT_S + _asked_timeout_s(request)):
                 answer = {"ok": True, "result": await verb(request)}
         except GatewayError as error:
             answer = _refusal(error)
         except msgspec.DecodeError:
             answer = _refusal(ControlError("the request is no JSON object", exit_code=2))
         except TimeoutError:
-            answer = _refusal(ControlError(f"no result within {VERB_TIMEOUT_S:g} s"))
+            answer = _refusal(ControlError("no result in time", next_step="See the gateway's log"))
         except Exception as error:
             log.exception("control: %s failed", line[:200])
             answer = _refusal(ControlError(f"{type(error).__name__}: {error}", next_step="See the gateway's log"))
@@ -195,6 +196,11 @@ async def _send(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
     writer.write(_line(answer))
     async with asyncio.timeout(SEND_TIMEOUT_S):
         await writer.drain()
+
+
+def _asked_timeout_s(request: Request) -> float:
+    asked = request.get("timeout_s")
+    return min(max(float(asked), 0.0), MAX_TIMEOUT_S) if isinstance(asked, int | float) else 0.0
 
 
 def _line(answer: dict[str, Any]) -> bytes:

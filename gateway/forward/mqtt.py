@@ -86,7 +86,7 @@ class MqttForwarder:
         if self.health.state not in (REFUSED, MISCONFIGURED):  # those stay to be seen until an attempt succeeds
             self._enter(CONNECTING)
         password = read_secret(self._config.password_file, self._config.password_credential, "password")
-        tls = await asyncio.to_thread(_tls_context, self._config) if broker.tls else None
+        tls = await asyncio.to_thread(tls_context, self._config) if broker.tls else None
         connection = Connection(broker, self._config, self._client_id, password, tls)
         opening = asyncio.create_task(connection.open())
         stopping = asyncio.create_task(stop.wait())
@@ -186,7 +186,7 @@ class MqttForwarder:
         self.health.detail, self.health.next_step = detail, next_step
 
 
-def _tls_context(config: Mqtt) -> ssl.SSLContext:
+def tls_context(config: Mqtt) -> ssl.SSLContext:
     """TLS 1.2 or newer, the server's name checked; files are read anew, because certificates are renewed."""
     try:
         context = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
@@ -227,3 +227,27 @@ def _explain(text: str, broker: Broker) -> tuple[str, str, str]:
     if "timed out" in text:
         text = "no answer in time"
     return WAITING, text, f"Is a broker listening at {broker.host} port {broker.port}?"
+
+
+async def probe(config: Mqtt, gateway_id: str) -> list[tuple[str, str, str, str]]:
+    """Log in at each broker of the list and leave: (broker, state, detail, next step) each. Nothing is published.
+
+    The client id is another one than the gateway's: with the same one the broker would throw the gateway out.
+    """
+    results = []
+    for broker in config.brokers:
+        try:
+            password = read_secret(config.password_file, config.password_credential, "password")
+            tls = await asyncio.to_thread(tls_context, config) if broker.tls else None
+            client_id = f"{config.client_id or f'steiger-{gateway_id}'}-check"
+            connection = Connection(broker, config, client_id, password, tls)
+            await connection.open()
+            await connection.close()
+            results.append((str(broker), CONNECTED, "", ""))
+        except RefusedByBroker as error:
+            results.append((str(broker), REFUSED, str(error), error.next_step))
+        except GatewayError as error:
+            results.append((str(broker), MISCONFIGURED, f"{error.what} — {error.where}", error.next_step))
+        except aiomqtt.MqttError as error:
+            results.append((str(broker), *_explain(str(error), broker)))
+    return results
