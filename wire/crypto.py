@@ -131,7 +131,7 @@ class Keys:
             self._ciphers[which] = cipher
         return cipher
 
-    def seal(self, which: int, nonce: bytes, head: "Bytes", aad: bytes, payload: bytes) -> bytearray:
+    def seal(self, which: int, nonce: bytes, head: "Bytes", aad: bytes, payload: "Bytes") -> bytearray:
         """The frame: `head`, cipher text, tag. `head` and `aad` are authenticated, `head` is sent in clear."""
         cipher = self._cipher(which)
         if self._aead:
@@ -144,7 +144,7 @@ class Keys:
         frame[end:] = crypt_in_place(cipher, nonce, head + aad, frame, start, end, TAG_LEN[which], True)
         return frame
 
-    def open(self, which: int, nonce: bytes, head: bytes, aad: bytes, frame: bytes) -> "bytes | None":
+    def open(self, which: int, nonce: bytes, head: bytes, aad: bytes, frame: "Bytes") -> "bytes | None":
         """The payload of the frame that begins with `head`, or None if it is not authentic."""
         cipher = self._cipher(which)
         sealed = bytes(frame[len(head) :])

@@ -50,7 +50,9 @@ def uplink_nonce(address: int, counter: int) -> bytes:
     return b"\0" + ((address << 32) | counter).to_bytes(6, "big") + bytes(6)
 
 
-def seal_uplink(keys: "Keys", link: int, address: int, counter: int, message_type: int, payload: bytes) -> bytearray:
+def seal_uplink(
+    keys: "Keys", link: int, address: int, counter: int, message_type: int, payload: "bytes | bytearray"
+) -> bytearray:
     """The frame of one uplink message. `counter` must never have been used before under these keys.
 
     ValueError if a field or the payload's length is out of range.
@@ -68,7 +70,7 @@ def seal_uplink(keys: "Keys", link: int, address: int, counter: int, message_typ
 
 
 def open_downlink(
-    keys: "Keys", link: int, frame: bytes, recent_counters: "Iterable[int]", address: "int | None" = None
+    keys: "Keys", link: int, frame: "bytes | bytearray", recent_counters: "Iterable[int]", address: "int | None" = None
 ) -> "Downlink | str":
     """The message for this node, or the reason why there is none: `version` `type` `short` `address` `answer` `tag`.
 

@@ -40,7 +40,7 @@ class UplinkHeader(NamedTuple):
     length: int  # of the header, in bytes
 
 
-def parse_uplink_header(frame: bytes) -> UplinkHeader | str:
+def parse_uplink_header(frame: bytes | bytearray) -> UplinkHeader | str:
     """The header, or the reason why there is none: `short` `version` `type`. Nothing of it is authentic yet."""
     if not frame:
         return "short"
@@ -68,7 +68,7 @@ def guess_counter(low: int, highest: int) -> int:
     return counter
 
 
-def open_uplink(keys: Keys, link: int, frame: bytes, counter: int) -> bytes | None:
+def open_uplink(keys: Keys, link: int, frame: bytes | bytearray, counter: int) -> bytes | None:
     """The payload, or None if the frame is not authentic under these keys and this full counter."""
     header = parse_uplink_header(frame)
     if isinstance(header, str) or not 0 <= counter <= 0xFFFFFFFF:
@@ -91,7 +91,7 @@ def seal_downlink(
     counter: int,
     answered: int,
     message_type: int,
-    payload: bytes,
+    payload: bytes | bytearray,
     version: int = VERSION,
 ) -> bytes:
     """The frame of one downlink message that answers the uplink with the full counter `answered`.

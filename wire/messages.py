@@ -309,7 +309,7 @@ def encode(message: "tuple[Any, ...]") -> "tuple[int, bytearray]":
     return code, out
 
 
-def decode(message_type: int, payload: bytes) -> "Any":
+def decode(message_type: int, payload: bytes | bytearray) -> "Any":
     """The message of this type; WireError `type`, `short`, `long` or `range`."""
     for row in TABLE:
         if row[0] == message_type:
