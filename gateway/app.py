@@ -110,7 +110,6 @@ class Gateway:
 
     async def run(self, stop: asyncio.Event, started: Callable[[Gateway], None] | None = None) -> None:
         """From the opened store to the orderly stop; GatewayError if it cannot begin."""
-        self.config.gateway.data_dir.mkdir(parents=True, exist_ok=True)
         self.control.take_directory()
         self._register()
         metrics: asyncio.Server | None = None
