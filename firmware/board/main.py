@@ -1,9 +1,11 @@
 # Steiger main.py: starts the program of the slot that boot.py picked. Written once at provisioning, never updated.
+import gc
 import os
 import sys
 import time
 
 SAFE_AFTER = 5  # starts that died early in a row; then safe mode: link and REPL alone
+GC_BYTES = 8192  # collect after so much: garbage left among modules that are being loaded would tear the heap to pieces
 REPL_AFTER = 8  # not even safe mode lives: stay at the REPL
 BACKOFF_MAX_S = 60
 
@@ -49,6 +51,7 @@ def run():
     if attempts > REPL_AFTER:
         print("steiger: %d starts died early; REPL only" % attempts)
         return
+    gc.threshold(GC_BYTES)
     try:
         from firmware import app
 
