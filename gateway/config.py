@@ -84,7 +84,7 @@ class Mqtt(Section, frozen=True):
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None  # the private key that belongs to cert_file
-    batch_records: Annotated[int, Meta(ge=1, le=1000)] = 100
+    batch_records: Annotated[int, Meta(ge=1, le=1000)] = 200
     # One message; brokers behind platforms often take no more than 256 kB.
     batch_bytes: Annotated[int, Meta(ge=16_384, le=16_777_216)] = 131_072
     # How long a first record waits for company: fewer, larger messages.

@@ -120,7 +120,7 @@ def _write_csv(records: _Counter, stream: IO[bytes], gateway: str) -> Summary:
     observations = 0
     for record in records:
         if record.profile is None:
-            continue
+            raise LookupError(f"record {record.id} has no profile")
         station = f"{gateway}-{record.node}"
         board = record.life_info.board
         start, end = iso(record.start_ms), iso(record.end_ms)
@@ -156,7 +156,7 @@ def _write_parquet(records: _Counter, stream: IO[bytes], gateway: str) -> Summar
     with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
         for record in records:
             if record.profile is None:
-                continue
+                raise LookupError(f"record {record.id} has no profile")
             station, board = f"{gateway}-{record.node}", record.life_info.board
             tail = (record.coverage, record.bound_ms / 1000, record.time_state, record.received_ms, record.id)
             for index, (quantity, suffix, unit, decimals) in enumerate(_quantities(record.profile)):

@@ -96,7 +96,7 @@ def encode(gateway: str, batch: Batch, max_bytes: int) -> Iterator[bytes]:
 
 
 def encode_record(record: Record) -> str:
-    """One record as JSON."""
+    """One record as JSON; LookupError if the store did not give its profile along."""
     node, life = record.life_info.node, record.life_info.life
     profile = record.profile
     head = (
@@ -105,9 +105,11 @@ def encode_record(record: Record) -> str:
         f'"bound_s":{record.bound_ms / 1000},"time_source":"{TIME_STATES[record.time_code]}",'
         f'"received":"{iso(record.received_ms)}","coverage":{record.coverage},"values":'
     )
-    if record.kind_code != RECORD or profile is None:
+    if record.kind_code != RECORD:
         named = f',"profile":"{profile.id:08x}"' if profile is not None else ""
         return f'{head}{{}}{named},"detail":{json.dumps(record.detail or {}, separators=(",", ":"))}}}'
+    if profile is None:  # to send it without its values would be to lose them
+        raise LookupError(f"record {record.id} has no profile")
     template, scales = _template(profile)
     if record.flags is None:
         try:  # the usual case: nothing missing, all good; None in the tuple raises TypeError
@@ -118,12 +120,17 @@ def encode_record(record: Record) -> str:
     return f'{head}{_values(record, profile)},"profile":"{profile.id:08x}"}}'
 
 
-@lru_cache(maxsize=4096)  # windows of many nodes share their edges
 def iso(ms: int) -> str:
     """UTC, ISO 8601; milliseconds only where there are any."""
-    seconds, rest = divmod(ms, 1000)
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{text}.{rest:03d}Z" if rest else f"{text}Z"
+    minute, rest = divmod(ms, 60_000)
+    if rest % 1000:
+        return f"{_minute(minute)}{rest // 1000:02d}.{rest % 1000:03d}Z"
+    return f"{_minute(minute)}{rest // 1000:02d}Z"
+
+
+@lru_cache(maxsize=1024)  # windows of many nodes lie in the same minutes
+def _minute(minute: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:", time.gmtime(minute * 60))
 
 
 _templates: dict[int, tuple[ProfileInfo, str, tuple[int, ...]]] = {}  # by row of the store; as many as profiles

@@ -68,8 +68,14 @@ def test_other_kinds_carry_their_integers() -> None:
     assert "profile" not in one(event(4))
 
 
+def test_a_record_without_its_profile_is_never_sent_empty() -> None:
+    with pytest.raises(LookupError, match="7-1a2b3c4d-4"):
+        encode_record(msgspec.structs.replace(record(4), profile=None))
+
+
 def test_times_are_utc_with_milliseconds_only_where_there_are_any() -> None:
     assert iso(0) == "1970-01-01T00:00:00Z"
+    assert iso(59_999) == "1970-01-01T00:00:59.999Z"
     assert iso(1_795_000_000_007) == "2026-11-18T11:06:40.007Z"
 
 
