@@ -186,7 +186,7 @@ def provision(
     address: int,
     *,
     keys: Path,
-    now_s: int,
+    now_s: Callable[[], int],
     key: bytes | None = None,
     name: str = "",
     values: Mapping[str, int] | None = None,
@@ -210,10 +210,11 @@ def provision(
     )
     _write_files(link, todo, said, progress)
     key = key or new_key()
-    life = key_file.Life(address=address, key=key, board=board.name, name=name, provisioned_s=now_s)
+    begun_s = now_s()  # the grid begins with the window in which the board gets its key, not with the copying before
+    life = key_file.Life(address=address, key=key, board=board.name, name=name, provisioned_s=begun_s)
     before = keys.read_bytes() if keys.exists() else None
     key_file.add_life(keys, life)
-    new = {"address": address, "key": key.hex(), "provisioned_s": now_s, "values": dict(values or {})}
+    new = {"address": address, "key": key.hex(), "provisioned_s": begun_s, "values": dict(values or {})}
     said(f"{port}: writing settings and key, switching to slot {todo.slot}")
     try:
         link.ask(
@@ -226,7 +227,7 @@ def provision(
             raise UsageError(error.what.split("ValueError:")[-1].strip(), where=port) from None
         raise
     link.reset()
-    return Provisioned(port, address, board.name, life.life, now_s, len(todo.files), todo.slot)
+    return Provisioned(port, address, board.name, life.life, begun_s, len(todo.files), todo.slot)
 
 
 def provision_shims(
@@ -235,13 +236,14 @@ def provision_shims(
     address: int,
     *,
     keys: Path,
-    now_s: int,
+    now_s: Callable[[], int],
     values: Mapping[str, int] | None = None,
 ) -> Provisioned:
     """The same for a simulated board without MicroPython: its firmware lies there, its process runs the last step."""
     key = new_key()
-    life = key_file.Life(address=address, key=key, board=board.name, provisioned_s=now_s)
-    new = {"address": address, "key": key.hex(), "provisioned_s": now_s, "values": dict(values or {})}
+    begun_s = now_s()
+    life = key_file.Life(address=address, key=key, board=board.name, provisioned_s=begun_s)
+    new = {"address": address, "key": key.hex(), "provisioned_s": begun_s, "values": dict(values or {})}
     before = keys.read_bytes() if keys.exists() else None
     key_file.add_life(keys, life)
     code = (
@@ -252,7 +254,7 @@ def provision_shims(
     if not answer.get("ok"):
         _take_back(keys, life, before)
         raise BoardError(f"the board said: {answer.get('error', answer)}", where=board.name)
-    return Provisioned("", address, board.name, life.life, now_s, 0, "a")
+    return Provisioned("", address, board.name, life.life, begun_s, 0, "a")
 
 
 def _write_files(

@@ -137,7 +137,7 @@ def provision(
             description,
             address,
             keys=keys,
-            now_s=int(time.time()),
+            now_s=lambda: int(time.time()),
             key=key,
             name=name,
             values=values,

@@ -251,11 +251,11 @@ class Stage:
         board = load_board(node.board)
         if "shims" in node.interpreter:
             provision.provision_shims(
-                node.control, board, node.address, keys=self.gateway.keys, now_s=int(time.time()), values=values
+                node.control, board, node.address, keys=self.gateway.keys, now_s=lambda: int(time.time()), values=values
             )
             return
         provision.provision(
-            str(node.port), board, node.address, keys=self.gateway.keys, now_s=int(time.time()), values=values
+            str(node.port), board, node.address, keys=self.gateway.keys, now_s=lambda: int(time.time()), values=values
         )
 
     def tick(self, now: float) -> None:
