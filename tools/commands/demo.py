@@ -16,7 +16,7 @@ from tools.errors import SteigerError
 app = typer.Typer(help="Run the main job here.", add_completion=False)
 
 NODES_MAX = 20  # processes; each takes some 5 % of a core
-SOCKET_PATH_MAX = 70  # a unix socket's path is short; node links live in this folder
+SOCKET_PATH_MAX = 92  # a unix socket's path is short; node links live in this folder
 
 
 class _Ended(Exception):
