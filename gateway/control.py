@@ -102,7 +102,9 @@ class ControlServer:
         except OSError as error:
             listener.close()
             raise ControlError(
-                f"the control socket cannot be made: {error.strerror}", where=str(self.path), next_step="Check data_dir"
+                f"the control socket cannot be made: {error.strerror or error}",
+                where=str(self.path),
+                next_step="Check data_dir",
             ) from None
 
     async def close(self) -> None:

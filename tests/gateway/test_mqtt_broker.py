@@ -18,7 +18,7 @@ from gateway.forward.mqtt import MqttForwarder
 from gateway.store import Store
 from tests.fakes.archive import fill
 from tests.fakes.certificates import Authority
-from tests.fakes.mosquitto import Mosquitto
+from tests.fakes.mosquitto import Mosquitto, require_mosquitto
 from tests.fakes.mqtt_sink import scenario, settings, sink
 from tests.fakes.spool import record
 from tests.waiting import wait_until, wait_until_async
@@ -87,6 +87,16 @@ def ids(count: int) -> set[str]:
 
 def test_the_reference_consumer_is_short() -> None:
     assert len(CONSUMER.read_text().splitlines()) <= 30
+
+
+def test_a_missing_mosquitto_fails_under_ci_and_skips_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="apt-get install mosquitto"):
+        require_mosquitto()
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception):
+        require_mosquitto()
 
 
 @BOTH

@@ -9,8 +9,10 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -250,6 +252,15 @@ def test_bad_input_stops_before_anything_starts(
     assert not (house.data_dir / "spool.db").exists()
 
 
+def test_check_tells_machines_too(house: House) -> None:
+    house.write("", "nodes = 3\ncolour = 1")
+    result = house.verb("check", "--json")
+    assert result.returncode == 2
+    told = json.loads(result.stdout)
+    assert not told["ok"]
+    assert [problem["key"] for problem in told["problems"]] == ["gateway.nodes", "gateway.colour"]
+
+
 @pytest.mark.broker
 @pytest.mark.xdist_group("broker")
 def test_a_broker_that_refuses_the_password(house: House) -> None:
@@ -282,6 +293,18 @@ def test_status_names_a_sink_without_a_broker_and_stops_all_the_same(house: Hous
     wait_until(lambda: house.status()["sinks"][0]["state"] == "waiting", 20, "the state")
     assert "nothing confirmed yet" in house.verb("status").stdout
     assert house.stop() == 0
+
+
+def test_a_tls_handshake_that_hangs_does_not_hold_the_end(house: House) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        house.write(f'[mqtt]\nurl = "mqtts://127.0.0.1:{silent.getsockname()[1]}"\n')
+        house.start()
+        silent.settimeout(20)
+        connection, _ = silent.accept()
+        began_s = time.monotonic()
+        assert house.stop() == 0
+        assert time.monotonic() - began_s < 10  # the attempt itself takes fifteen seconds
+        connection.close()
 
 
 def test_ledger_and_export_beside_and_without_a_gateway(house: House) -> None:

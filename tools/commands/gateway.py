@@ -56,10 +56,17 @@ def check(
 ) -> int:
     """Check the configuration, its files and its ports without starting anything."""
     from gateway import environment
-    from gateway.config import load
+    from gateway.config import ConfigError, load
     from gateway.keys import KeyFileMissing, load_keys
 
-    settings = load(config)
+    try:
+        settings = load(config)
+    except ConfigError as error:
+        if not as_json:
+            raise
+        told = [_config_problem(line, error.next_step) for line in error.problems]
+        print(json.dumps({"ok": False, "running": False, "problems": told}))
+        return error.exit_code
     problems = environment.check_files(settings)
     running = _is_running(settings.gateway.data_dir)
     if not running:
@@ -193,6 +200,13 @@ def moment_ms(text: str, now_s: float, option: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(milliseconds=1))
+
+
+def _config_problem(line: str, next_step: str) -> dict[str, Any]:
+    """`file:line: key path: what` as the fields that the other problems have."""
+    where, _, rest = line.partition(": ")
+    key, colon, what = rest.partition(": ")
+    return {"key": key if colon else "", "what": what or rest, "where": where, "next_step": next_step, "exit_code": 2}
 
 
 def _load(config: Path) -> Any:
