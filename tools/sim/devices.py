@@ -45,6 +45,7 @@ class I2CBus:
         self._chips = {chip.address: chip for chip in chips}
         self.freq = 100_000
         self.nacks = 0
+        self.last_nack = ""
 
     def charge_us(self, count: int) -> int:
         return (count + 1) * 9 * 1_000_000 // self.freq + 20
@@ -56,9 +57,13 @@ class I2CBus:
                 raise Nack("no such chip")
             chip.write(data, self._owner.world_us())
             return len(data)
-        except Nack:
-            self.nacks += 1
+        except Nack as nack:
+            self._note(address, nack)
             return -errno.ENODEV
+
+    def _note(self, address: int, nack: Nack) -> None:
+        self.nacks += 1
+        self.last_nack = f"{address:#x}: {nack.reason}"
 
     def read(self, address: int, count: int) -> tuple[int, bytes]:
         chip = self._chips.get(address)
@@ -67,8 +72,8 @@ class I2CBus:
                 raise Nack("no such chip")
             data = bytes(chip.read(count, self._owner.world_us()))
             return len(data), data
-        except Nack:
-            self.nacks += 1
+        except Nack as nack:
+            self._note(address, nack)
             return -errno.ENODEV, b""
 
 
