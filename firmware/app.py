@@ -1,4 +1,5 @@
-"""The composition root: knows the concrete classes and wires them from /board.json and the settings. Nothing happens at import."""
+"""The composition root: knows the concrete classes and wires them from /board.json and the settings. Nothing happens
+at import."""
 
 import asyncio
 import gc
@@ -14,10 +15,8 @@ from firmware.links.serial import SerialLink
 from firmware.log import Log
 from firmware.session import Session
 from firmware.tasks import health, report, schedule, watchdog
-from firmware.tasks.commands import Commands
 from firmware.tasks.supervisor import Supervisor
 from wire import frame, messages
-from wire.settings import SETTINGS, by_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 PROVEN_MS = 60000  # a start that lived so long, or delivered data, was no early death
 SAY_AGAIN_MS = 10000  # how often an unprovisioned board says so
-RESTART_MS = 1000  # between answering a restart command and doing it
 
 
 class Node:
@@ -47,7 +45,8 @@ class Node:
         self.health_due_ms = 0
         self.boot = slots.boot_id(root)
         self.supervisor = Supervisor(self.clock, self.log, self._task_failed)
-        self._sensors: "list[Any]" = []
+        self.sensors: "list[Any]" = []
+        self._control: "Any" = None
         self._proven = False
 
     # --- building ---
@@ -66,11 +65,14 @@ class Node:
             try:
                 life = Life(self.root, stored, self.clock, self.boot, budget)
             except LeaseLost:
-                self.log.error("node", "an earlier life of address %d cannot be delivered, its lease is unreadable", stored["address"])
+                self.log.error(
+                    "node",
+                    "an earlier life of address %d cannot be delivered, its lease is unreadable",
+                    stored["address"],
+                )
                 continue
             life.settle()
             self.sessions.append(self._session(life))
-        self.commands = Commands(self.root, self.clock, self._command)
         self._tell_repairs()
         if not self.safe:
             self._begin_grids()
@@ -100,55 +102,24 @@ class Node:
                 stored.append([profile.encode().hex(), slot, first, 0])
                 self.settings.store()
                 running = [(slot, profile, first)]
-            grid = self._grid(slot, running[0][1])
+            grid = self.new_grid(slot, running[0][1])
             if not profiles.same(running[0][1], wanted):
                 grid.successor = wanted
             self.life.settle()
             grid.begin(running[0][2], self.settings.get("grid_until_s"))
             self.grids.append(grid)
 
-    def _grid(self, slot: int, profile: "Profile") -> grids.Grid:
+    def new_grid(self, slot: int, profile: "Profile") -> grids.Grid:
         return grids.Grid(slot, profile, self.life.outbox, self.clock, self.boot, self._open_window)
 
     def _open_window(self, profile: "Profile") -> Window:
         return Window(profile.items, profile.window_s * 1000, self.settings.get("min_count"))
 
-    def replace(self, grid: grids.Grid) -> None:
-        """A window of `grid` has just closed and its profile has a successor: settings first, then the log, which boot completes."""
-        if grid.index is None:
-            return
-        stored, end_s = self.life.stored["grids"], grid.end_s()
-        profile = profiles.fresh(grid.successor, [entry[0] for entry in stored])  # type: ignore[arg-type]
-        for entry in stored:
-            if entry[0] == grid.profile.encode().hex():
-                entry[3] = grid.index
-        first = end_s // profile.window_s
-        stored.append([profile.encode().hex(), grid.slot, first, 0])
-        self._prune()
-        self.settings.store()
-        grids.end_grid(self.life.outbox, grid.profile.short, grid.index)
-        following = self._grid(grid.slot, profile)
-        following.begin(first, grid.until_s)
-        following.start_ms = self.clock.uptime_ms()
-        following.index = first
-        self.grids[self.grids.index(grid)] = following
-
-    def _prune(self) -> None:
-        """Forget profiles that ended, oldest first, once no record of them can wait any more."""
-        stored = self.life.stored["grids"]
-        while len(stored) > settings.GRIDS_MAX and self.life.outbox.drained():
-            for place, entry in enumerate(stored):
-                if entry[3]:
-                    stored.pop(place)
-                    break
-            else:
-                return
-
     def _add_sensors(self) -> None:
         from firmware import sensors
 
-        self._sensors = sensors.build(self.board, self.port, self.clock, self.settings, self.log)
-        for sensor in self._sensors:
+        self.sensors = sensors.build(self.board, self.port, self.clock, self.settings, self.log)
+        for sensor in self.sensors:
             self.supervisor.add("sensor %d" % sensor.number, lambda task, sensor=sensor: sensor.run(task, self))
 
     def add_tasks(self) -> None:
@@ -160,7 +131,9 @@ class Node:
         self.supervisor.add("care", self._care)
         if not self.safe:
             self._add_sensors()
-        self.supervisor.add("watchdog", lambda task: watchdog.run(task, self.supervisor, self.port, self.clock, self.log))
+        self.supervisor.add(
+            "watchdog", lambda task: watchdog.run(task, self.supervisor, self.port, self.clock, self.log)
+        )
 
     # --- what tasks use ---
 
@@ -226,19 +199,26 @@ class Node:
     def _asked(self, session: Session, message: "Any", sent_ms: int) -> None:
         if isinstance(message, (messages.TimeMsg, messages.AckTime)):
             self._set_clock(message.unix_ms, message.held_ms, sent_ms)
-        elif isinstance(message, messages.Command):
-            session.reply(self.commands.take(message))
-        elif session is not self.sessions[0]:
-            return  # settings belong to the present life
-        elif isinstance(message, messages.GetSetting):
-            session.reply(self._setting(message.id, message.instance, 1))
-        elif isinstance(message, messages.SetSetting):
-            session.reply(self._set(message.id, message.instance, message.value))
+        elif session is self.sessions[0]:  # settings and commands belong to the present life
+            if self._control is None:
+                from firmware.tasks.control import Control  # most boards run for months without being asked
+
+                self._control = Control(self)
+            answer = self._control.answer(message)
+            if answer is not None:
+                session.reply(answer)
+
+    def _behind(self) -> bool:
+        """Whether the clock tells a time that some grid has left behind."""
+        for grid in self.grids:
+            if grid.behind():
+                return True
+        return False
 
     def _set_clock(self, unix_ms: int, held_ms: int, sent_ms: int) -> None:
         outcome = self.clock.offer(unix_ms, held_ms, sent_ms)
         if outcome == FIRST:
-            if any([grid.behind() for grid in self.grids]):
+            if self._behind():
                 self.clock.forget()  # what was recorded already is later than that: measure on without a clock
                 return
             self.log.info("clock", "set")
@@ -249,71 +229,12 @@ class Node:
             self.wake.set()
         elif outcome == STEPPED:
             self.event(messages.CLOCK_STEPPED, self.clock.step_ms // 1000)
-            if any([grid.behind() for grid in self.grids]):
+            if self._behind():
                 self.clock.forget()
                 for grid in self.grids:
                     grid.unclock()
         elif outcome == REFUSED:
             self.log.debug("clock", "gateway's time refused")
-
-    def _setting(self, setting_id: int, instance: int, ok: int) -> "messages.SettingValue":
-        if not 0 < setting_id <= len(SETTINGS):
-            return messages.SettingValue(setting_id, instance, 0, 0)
-        return messages.SettingValue(setting_id, instance, self.settings.get(by_id(setting_id).name, instance), ok)
-
-    def _set(self, setting_id: int, instance: int, value: int) -> "messages.SettingValue":
-        if not 0 < setting_id <= len(SETTINGS):
-            return self._setting(setting_id, instance, 0)
-        name = by_id(setting_id).name
-        if name == "grid_until_s":
-            if not self.clock.synced:
-                return self._setting(setting_id, instance, 0)
-            for grid in self.grids:
-                value = max(value, grid.set_until(value))
-        if name == "window_s" and len(self.life.stored["grids"]) >= settings.GRIDS_MAX and not self.life.outbox.drained():
-            return self._setting(setting_id, instance, 0)
-        if not self.settings.put(name, instance, value):
-            return self._setting(setting_id, instance, 0)
-        self._apply(name, instance, value)
-        self.event(messages.SETTING_CHANGED, setting_id)
-        return self._setting(setting_id, instance, 1)
-
-    def _apply(self, name: str, instance: int, value: int) -> None:
-        """Let a changed setting take effect."""
-        if name == "log_level":
-            self.log.set_level(value)
-        for sensor in self._sensors:
-            sensor.configure(name, instance, value)
-        wanted = profiles.wanted(self.board, self.settings)
-        for grid in self.grids:
-            if grid.slot < len(wanted):
-                changed = not profiles.same(grid.profile, wanted[grid.slot])
-                grid.successor = wanted[grid.slot] if changed else None
-        self.health_due_ms = min(self.health_due_ms, self.clock.uptime_ms() + self.settings.get("health_s") * 1000)
-
-    def _command(self, code: int, arg: int) -> "tuple[int, int]":
-        if code == messages.SEND_HEALTH:
-            health.put_health(self)
-            return messages.DONE, 0
-        if code == messages.RESTART:
-            asyncio.create_task(self._restart())
-            return messages.DONE, 0
-        if code in (messages.SELF_TEST, messages.FAN_CLEAN):
-            return self._sensor_command(code, arg)
-        return messages.UNSUPPORTED, 0
-
-    def _sensor_command(self, code: int, arg: int) -> "tuple[int, int]":
-        known = [sensor for sensor in self._sensors if sensor.number == arg or code == messages.SELF_TEST]
-        if not known:
-            return messages.FAILED, arg
-        for sensor in known:
-            if not sensor.request(code):
-                return messages.UNSUPPORTED, arg
-        return messages.DONE, 0
-
-    async def _restart(self) -> None:
-        await self.clock.sleep_ms(RESTART_MS)
-        self.port.reset()
 
 
 async def _say(node: Node, reason: str) -> None:

@@ -3,7 +3,8 @@
 `ticks_ms` of the port wraps at 2^30 ms (12.4 days); `uptime_ms` follows it as long as it is asked once in 6 days.
 The port's own calendar (epoch 2000 on an ESP32, 1970 elsewhere) is never asked.
 
-Within a boot the crystal is trusted more than a gateway: an offer that differs by more than drift can explain is refused, and only one
+Within a boot the crystal is trusted more than a gateway: an offer that differs by more than drift can explain is
+refused, and only one
 that is repeated without contradiction for STEP_AFTER_MS is followed, as a step.
 """
 
@@ -75,7 +76,8 @@ class Clock:
     def offer(self, unix_ms: int, held_ms: int, sent_uptime_ms: int) -> int:
         """A gateway's time in answer to an uplink sent at `sent_uptime_ms`, which it held for `held_ms`.
 
-        REFUSED, FIRST, ADJUSTED or STEPPED. The answer travelled at most the round trip less `held_ms`; half of it is assumed.
+        REFUSED, FIRST, ADJUSTED or STEPPED. The answer travelled at most the round trip less `held_ms`; half of it
+        is assumed.
         """
         now = self.uptime_ms()
         round_trip = now - sent_uptime_ms - held_ms

@@ -1,8 +1,12 @@
-"""The interval grid of one profile: which window is open, when it closes, and what is told about windows that nobody measured.
+"""The interval grid of one profile: which window is open, when it closes, and what is told about windows that nobody
+measured.
 
-Window i of a profile with length L is [i * L, (i + 1) * L) unix UTC. Without a clock, windows of length L follow each other from boot on
-and are recorded by boot and milliseconds. At the first sync the open one becomes the UTC window that contains its start and is cut to its end;
-those sealed before it in this boot are, backwards from it, the windows before. What lies between the last window accounted for and
+Window i of a profile with length L is [i * L, (i + 1) * L) unix UTC. Without a clock, windows of length L follow
+each other from boot on
+and are recorded by boot and milliseconds. At the first sync the open one becomes the UTC window that contains its
+start and is cut to its end;
+those sealed before it in this boot are, backwards from it, the windows before. What lies between the last window
+accounted for and
 them was OFF, less the windows (`unplaced`) that earlier boots without a clock sealed in that time.
 A window has its seq when it is closed; no index is ever used twice.
 """
@@ -53,10 +57,17 @@ def end_grid(outbox: "Outbox", short: int, ended: int) -> None:
 
 
 class Grid:
-    """Of one profile of the present life. `open_window()` gives a fresh aggregate window; `slot` is the profile's place in board.json."""
+    """Of one profile of the present life. `open_window()` gives a fresh aggregate window; `slot` is the profile's
+    place in board.json."""
 
     def __init__(
-        self, slot: int, profile: "Profile", outbox: "Outbox", clock: "Clock", boot: int, open_window: "Callable[..., Any]"
+        self,
+        slot: int,
+        profile: "Profile",
+        outbox: "Outbox",
+        clock: "Clock",
+        boot: int,
+        open_window: "Callable[..., Any]",
     ) -> None:
         self.slot = slot
         self.profile = profile
@@ -71,7 +82,8 @@ class Grid:
         self._open_window = open_window
 
     def begin(self, first: int, until_s: int) -> None:
-        """Open the boot's first window. `first`: window index where the grid begins, if the outbox does not know better."""
+        """Open the boot's first window. `first`: window index where the grid begins, if the outbox does not know
+        better."""
         short, window_s = self.profile.short, self.profile.window_s
         if short not in self._outbox.state.grids:
             self._outbox.put([(entries.GRID, grid_body(short, window_s, first, 0))])
@@ -113,7 +125,7 @@ class Grid:
 
     def _close(self, due: int) -> "tuple[int, int]":
         """Seal the open window or say why not, and open the next one."""
-        state, short, window_s = self._outbox.state, self.profile.short, self.profile.window_s
+        state, short = self._outbox.state, self.profile.short
         time: tuple
         if self.index is None:
             time = (BOOT, self._boot, due)
@@ -158,7 +170,8 @@ class Grid:
         return now_ms + BEHIND_MS < (self._next_index() - 1) * self.profile.window_s * 1000
 
     def sync(self) -> "list[tuple[int, int]]":
-        """UTC is known now: place the open window, tell what was missed since the last one; places of what was written."""
+        """UTC is known now: place the open window, tell what was missed since the last one; places of what was
+        written."""
         if self.index is not None or self.window is None:
             return []
         short, window_s = self.profile.short, self.profile.window_s
@@ -181,11 +194,13 @@ class Grid:
         if self.window is not None:
             self.window = self._open_window(self.profile)
 
-    def set_until(self, until_s: int) -> int:
-        """End the grid at `until_s`, not before what is accounted for already; what came of it. 0: never."""
-        if until_s:
-            until_s = max(until_s, self.end_s())
+    def set_until(self, until_s: int) -> None:
+        """End the grid at `until_s`, not before `end_s()`; 0: never."""
         self.until_s = until_s
-        if self.index is not None and self._ended(self.index):
+        if self.index is None:
+            return
+        if self._ended(self.index):
             self.window = None
-        return until_s
+        elif self.window is None:
+            self._catch_up()
+            self._reopen()

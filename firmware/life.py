@@ -1,4 +1,5 @@
-"""A life of a board: from one provisioning to the next. Its keys, numbers, outbox and profiles; the present one measures, earlier ones drain."""
+"""A life of a board: from one provisioning to the next. Its keys, numbers, outbox and profiles; the present one
+measures, earlier ones drain."""
 
 import os
 
@@ -27,7 +28,9 @@ def flash_blocks(path: str) -> "tuple[int, int]":
 class Life:
     """`stored`: its part of the settings' payload (firmware/settings.py). LeaseLost: it must not transmit."""
 
-    def __init__(self, root: str, stored: dict, clock: "Clock", boot: int, budget: int, free: "Any" = flash_blocks) -> None:
+    def __init__(
+        self, root: str, stored: dict, clock: "Clock", boot: int, budget: int, free: "Any" = flash_blocks
+    ) -> None:
         self.stored = stored
         self.address: int = stored["address"]
         self.provisioned_s: int = stored["provisioned_s"]
@@ -77,7 +80,8 @@ class Life:
         return [(g[1], decode_profile(bytes.fromhex(g[0])), g[2]) for g in self.stored["grids"] if g[3] == 0]
 
     def settle(self) -> None:
-        """Account for grids that have ended: of an earlier life all of them, at its end; of the present one those replaced."""
+        """Account for grids that have ended: of an earlier life all of them, at its end; of the present one those
+        replaced."""
         until_s = self.stored.get("until_s", 0)
         for descriptor, _, first, ended in self.stored["grids"]:
             profile = decode_profile(bytes.fromhex(descriptor))

@@ -47,7 +47,8 @@ def same(one: Profile, other: Profile) -> bool:
 
 
 def fresh(profile: Profile, descriptors: "list[str]") -> Profile:
-    """`profile` with a version that makes its short and its id differ from those of all `descriptors` (hex) of this life."""
+    """`profile` with a version that makes its short and its id differ from those of all `descriptors` (hex) of this
+    life."""
     taken = set()
     for descriptor in descriptors:
         taken.add(short_of(descriptor))

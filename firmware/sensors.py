@@ -31,7 +31,6 @@ def build(board: dict, port: "Any", clock: "Any", settings: "Any", log: "Any") -
             continue
         items = tuple([(item(channel)[0], instance) for channel in driver.CHANNELS])
         sensor = Sensor(number, driver, buses[name], items)
-        for setting in driver.SETTINGS:
-            sensor.configure(setting, instance, settings.get(setting, instance))
+        sensor.configure(settings)
         found.append(sensor)
     return found

@@ -1,7 +1,10 @@
-"""The node's half of the conversation with a gateway, for one life: what to send next, and what an answer means. No I/O.
+"""The node's half of the conversation with a gateway, for one life: what to send next, and what an answer means. No
+I/O.
 
-Frames are offered by `next_frame(now_ms)`, answers go to `received(frame)`. Until a hello of this boot is answered only hellos are sent; after
-`hello_after` unanswered frames again. Up to IN_FLIGHT frames of records are on their way; what is not acknowledged in time, or is
+Frames are offered by `next_frame(now_ms)`, answers go to `received(frame)`. Until a hello of this boot is answered
+only hellos are sent; after
+`hello_after` unanswered frames again. Up to IN_FLIGHT frames of records are on their way; what is not acknowledged
+in time, or is
 missing although a later one was acknowledged, is sent again, nothing else. New entries go before the backlog.
 """
 
@@ -27,7 +30,9 @@ HELLO_SEQ_AHEAD = 16384  # wire.records: from there on a seq is sent in full unt
 class _Sent:
     """A frame on its way."""
 
-    def __init__(self, counter: int, deadline_ms: int, place: "tuple[int, int]", spans: "list[tuple[int, int]]") -> None:
+    def __init__(
+        self, counter: int, deadline_ms: int, place: "tuple[int, int]", spans: "list[tuple[int, int]]"
+    ) -> None:
         self.counter = counter
         self.deadline_ms = deadline_ms
         self.place = place
@@ -35,10 +40,17 @@ class _Sent:
 
 
 class Session:
-    """`get(name)` reads a setting; `hello()` makes a Hello message; `ask(message)` takes what is not the session's own business."""
+    """`get(name)` reads a setting; `hello()` makes a Hello message; `ask(message)` takes what is not the session's
+    own business."""
 
     def __init__(
-        self, life: "Life", link: int, clock: "Any", get: "Callable[[str], int]", hello: "Callable[[Life], Any]", ask: "Any"
+        self,
+        life: "Life",
+        link: int,
+        clock: "Any",
+        get: "Callable[[str], int]",
+        hello: "Callable[[Life], Any]",
+        ask: "Any",
     ) -> None:
         self.life = life
         self.sent = 0
@@ -171,7 +183,8 @@ class Session:
         return []
 
     def _gather(self, number: int, offset: int, limit: int) -> "list[tuple]":
-        """[(kind, body, place)…] of one segment: records of one profile, or one entry of another kind. Moves the cursor if it stood there."""
+        """[(kind, body, place)…] of one segment: records of one profile, or one entry of another kind. Moves the
+        cursor if it stood there."""
         found: "list[tuple]" = []
         moves = (number, offset) == self._cursor or (offset == 0 and number > self._cursor[0])
         cursor = (number, offset)

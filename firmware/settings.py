@@ -4,8 +4,10 @@
     4 bytes "SSt1" | u32 version | u32 length | payload: JSON | u32 crc32 of what precedes      (little endian)
 The readable copy with the higher version counts. Payload:
     {"uid": hex, "address", "key": hex, "provisioned_s", "grids": [[hex descriptor, slot, first, ended] …],
-     "values": {"health_s": 3600, "window_s.0": 60 …}, "previous": [{"address", "key", "provisioned_s", "until_s", "grids"} …]}
-`grids` are the profiles that a life has run: `slot` is the place in board.json, `first` and `ended` are the window indices where its grid
+     "values": {"health_s": 3600, "window_s.0": 60 …}, "previous": [{"address", "key", "provisioned_s", "until_s",
+     "grids"} …]}
+`grids` are the profiles that a life has run: `slot` is the place in board.json, `first` and `ended` are the window
+indices where its grid
 begins and where it ended (exclusive; 0 = runs). Times are unix UTC in s.
 
 The provisioning tool calls `provision(json)` on the board; nothing else makes a key valid.
@@ -16,16 +18,13 @@ import json
 import os
 import struct
 
-from firmware.leases import Leases
 from wire import crypto
 from wire.settings import by_name, permits
 
 _MAGIC = b"SSt1"
 _HEAD = 12
 COPIES = ("/settings.a", "/settings.b")
-PREVIOUS_MAX = 3  # lives that may still be draining; each keeps its outbox and lease
 GRIDS_MAX = 12  # profiles remembered per life: as many changes of window as may wait for a gateway
-KEY_BYTES = 16
 
 
 class NeedsProvisioning(Exception):
@@ -114,7 +113,8 @@ class Settings:
         self.store()
 
 
-def _newest(root: str) -> "tuple[int, dict] | None":
+def newest(root: str) -> "tuple[int, dict] | None":
+    """(version, payload) of the copy that counts, None if neither is readable."""
     copies = [copy for copy in (_read(root + COPIES[0]), _read(root + COPIES[1])) if copy is not None]
     copies.sort(key=lambda copy: copy[0])
     return copies[-1] if copies else None
@@ -123,11 +123,11 @@ def _newest(root: str) -> "tuple[int, dict] | None":
 def load(root: str, uid: bytes) -> Settings:
     """The board's settings; NeedsProvisioning if none is readable or they belong to another chip. A copy that is
     unreadable or older is written anew."""
-    newest = _newest(root)
-    if newest is None:
+    found = newest(root)
+    if found is None:
         there = COPIES[0][1:] in os.listdir(root or "/")
         raise NeedsProvisioning("settings unreadable, both copies" if there else "no settings yet")
-    version, payload = newest
+    version, payload = found
     if payload.get("uid") != binascii.hexlify(uid).decode():
         raise NeedsProvisioning("settings of another chip: copied or moved flash")
     settings = Settings(root, payload, version)
@@ -140,47 +140,14 @@ def load(root: str, uid: bytes) -> Settings:
 def provision(text: str, uid: "bytes | None" = None, root: "str | None" = None) -> str:
     """Begin a new life from JSON {"address", "key", "provisioned_s", "values"?}: called over mpremote.
 
-    The present life moves to `previous` (its `until_s` is the new one's beginning) and goes on draining under its own key.
+    The present life moves to `previous` (its `until_s` is the new one's beginning) and goes on draining under its
+    own key.
     Returns a line for the technician without the key; ValueError says what is wrong and leaves everything as it was.
     """
+    from firmware.provisioning import provision as begin
+
     if uid is None:
         from firmware import hal
 
         uid = hal.unique_id()
-    if root is None:
-        root = os.getcwd().rstrip("/")
-    new = json.loads(text)
-    key = bytes.fromhex(new["key"])
-    if len(key) != KEY_BYTES:
-        raise ValueError("key: %d bytes, not %d" % (len(key), KEY_BYTES))
-    if not 0 <= new["address"] <= 0xFFFF:
-        raise ValueError("address: %d is not 0..65535" % new["address"])
-    values = new.get("values", {})
-    for name, value in values.items():
-        base, _, instance = name.partition(".")
-        if not permits(by_name(base).id, int(instance or 0), value):
-            raise ValueError("setting %s: %s not permitted" % (name, value))
-    version, previous, uid_hex = 0, [], binascii.hexlify(uid).decode()
-    newest = _newest(root)
-    if newest is not None:
-        version, old = newest
-        if old.get("uid") == uid_hex and old["key"] != new["key"]:
-            before = {name: old[name] for name in ("address", "key", "provisioned_s", "grids")}
-            before["until_s"] = min(old["values"].get("grid_until_s", 0) or new["provisioned_s"], new["provisioned_s"])
-            previous = old["previous"] + [before]
-        elif old.get("uid") == uid_hex:
-            raise ValueError("key: already in use on this board")
-    if len(previous) > PREVIOUS_MAX:
-        raise ValueError("%d earlier lives still hold records: connect to a gateway first" % len(previous))
-    Leases.create(stem(root, "lease", life_of(key)))
-    payload = {
-        "uid": uid_hex,
-        "address": new["address"],
-        "key": new["key"],
-        "provisioned_s": new["provisioned_s"],
-        "grids": [],
-        "values": values,
-        "previous": previous,
-    }
-    Settings(root, payload, version).store()
-    return "provisioned: address %d, life %08x, %d earlier" % (new["address"], life_of(key), len(previous))
+    return begin(text, uid, os.getcwd().rstrip("/") if root is None else root)

@@ -7,8 +7,7 @@ import struct
 from firmware.outbox import entries
 from firmware.outbox.entries import frame_entry
 from firmware.outbox.state import State
-from wire import BOOT, UTC
-from wire.messages import OVERWRITTEN, VOID
+from wire.messages import VOID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +73,8 @@ class Outbox:
         return head >> 12, body, end + 4
 
     def entries(self, number: int, offset: int = 0) -> "Iterator[tuple[int, bytes, int, int]]":
-        """(kind, body, offset, offset of the next) of a segment from `offset` on. Entries whose CRC does not fit are passed over, and
+        """(kind, body, offset, offset of the next) of a segment from `offset` on. Entries whose CRC does not fit are
+        passed over, and
         kind -1 is yielded once for them. One reader at a time: all share one buffer, none may wait while it reads.
         """
         while True:
@@ -204,7 +204,8 @@ class Outbox:
             self.drop_oldest()
 
     def put(self, items: "list[tuple[int, bytes]]") -> "tuple[int, int]":
-        """Append entries, all or none, and make room; (segment, offset) of the first. OutboxFull: nothing was written."""
+        """Append entries, all or none, and make room; (segment, offset) of the first. OutboxFull: nothing was
+        written."""
         place = self._commit(items)
         while len(self.segments) > 1 and self._over():
             self.drop_oldest()
@@ -220,7 +221,8 @@ class Outbox:
     # --- acknowledging and dropping ---
 
     def acknowledge(self, cum: int, base: int, bits: int) -> bool:
-        """The gateway holds these; True if that was news. Segments that it holds wholly are deleted, the newest stays."""
+        """The gateway holds these; True if that was news. Segments that it holds wholly are deleted, the newest
+        stays."""
         end = self.state.next_seq
         if cum > end:
             cum = end  # an acknowledgement of what was never given is no acknowledgement
@@ -267,12 +269,10 @@ class Outbox:
 
     def drop_oldest(self) -> None:
         """Delete the oldest segment; what of it the gateway does not hold is told by gaps, synced before."""
+        from firmware.outbox.drop import gaps_of  # a board whose gateway listens never needs it
+
         number = self.segments[0][0]
-        gaps = _Gaps(self.state.grids)
-        for kind, body, _, _ in self.entries(number):
-            if kind > 0 and not self.state.acked.has(*entries.span(kind, body)):
-                gaps.add(kind, body)
-        items = [(entries.GAP, entries.gap_body(*gap)) for gap in gaps.found]
+        items = gaps_of(self.entries(number), self.state)
         items.append((entries.DROP, struct.pack("<I", number)))
         self._commit(items)
         self._finish_drop()
@@ -285,43 +285,3 @@ class Outbox:
                 os.remove(self._name(number))
                 self.segments.pop(i)
                 return
-
-
-class _Gaps:
-    """Runs of what a dropped segment held: (first, count, cause, short, carried, time), neighbours in seq and time joined."""
-
-    def __init__(self, grids: "dict[int, list[int]]") -> None:
-        self.found: "list[tuple]" = []
-        self._grids = grids
-
-    def add(self, kind: int, body: bytes) -> None:
-        if kind == entries.RECORD:
-            seq, short, time = entries.unpack_record(body)[:3]
-            self._join(seq, 1, OVERWRITTEN, short, 0, time)
-        elif kind == entries.GAP:
-            first, count, cause, short, _, time = entries.unpack_gap(body)
-            self._join(first, count, cause, short, 1, time)
-        elif kind == entries.HEALTH or kind == entries.EVENT:
-            self._join(entries.span(kind, body)[0], 1, VOID, 0, 1, None)
-
-    def _join(self, first: int, count: int, cause: int, short: int, carried: int, time: "tuple | None") -> None:
-        if self.found:
-            last = self.found[-1]
-            if (
-                (last[0] + last[1], last[2], last[3], last[4]) == (first, cause, short, carried)
-                and self._follows(last, time)
-            ):
-                self.found[-1] = (last[0], last[1] + count, cause, short, carried, last[5])
-                return
-        self.found.append((first, count, cause, short, carried, time))
-
-    def _follows(self, last: tuple, time: "tuple | None") -> bool:
-        """Whether `time` is the window after those of `last`."""
-        before, window_s = last[5], self._grids.get(last[3], (0,))[0]
-        if before is None or time is None:
-            return before is time
-        if before[0] != time[0] or not window_s:
-            return False
-        if time[0] == UTC:
-            return (before[1] - 1) // window_s + last[1] == (time[1] - 1) // window_s
-        return before[0] == BOOT and before[1] == time[1] and time[2] - before[2] == last[1] * window_s * 1000

@@ -1,6 +1,7 @@
 """What the outbox knows beside its records: next seq, totals, grid positions, what is acknowledged.
 
-Each segment begins with it (CHECKPOINT) and its entries change it in one way, `apply`, at the time of writing and when a boot reads the
+Each segment begins with it (CHECKPOINT) and its entries change it in one way, `apply`, at the time of writing and
+when a boot reads the
 newest segment again: what flash says and what RAM says cannot differ.
 """
 
@@ -11,7 +12,9 @@ from firmware.outbox.acked import Acked
 from wire import UTC
 from wire.messages import NOT_SAMPLED, OFF, OVERWRITTEN, REFUSED
 
-CHECKPOINT_RANGES = 16  # acknowledged ranges a checkpoint keeps; more are sent again after a boot, which costs air, not data
+CHECKPOINT_RANGES = (
+    16  # acknowledged ranges a checkpoint keeps; more are sent again after a boot, which costs air, not data
+)
 
 
 class State:

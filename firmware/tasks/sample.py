@@ -29,10 +29,10 @@ class Sensor:
         self.lost = False
         self._wish = 0  # a command of wire.messages that waits
 
-    def configure(self, name: str, instance: int, value: int) -> None:
-        """Pass a setting on to the driver if it follows it."""
-        if name in self.driver.SETTINGS and instance == self.driver.instance:
-            self.driver.configure(name, value)
+    def configure(self, settings: "Any") -> None:
+        """Give the driver the settings that it follows."""
+        for name in self.driver.SETTINGS:
+            self.driver.configure(name, settings.get(name, self.driver.instance))
 
     def request(self, code: int) -> bool:
         """A self test or a cleaning is done between two readings; False if the driver has none."""
@@ -48,7 +48,9 @@ class Sensor:
         elif code == SELF_TEST:
             passed = True
             for name, good, detail in await self.driver.self_test():
-                node.log.info("sensor %d" % self.number, "self test %s, %s %d", name, "passed" if good else "FAILED", detail)
+                node.log.info(
+                    "sensor %d" % self.number, "self test %s, %s %d", name, "passed" if good else "FAILED", detail
+                )
                 passed = passed and good
             node.event(SELF_TEST_PASSED if passed else SELF_TEST_FAILED, self.number)
 
@@ -92,7 +94,7 @@ class Sensor:
             readings = await driver.read()
         except OSError:
             self._recover()
-            error = SensorError(NO_ANSWER)
+            error = SensorError(NO_ANSWER, False)
         except SensorError as known:
             error = known
         else:

@@ -22,7 +22,9 @@ async def run(task: "Task", node: "Any") -> None:
             if places:
                 node.wake.set()
                 if grid.successor is not None:
-                    node.replace(grid)
+                    from firmware.tasks.control import replace
+
+                    replace(node, grid)
         for grid in node.grids:
             due_ms = grid.deadline_ms()
             if due_ms is not None:

@@ -18,5 +18,7 @@ async def run(task: "Task", supervisor: "Supervisor", port: "Any", clock: "Any",
         if supervisor.alive():
             dog.feed()
         else:
-            log.error("watchdog", "not fed, a task hangs: %s", ", ".join([t.name for t in supervisor.tasks if not t.alive()]))
+            log.error(
+                "watchdog", "not fed, a task hangs: %s", ", ".join([t.name for t in supervisor.tasks if not t.alive()])
+            )
         await clock.sleep_ms(FEED_MS)

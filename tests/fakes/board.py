@@ -1,4 +1,5 @@
-"""What the firmware sees of a board, for tests under CPython in virtual time: port, console, a sensor that always works.
+"""What the firmware sees of a board, for tests under CPython in virtual time: port, console, a sensor that always
+works.
 
 `Board.start()` is switching on, `Board.cut()` pulling the power; the folder is the flash.
 """
@@ -109,6 +110,7 @@ class Sensor:
     SETTINGS: tuple[str, ...] = ()
     period_ms = 1000
     covered_ms = 1000
+    lost_ms = 0
     failing = 0
     started = 0
 

@@ -1,6 +1,7 @@
 """The gateway's end of a serial cable, for tests of the node: opens, stores, acknowledges, asks; with fault knobs.
 
-It keeps what the wire carried in `stored` (life, seq) -> message or wire.records.Record, and what it received twice in `repeats`.
+It keeps what the wire carried in `stored` (life, seq) -> message or wire.records.Record, and what it received twice
+in `repeats`.
 """
 
 from __future__ import annotations

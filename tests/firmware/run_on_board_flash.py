@@ -1,4 +1,5 @@
-# Runs under MicroPython: leases, settings and outbox on a real littlefs whose power can be cut before any write or erase.
+# Runs under MicroPython: leases, settings and outbox on a real littlefs whose power can be cut before any write or
+# erase.
 # Prints one line a check; the last line is "done". Started by test_on_littlefs.py.
 import os
 import sys
@@ -120,11 +121,11 @@ def verify(root, sent, counters, acked):
                 held.update(range(first, end))
     missing = [seq for seq in sent if seq not in held and not outbox.state.acked.has(seq, seq + 1) and seq >= acked]
     if missing:
-        return "lost %s" % missing
+        return f"lost {missing}"
     if sent and outbox.state.next_seq <= max(sent):
-        return "seq %d comes again" % outbox.state.next_seq
+        return f"seq {outbox.state.next_seq} comes again"
     if counters and leases.counter <= max(counters):
-        return "counter %d comes again" % leases.counter
+        return f"counter {leases.counter} comes again"
     return ""
 
 

@@ -1,4 +1,5 @@
-"""Leases, settings and outbox under the real MicroPython on a real littlefs, its power cut before programs and erases."""
+"""Leases, settings and outbox under the real MicroPython on a real littlefs, its power cut before programs and
+erases."""
 
 from __future__ import annotations
 

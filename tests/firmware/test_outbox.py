@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import settings, strategies as st
+from hypothesis import settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from firmware.grid import grid_body
@@ -252,7 +253,9 @@ class OutboxMachine(RuleBasedStateMachine):
         has = self.outbox.state.acked.has
         self.known = {seq for seq in self.acked if has(seq, seq + 1)}
         first = self.outbox.segments[0][1]
-        assert all(has(seq, seq + 1) for seq in self.given if seq < first and seq in self.acked and seq not in self.told)
+        assert all(
+            has(seq, seq + 1) for seq in self.given if seq < first and seq in self.acked and seq not in self.told
+        )
 
     @precondition(lambda self: len(self.outbox.segments) > 0)
     @invariant()

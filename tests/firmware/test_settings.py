@@ -47,7 +47,7 @@ def test_a_cut_between_the_copies_leaves_the_newer_one_in_force(tmp_path: Path) 
     assert settings.load(str(tmp_path), UID).get("health_s") == 77
 
 
-@pytest.mark.parametrize("name,instance,value", [("window_s", 0, 0), ("window_s", 4, 60), ("outbox_kb", 0, 64)])
+@pytest.mark.parametrize(("name", "instance", "value"), [("window_s", 0, 0), ("window_s", 4, 60), ("outbox_kb", 0, 64)])
 def test_what_the_table_forbids_is_refused(tmp_path: Path, name: str, instance: int, value: int) -> None:
     provision(tmp_path)
     assert not settings.load(str(tmp_path), UID).put(name, instance, value)
@@ -78,9 +78,9 @@ def test_lives_follow_each_other_and_a_fifth_must_wait(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        '{"address": 70000, "key": "%s", "provisioned_s": 1}' % KEY,
-        '{"address": 7, "key": "aabb", "provisioned_s": 1}',
-        '{"address": 7, "key": "%s", "provisioned_s": 1, "values": {"window_s.0": 0}}' % KEY,
+        json.dumps({"address": 70000, "key": KEY, "provisioned_s": 1}),
+        json.dumps({"address": 7, "key": "aabb", "provisioned_s": 1}),
+        json.dumps({"address": 7, "key": KEY, "provisioned_s": 1, "values": {"window_s.0": 0}}),
     ],
 )
 def test_bad_provisioning_changes_nothing(tmp_path: Path, text: str) -> None:
