@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sqlite3
 import ssl
 
@@ -36,6 +37,7 @@ from gateway.models import Batch
 NAME = "mqtt"
 STOP_TIMEOUT_S = 5.0  # how long an orderly stop waits for confirmations that are on their way
 LOOK_S = 30.0  # how long to sleep on an empty spool before looking again
+NOTHING = ("", "", "")
 HEADROOM = 1024  # of batch_bytes, for what the store's estimate of a record does not see
 
 log = logging.getLogger("steiger.mqtt")
@@ -54,6 +56,7 @@ class MqttForwarder:
         self._backoff = Backoff(config.backoff_max_s, seed=seed)
         self.topic = f"{config.topic_prefix}/v1/{gateway_id}/records"
         self.health = SinkHealth(name=NAME, since_ms=clock.wall_ms())
+        self._told = NOTHING  # the failure that was logged last
 
     async def run(self, store: Spool, stop: asyncio.Event) -> None:
         """Deliver until `stop`; every failure of the other side becomes a state and another attempt."""
@@ -97,7 +100,11 @@ class MqttForwarder:
             await opening
             self.health.connects += 1
             self._enter(CONNECTED)
-            log.info("mqtt: connected, %s, topic %s", broker, self.topic)
+            # Logged in says nothing yet where messages are refused: that would be a line an attempt.
+            refused = self._told[0] == REFUSED
+            log.log(logging.DEBUG if refused else logging.INFO, "mqtt: connected, %s, topic %s", broker, self.topic)
+            if not refused:
+                self._told = NOTHING
             began_s = self._clock.monotonic_s()
             try:
                 await self._deliver(connection, store, stop, stopping)
@@ -167,6 +174,9 @@ class MqttForwarder:
         # Confirmed is confirmed: the end of the connection must not keep it from the cursor.
         await asyncio.shield(store.confirm(NAME, batch.id, batch.records))
         self._backoff.reset()
+        if self._told != NOTHING:
+            log.info("mqtt: delivers again, %s", self.health.target)
+            self._told = NOTHING
         self.health.confirmed_ms = self._clock.wall_ms()
         self.health.confirmed_batches += 1
         self.health.confirmed_records += len(batch.records)
@@ -180,7 +190,8 @@ class MqttForwarder:
     def _failed(self, state: str, detail: str, next_step: str) -> None:
         self.health.failures += 1
         # The same again is no news: a broker that is away for a week must not fill the log.
-        level = logging.DEBUG if (self.health.state, self.health.detail) == (state, detail) else logging.WARNING
+        level = logging.DEBUG if self._told == (state, self.health.target, detail) else logging.WARNING
+        self._told = (state, self.health.target, detail)
         log.log(level, "mqtt: %s, %s, %s%s", state, self.health.target, detail, f". {next_step}" if next_step else "")
         self._enter(state)
         self.health.detail, self.health.next_step = detail, next_step
@@ -224,6 +235,7 @@ def _explain(text: str, broker: Broker) -> tuple[str, str, str]:
         return REFUSED, f"no TLS with the broker: {text}", "Check the port in url, and mqtt:// or mqtts://, in [mqtt]"
     if text == CLOSED_UNANSWERED:  # RabbitMQ does so for MQTT 5, NATS for 3.1
         return WAITING, text, "Check the port in url, mqtt:// or mqtts://, and version, in [mqtt]"
+    text = re.sub(r"^\[Errno -?\d+\] ", "", text)
     if "timed out" in text:
         text = "no answer in time"
     return WAITING, text, f"Is a broker listening at {broker.host} port {broker.port}?"

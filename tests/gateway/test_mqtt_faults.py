@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -46,13 +47,14 @@ async def test_batches_arrive_in_order_and_the_cursor_follows(version: str) -> N
 @BOTH
 @scenario
 async def test_without_puback_nothing_is_confirmed_and_the_repeat_is_identical(version: str) -> None:
-    async with fake_broker() as broker, sink(settings(f"mqtt://127.0.0.1:{broker.port}", version=version)) as made:
+    quick = {"version": version, "confirm_timeout_s": 0.2}
+    async with fake_broker() as broker, sink(settings(f"mqtt://127.0.0.1:{broker.port}", **quick)) as made:
         broker.withhold = True
         made.spool.put([record(seq) for seq in range(50)])
         await made.until(lambda: broker.connects >= 3, "it connects again after the deadline")
         assert made.spool.confirmed == []
         assert broker.most_outstanding <= 2
-        assert made.health.detail == "the broker did not confirm within 1 s"
+        assert made.health.detail == "the broker did not confirm within 0.2 s"
         broker.withhold = False
         await made.until(lambda: len(made.spool.confirmed) == 50, "all are confirmed")
         bodies: dict[int, set[bytes]] = {}
@@ -121,7 +123,7 @@ async def test_a_refused_connection_is_a_state_and_no_end(version: str, code: in
 async def test_a_broker_without_connack_is_left_and_tried_again(version: str, knob: str) -> None:
     async with fake_broker() as broker:
         setattr(broker, knob, True)
-        async with sink(settings(f"mqtt://127.0.0.1:{broker.port}", version=version)) as made:
+        async with sink(settings(f"mqtt://127.0.0.1:{broker.port}", version=version, connect_timeout_s=0.2)) as made:
             made.spool.put([record(1)])
             await made.until(lambda: broker.connects >= 2 and made.health.state != CONNECTED, "it tries again")
             assert made.health.failures >= 1
@@ -152,13 +154,27 @@ async def test_the_next_broker_of_the_list_is_tried_without_a_pause() -> None:
 
 
 @scenario
-async def test_nobody_listens() -> None:
+async def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     async with sink(settings(f"mqtt://127.0.0.1:{port}")) as made:
-        await made.until(lambda: made.health.failures >= 2, "it goes on trying")
-        assert made.health.state == WAITING
-        assert "refused" in made.health.detail.lower()
+        await made.until(lambda: made.health.failures >= 3 and made.health.state == WAITING, "it goes on trying")
+        assert made.health.detail == "Connection refused"
         assert f"port {port}" in made.health.next_step
+    lines = [entry for entry in caplog.records if entry.levelno >= logging.WARNING]
+    assert len(lines) == 1  # a broker that is away for a week does not fill the log
+
+
+@scenario
+async def test_a_refused_message_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with fake_broker() as broker, sink(settings(f"mqtt://127.0.0.1:{broker.port}", version="5")) as made:
+        broker.puback = 0x87
+        made.spool.put([record(1)])
+        await made.until(lambda: broker.connects >= 4, "it goes on trying")
+        broker.puback = 0
+        await made.until(lambda: made.spool.confirmed, "it is confirmed")
+    said = [entry.getMessage().split(",")[0] for entry in caplog.records if entry.name == "steiger.mqtt"]
+    assert said == ["mqtt: connected", "mqtt: refused", "mqtt: delivers again"]
 
 
 @scenario

@@ -29,6 +29,8 @@ from tests.waiting import wait_until
 from tools.commands.gateway import moment_ms
 from tools.errors import UsageError
 
+pytestmark = pytest.mark.e2e  # each runs the command, and most a gateway, as processes
+
 REPO = Path(__file__).parents[2]
 STEIGER = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(REPO)!r}); from tools.cli import main; main()"]
 

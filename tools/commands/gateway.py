@@ -304,7 +304,7 @@ def _status_lines(answer: dict[str, Any]) -> Iterator[str]:
         step = f". {sink['next_step']}" if sink.get("next_step") else ""
         yield (
             f"sink     {sink.get('name')}: {age}, {sink.get('state')} {sink.get('target', '')}, "
-            f"{sink.get('backlog', '?')} waiting{detail}{step}"
+            f"backlog {sink.get('backlog', '?')}{detail}{step}"
         )
     for link in answer.get("links", []):
         bad = sum(link.get("bad", {}).values())
