@@ -14,6 +14,7 @@ from gateway.clock import Clock
 from gateway.models import Batch, LifeInfo, ProfileInfo, Record
 from gateway.store import retention, sinks
 from gateway.store.group import Anchor, CountKey, Group, ProfileRow, Stateful, Undecoded, Unresolved
+from gateway.store.reader import load_profiles
 from gateway.store.retention import Budget
 from gateway.store.rows import to_record
 from gateway.store.schema import connect, examine, migrate
@@ -117,6 +118,7 @@ class Store:
             lives.append(LifeRow(row, node, life, state))
             self.lives[row] = LifeInfo(row, node, life, board, name)
             self.life_rows[(node, life)] = row
+        self.profiles.update(load_profiles(conn))  # sinks need them for lives that the key file no longer names, too
         self.used_bytes = self.used_at_open = retention.used_bytes(conn)
         return Contents(
             lives,
@@ -446,6 +448,7 @@ def _next_id(conn: sqlite3.Connection, table: str) -> int:
 
 def _prepare(path: Path) -> None:
     examine(path)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would let others read
     conn = connect(path)
     try:
         migrate(conn, path)
