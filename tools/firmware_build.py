@@ -84,11 +84,14 @@ def has_machine_code(mpy: bytes) -> bool:
     return mpy[2] >> MPY_ARCH_SHIFT != 0
 
 
-def source_files(board: Board, port: str) -> dict[str, bytes]:
-    """The sources that `board` needs, sorted by name: no other board's drivers, no other hal, no DSP without use."""
+def source_files(board: Board, port: str, *, host: bool = False) -> dict[str, bytes]:
+    """The sources that `board` needs, sorted by name: no other board's drivers, no other hal, no DSP without use.
+
+    `host`: with the halves of wire modules that CPython needs (the shims).
+    """
     every = {str(p.relative_to(ROOT)): p.read_bytes() for p in _sources()}
     drivers = {_driver_of(sensor) for sensor in board.sensors}
-    chosen = {name: text for name, text in every.items() if _belongs(name, drivers, port)}
+    chosen = {name: text for name, text in every.items() if _belongs(name, drivers, port, host)}
     optional = ("firmware/dsp/", "firmware/drivers/", "wire/")
     own = {f"firmware/drivers/{driver}.py" for driver in drivers}
     needed = _imported({n: t for n, t in chosen.items() if n in own or not n.startswith(optional)}, chosen)
@@ -106,7 +109,7 @@ def _driver_of(sensor: Sensor) -> str:
     return str(type(sensor).__struct_config__.tag)
 
 
-def _belongs(name: str, drivers: set[str], port: str) -> bool:
+def _belongs(name: str, drivers: set[str], port: str, host: bool) -> bool:
     folder, _, file = name.rpartition("/")
     stem = file.removesuffix(".py")
     if folder == "firmware/board":

@@ -28,7 +28,7 @@ class ShimFlash(Flash):
             path.write_bytes(NOTE.ljust(BLOCK, b"\xff"))
             if self.folder.exists():
                 shutil.rmtree(self.folder)
-            files = {f"{SLOT}/{name}": text for name, text in firmware_build.source_files(description, "sim").items()}
+            files = {f"{SLOT}/{name}": text for name, text in firmware_build.source_files(description, "sim", host=True).items()}
             files |= firmware_build.root_files(description, simulated=True)
             for name, content in files.items():
                 target = self.folder / name

@@ -47,6 +47,10 @@ def _tool():
             break
         text += part[:count]
     try:
+        if "boot.py" in os.listdir("/"):
+            import boot
+
+            sys.path.insert(0, "/" + boot.pick_slot(""))
         _run_code(compile(text.decode(), "snippet", "exec"), {"__name__": "__main__", "simbus": simbus, "ops": ops})
         failed = 0
     except Exception as error:
