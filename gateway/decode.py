@@ -54,7 +54,9 @@ class Decoder:
         self.anchors: dict[int, BootAnchors] = {}
         self.unresolved = 0  # held for want of a time
         self.undecoded = 0  # payloads held for want of a profile
-        self.look_again: int | None = None  # once all seqs below it are here, held times may be told by their neighbours
+        self.look_again: int | None = (
+            None  # once all seqs below it are here, held times may be told by their neighbours
+        )
         self.wanted: set[int] = set()  # profiles to ask for
         self.clockless = False  # the node's last record had no clock
         self.duplicates = 0
@@ -249,6 +251,9 @@ class Decoder:
             detail.update(health.totals._asdict())
             self._put_other(HEALTH, health.seq, health.time, now_ms, detail)
             self.raise_floor(health.oldest_seq)
+            if health.time and health.time[0] == UTC and boot16(health.boot) not in self.anchors:
+                # Its clock was right when it was written, whenever it comes.
+                self.anchor(health.boot, health.uptime_ms, health.time[1] * 1000)
             self.memory.claimed(
                 Claim(health.seq, tuple(health.totals), now_ms, health.time[0] == UTC if health.time else False)
             )

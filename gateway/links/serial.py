@@ -25,6 +25,7 @@ OUT_MAX = (
 )
 RETRY_FIRST_S, RETRY_MAX_S = 0.25, 5.0  # a board that comes back is found within this
 ROOM_S = 10.0  # one wait for the spool; then it is looked at again
+SETTLE_S = 0.25  # what the driver held back comes within this after open
 STALL_S = 1.5  # the loop stood still for so long: what is read now did not arrive now
 TICK_S = 0.5
 
@@ -72,6 +73,7 @@ class SerialLink:
         self._closed.set()
         self._stale = 0
         self._ticked_s = 0.0
+        self._fresh_from_s = 0.0
         self._waiting: asyncio.Task[None] | None = None
 
     # -- life cycle ------------------------------------------------------------------------------------------------
@@ -122,6 +124,7 @@ class SerialLink:
         except OSError:
             pass
         self._stale = waiting[0]  # came before we listened: valid as data, not as a sign of the time
+        self._fresh_from_s = asyncio.get_running_loop().time() + SETTLE_S
         log.info("serial: %s, open", self.name)
 
     async def _serve(self) -> None:
@@ -191,12 +194,9 @@ class SerialLink:
         """Bytes from the node."""
         self.bytes_in += len(data)
         now_ms = self._clock.wall_ms()
-        fresh = True
-        if self._stale > 0:
-            self._stale -= len(data)
-            fresh = False
-        elif asyncio.get_running_loop().time() - self._ticked_s > STALL_S:
-            fresh = False
+        now_s = asyncio.get_running_loop().time()
+        fresh = self._stale <= 0 and now_s >= self._fresh_from_s and now_s - self._ticked_s <= STALL_S
+        self._stale -= len(data)
         for tap in self.taps:
             tap("up", data)
         on_frame = self._sink.on_frame

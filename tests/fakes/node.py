@@ -266,7 +266,8 @@ class PtyNode:
 
     def stop(self) -> None:
         self.stopping.set()
-        self._thread.join(5)
+        if self._thread.is_alive():
+            self._thread.join(5)
         self.path.unlink(missing_ok=True)
         os.close(self._master)
         os.close(self._slave)
