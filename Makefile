@@ -42,7 +42,8 @@ test: setup ## All tests
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not soak and not hardware"
 
 soak: setup ## Long seeded runs (hours); summary in build/soak.json
-	@$(BIN)/pytest -n $(WORKERS) -m soak tests/soak
+	@rm -f build/soak.json
+	@$(BIN)/pytest -m soak tests/soak
 
 bench: setup ## Figures: table and build/bench.json
 	@$(BIN)/python bench/run.py

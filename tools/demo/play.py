@@ -44,7 +44,7 @@ class Play:
                 if key in ("q", "\x03"):
                     return
                 now = time.monotonic()
-                self._disturb(key, now)
+                self.disturb(key, now)
                 self.stage.tick(now)
                 if now - looked >= LOOK_EVERY_S:
                     looked = now
@@ -52,7 +52,8 @@ class Play:
                 data = screen.rows(self.stage.nodes, self.newest, self.ledger, int(time.time() * 1000))
                 view.show(data, self.stage.gateway.running, now - begun, self.stage.happened)
 
-    def _disturb(self, key: str, now: float) -> None:
+    def disturb(self, key: str, now: float) -> None:
+        """What a key does: c cuts a cable, p pulls a board's power, g kills the gateway; other keys nothing."""
         stage = self.stage
         whole = [node for node in stage.nodes if node.powered_at is None and node.uncut_at is None]
         if key == "c" and whole:
