@@ -170,9 +170,9 @@ class Window:
             if slot is not None:
                 slot.lost_ms += span_ms
 
-    def close(self, length_ms: int = 0) -> Closed:
-        """The window's values. `length_ms`: what it lasted when it was cut, 0 = its full length."""
-        window_ms = length_ms or self.window_ms
+    def close(self) -> Closed:
+        """The window's values; the coverage of a window that was cut is that of its full length."""
+        window_ms = self.window_ms
         values = []
         flags = []
         coverage = 100

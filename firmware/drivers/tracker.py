@@ -5,8 +5,10 @@ enough and its way fits its speed: that tells it from rain, leaves and a standin
 Distances in cm, speeds in km/h, times in ms; whole numbers throughout.
 """
 
-MIN_HITS = 4
+MIN_HITS = 5
 MIN_TRAVEL_CM = 500  # the radar's steps are 1 m
+STEPS_CM = 200  # first and last distance, each in steps of 1 m
+HIT_EVERY_MS = 250  # on average, of ten reports a second: clutter comes and goes
 LOST_MS = 1500  # a report in ten is missing, and a lorry hides a car for a second
 GATE_CM = 400  # half a car and the radar's steps
 SPEED_GATE_KMH = 12
@@ -64,12 +66,12 @@ class Track:
         self.speed_sum += target[2]
 
     def is_vehicle(self) -> bool:
-        """Seen often enough, and it went as far as its speed says (within a factor of two)."""
+        """Seen often and steadily enough, and it went as far as its speed says (within a half)."""
         way_cm = abs(self.distance_cm - self.first_cm)
-        if self.hits < MIN_HITS or way_cm < MIN_TRAVEL_CM:
+        if self.hits < MIN_HITS or way_cm < MIN_TRAVEL_CM or self.hits * HIT_EVERY_MS < self.duration_ms:
             return False
         by_speed_cm = travel_cm(self.speed_sum, self.duration_ms) // self.hits
-        return by_speed_cm // 2 <= way_cm <= 2 * by_speed_cm + GATE_CM
+        return 2 * by_speed_cm // 3 - STEPS_CM <= way_cm <= 3 * by_speed_cm // 2 + STEPS_CM
 
 
 class Tracker:

@@ -1,0 +1,137 @@
+"""A clock and buses for drivers, with fault knobs. Runs under CPython and MicroPython alike; nothing waits for real.
+
+No chip is here: scenes give theirs as objects with `write(data)` and `read(size)` (I2C) or a function (UART).
+"""
+
+TICKS = 1 << 30  # the port's milliseconds wrap here
+ENODEV = 19
+ETIMEDOUT = 116
+
+
+class FakeClock:
+    """Time that passes only while somebody waits. It starts 2 s before the wrap, so that every scene crosses it."""
+
+    def __init__(self, start_ms=TICKS - 2000):
+        self.now_ms = start_ms  # never wraps: for the scenes
+        self.longest_ms = 0  # longest single wait
+
+    def ticks_ms(self):
+        return self.now_ms % TICKS
+
+    def ticks_diff(self, a, b):
+        return ((a - b + TICKS // 2) % TICKS) - TICKS // 2
+
+    async def sleep_ms(self, duration_ms):
+        assert duration_ms >= 0
+        self.longest_ms = max(self.longest_ms, duration_ms)
+        self.now_ms += duration_ms
+
+
+class FakeI2c:
+    """An I2C bus. Knobs: `absent` (addresses that do not answer), `hangs` (until `recover`), `stall_ms` per transfer."""
+
+    def __init__(self, clock, chips):
+        self.clock = clock
+        self.chips = chips
+        self.absent = set()
+        self.hangs = False
+        self.stall_ms = 0
+        self.recovered = 0
+
+    def _chip(self, address):
+        self.clock.now_ms += self.stall_ms
+        if self.hangs:
+            raise OSError(ETIMEDOUT)
+        if address in self.absent or address not in self.chips:
+            raise OSError(ENODEV)
+        return self.chips[address]
+
+    def writeto(self, address, data):
+        self._chip(address).write(bytes(data))
+
+    def readfrom_into(self, address, buffer):
+        answer = self._chip(address).read(len(buffer))
+        for at in range(len(buffer)):
+            buffer[at] = answer[at]
+
+    def recover(self):
+        self.hangs = False
+        self.recovered += 1
+
+
+class FakeUart:
+    """A serial line. `answer(data) -> [(delay_ms, bytes)]` plays the other end; `send(delay_ms, data)` queues more.
+
+    Knob: `chunk`, at most so many bytes at a time.
+    """
+
+    def __init__(self, clock, answer=None):
+        self.clock = clock
+        self.answer = answer
+        self.chunk = 10000
+        self.queue = []
+        self.written = []
+
+    def send(self, delay_ms, data):
+        at_ms = self.clock.now_ms + delay_ms
+        place = len(self.queue)
+        while place and self.queue[place - 1][0] > at_ms:
+            place -= 1
+        self.queue.insert(place, (at_ms, bytes(data)))
+
+    def write(self, data):
+        self.written.append(bytes(data))
+        for delay_ms, answer in self.answer(bytes(data)) if self.answer else ():
+            self.send(delay_ms, answer)
+        return len(data)
+
+    async def readinto(self, buffer, timeout_ms):
+        until_ms = self.clock.now_ms + timeout_ms
+        if not self.queue or self.queue[0][0] > until_ms:
+            self.clock.now_ms = until_ms
+            return 0
+        self.clock.now_ms = max(self.clock.now_ms, self.queue[0][0])
+        due = b""
+        while self.queue and self.queue[0][0] <= self.clock.now_ms:
+            due += self.queue.pop(0)[1]
+        size = min(len(due), len(buffer), self.chunk)
+        if due[size:]:
+            self.queue.insert(0, (self.clock.now_ms, due[size:]))
+        buffer[:size] = due[:size]
+        return size
+
+
+class FakeI2s:
+    """A 48 kHz receiver with 5888 frames of buffer, which overwrites the oldest. `source(first, count) -> bytes`.
+
+    Knobs: `silent` (the receiver gives nothing), `clock.now_ms += n` before a read (the board was busy).
+    """
+
+    CAPACITY = 5888
+    DMA = 256  # frames come in such pieces
+
+    def __init__(self, clock, source):
+        self.clock = clock
+        self.source = source
+        self.silent = False
+        self.began_ms = clock.now_ms
+        self.taken = 0
+        self.lost = 0
+
+    def _waiting(self):
+        made = (self.clock.now_ms - self.began_ms) * 48 // self.DMA * self.DMA
+        if made - self.taken > self.CAPACITY:
+            self.lost += made - self.CAPACITY - self.taken
+            self.taken = made - self.CAPACITY
+        return made - self.taken
+
+    async def readinto(self, buffer, timeout_ms):
+        until_ms = self.clock.now_ms + timeout_ms
+        while self.silent or not self._waiting():
+            if self.clock.now_ms >= until_ms:
+                return 0
+            self.clock.now_ms += 1
+        frames = min(self._waiting(), len(buffer) // 4)
+        buffer[: 4 * frames] = self.source(self.taken, frames)
+        self.taken += frames
+        return 4 * frames

@@ -1,0 +1,130 @@
+"""Runs tests/vectors/drivers/*.json against the drivers' pure functions, on any interpreter.
+
+    run_driver_vectors.py NAME...      prints one JSON line per failure, then {"ran": N, "failed": M}
+
+A case: {"do": function, "with": [arguments], "gives": value} or {"…", "raises": reason name}. Strings are bytes in hex.
+"""
+
+import json
+import sys
+
+from firmware.drivers import REASONS, SensorError, bme280, ld2451, sensirion, sps30
+from firmware.dsp import level
+from firmware.dsp.meter import Meter
+
+FOLDER = "tests/vectors/drivers/"
+
+
+def from_bme280(calibration, data):
+    """The values of a burst, by the registers of the calibration."""
+    first, second = calibration[:26], calibration[26:]
+    return bme280.decode(bme280.unpack_calibration(first, second), data)
+
+
+def bme280_raw(calibration, data):
+    """(t_fine, 0.01 Cel, 1/256 Pa, 1/1024 %) without limits."""
+    numbers = bme280.unpack_calibration(calibration[:26], calibration[26:])
+    pressure, temperature, humidity = bme280.unpack_data(data)
+    fine = bme280.fine_temperature(numbers, temperature)
+    return (
+        fine,
+        bme280.centi_celsius(fine),
+        bme280.pascal_256(numbers, pressure, fine),
+        bme280.humidity_1024(numbers, humidity, fine),
+    )
+
+
+def sps30_i2c(raw, floats):
+    """The values of an I2C answer, None where the driver would refuse."""
+    payload = sensirion.words(raw)
+    if payload is None:
+        return None
+    return sps30.decode_floats(payload) if floats else sps30.decode_integers(payload)
+
+
+def ld2451_stream(pieces):
+    """What a fresh parser gives for a stream in pieces, and what it dropped."""
+    parser = ld2451.Parser()
+    found = []
+    for piece in pieces:
+        found.extend(parser.feed(bytes.fromhex(piece.replace(" ", ""))))
+    dropped = parser.dropped
+    return [found, [dropped["noise"], dropped["length"], dropped["footer"], dropped["fields"]]]
+
+
+def meter(block, repeats, last_only):
+    """(LAeq, LAFmax, peak, state) after feeding a block again and again; `last_only`: levels of the last pass."""
+    machine = Meter()
+    for at in range(repeats):
+        if last_only and at == repeats - 1:
+            machine.clear()
+        machine.feed(bytearray(block), len(block) // 4)
+    return (machine.laeq_cdb(), machine.lafmax_cdb(), machine.peak, machine.constant_blocks, list(machine.state))
+
+
+FUNCTIONS = {
+    "crc8": sensirion.crc8,
+    "with_crc": sensirion.with_crc,
+    "words": sensirion.words,
+    "scaled_float": sensirion.scaled_float,
+    "sps30_i2c": sps30_i2c,
+    "sps30_floats": sps30.decode_floats,
+    "bme280_calibration": lambda raw: bme280.unpack_calibration(raw[:26], raw[26:]),
+    "bme280_data": bme280.unpack_data,
+    "bme280": from_bme280,
+    "bme280_raw": bme280_raw,
+    "ld2451_command": ld2451.command,
+    "ld2451_report": ld2451.decode_report,
+    "ld2451_ack": ld2451.decode_ack,
+    "ld2451_stream": ld2451_stream,
+    "centi_db": level.centi_db,
+    "energy": level.energy,
+    "meter": meter,
+}
+
+
+def plain(value):
+    """As JSON has it."""
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    if isinstance(value, (bytes, bytearray)):
+        return "".join(["%02x" % byte for byte in value])
+    return value
+
+
+def outcome(case):
+    """What the function gives, or the name of the SensorError's reason."""
+    arguments = [bytes.fromhex(item.replace(" ", "")) if isinstance(item, str) else item for item in case["with"]]
+    try:
+        return plain(FUNCTIONS[case["do"]](*arguments))
+    except SensorError as error:
+        return {"raises": REASONS[error.reason]}
+    except ValueError:
+        return {"raises": "ValueError"}
+
+
+def run(cases):
+    """(number of cases, failures)."""
+    failures = []
+    for case in cases:
+        got = outcome(case)
+        wanted = {"raises": case["raises"]} if "raises" in case else case["gives"]
+        if got != wanted:
+            failures.append({"case": case, "got": got})
+    return len(cases), failures
+
+
+def main(names):
+    ran = failed = 0
+    for name in names:
+        with open(FOLDER + name) as file:
+            count, failures = run(json.loads(file.read())["cases"])
+        ran += count
+        failed += len(failures)
+        for failure in failures:
+            print(json.dumps(failure))
+    print(json.dumps({"ran": ran, "failed": failed}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

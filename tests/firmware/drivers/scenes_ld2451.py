@@ -1,0 +1,289 @@
+"""The radar on a fake line: configuration, vehicles, silence, lost bytes. Each scene runs on both interpreters."""
+
+from firmware.drivers import NO_ANSWER, REFUSED, SHIFTED, STALE, SUSPECT, SensorError
+from firmware.drivers.ld2451 import LD2451
+from firmware.drivers.tracker import Tracker
+from tests.fakes.bus import FakeClock, FakeUart
+
+HEAD = b"\xfd\xfc\xfb\xfa"
+TAIL = b"\x04\x03\x02\x01"
+
+
+def report(targets):
+    """Targets: (distance m, direction, km/h)."""
+    if not targets:
+        return b"\xf4\xf3\xf2\xf1\x00\x00\xf8\xf7\xf6\xf5"
+    body = bytes([len(targets), 1])
+    for distance, direction, speed in targets:
+        body += bytes([0x80, distance, direction, speed, 20])
+    return b"\xf4\xf3\xf2\xf1" + bytes([len(body), 0]) + body + b"\xf8\xf7\xf6\xf5"
+
+
+class Radar:
+    """Answers commands. Knobs: `dead`, `status` of every answer, `detection` as it was left."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.dead = False
+        self.status = 0
+        self.detection = bytes([100, 2, 5, 1])
+        self.commands = []
+        self.uart = FakeUart(clock, self.answer)
+
+    def answer(self, data):
+        if self.dead:
+            return []
+        assert data[:4] == HEAD and data[-4:] == TAIL and data[4] + data[5] * 256 == len(data) - 10
+        code = data[6]
+        self.commands.append(code)
+        value = b""
+        if code == 0xFF:
+            value = b"\x01\x00\x00\x00"
+        elif code == 0xA0:
+            value = bytes.fromhex("5124010110150524")
+        elif code == 0x12:
+            value = self.detection
+        elif code == 0x02:
+            self.detection = data[8:12]
+        body = bytes([code, 1, self.status, 0]) + value
+        return [(30, HEAD + bytes([len(body), 0]) + body + TAIL)]
+
+    def drive(self, vehicles, duration_ms, idle=True, drop=0):
+        """Queue a report each 100 ms. A vehicle: (start ms, direction, km/h); approaching ones come from 100 m.
+
+        `drop`: of each `drop` reports one is missing.
+        """
+        for number, at in enumerate(range(0, duration_ms, 100)):
+            if drop and number % drop == drop - 1:
+                continue
+            targets = []
+            for start, direction, speed in vehicles:
+                way = speed * (at - start) // 3600  # m
+                if at >= start and way <= 95:
+                    targets.append((100 - way if direction else 5 + way, direction, speed))
+            if targets or idle:
+                self.uart.send(at, report(targets[:3]))
+
+
+def radar(**params):
+    clock = FakeClock()
+    chip = Radar(clock)
+    return clock, chip, LD2451(chip.uart, clock, **params)
+
+
+async def fails(awaitable, reason, retry=None):
+    """The SensorError with that reason."""
+    try:
+        await awaitable
+    except SensorError as error:
+        assert error.reason == reason, error
+        assert retry is None or error.retry == retry, error
+        return error
+    raise AssertionError("no error")
+
+
+async def listen(driver, seconds):
+    """All readings of so many periods, by channel name."""
+    gathered = {}
+    covered = 0
+    for _ in range(seconds):
+        for channel, instance, value, flag in await driver.read():
+            assert instance == driver.instance
+            name = driver.CHANNELS[driver.items.index((channel, instance))]
+            gathered.setdefault(name, []).append(value)
+            gathered.setdefault(name + " flags", []).append(flag)
+        covered += driver.covered_ms
+    gathered["covered"] = covered
+    return gathered
+
+
+async def scene_start_configures_only_what_differs():
+    clock, chip, driver = radar()
+    await driver.start()
+    assert driver.identity == "HLK-LD2451 firmware V1.01.24051510"
+    assert chip.commands == [0xFF, 0xA0, 0x12, 0xFE]
+    clock, chip, driver = radar(max_distance_m=80, min_speed_kmh=3, snr_threshold=6)
+    await driver.start()
+    assert chip.commands == [0xFF, 0xA0, 0x12, 0x02, 0x03, 0xFE]
+    assert chip.detection == bytes([80, 2, 3, 1])
+
+
+async def scene_start_without_answer():
+    clock, chip, driver = radar()
+    chip.dead = True
+    error = await fails(driver.start(), NO_ANSWER, False)
+    assert error.detail == 0xFF
+    await fails(driver.read(), STALE, False)
+
+
+async def scene_start_refused():
+    clock, chip, driver = radar()
+    chip.status = 1
+    await fails(driver.start(), REFUSED, False)
+
+
+async def scene_no_vehicle_is_a_count_of_zero():
+    clock, chip, driver = radar()
+    await driver.start()
+    chip.drive([], 5000)
+    seen = await listen(driver, 4)
+    assert seen["vehicles_approach"] == [0, 0, 0, 0]
+    assert seen["vehicles_depart"] == [0, 0, 0, 0]
+    assert "speed_mean_approach" not in seen
+    assert seen["covered"] == 4000
+
+
+async def scene_each_vehicle_counts_once():
+    clock, chip, driver = radar()
+    await driver.start()
+    vehicles = [(0, 1, 50), (3000, 0, 36), (9000, 1, 72), (16000, 1, 30), (18500, 0, 49)]
+    chip.drive(vehicles, 40000)
+    seen = await listen(driver, 40)
+    assert sum(seen["vehicles_approach"]) == 3
+    assert sum(seen["vehicles_depart"]) == 2
+    assert sum(seen["vehicles"]) == 5
+    assert seen["speed_mean_approach"] == [5000, 7200, 3000], seen
+    assert seen["speed_v85_depart"] == [3600, 4900], seen
+    assert sorted(seen["speed_mean"]) == [3000, 3600, 4900, 5000, 7200]
+    assert SUSPECT not in seen["vehicles_approach flags"]
+
+
+async def scene_dropped_reports_and_single_bytes():
+    clock, chip, driver = radar()
+    await driver.start()
+    chip.uart.chunk = 1
+    chip.drive([(500, 1, 50), (4000, 1, 55), (8000, 0, 40)], 22000, drop=7)
+    seen = await listen(driver, 22)
+    assert (sum(seen["vehicles_approach"]), sum(seen["vehicles_depart"])) == (2, 1)
+
+
+async def scene_two_at_a_time_in_opposite_directions():
+    clock, chip, driver = radar()
+    await driver.start()
+    chip.drive([(0, 1, 50), (0, 0, 50), (1500, 1, 48)], 15000)
+    seen = await listen(driver, 15)
+    assert (sum(seen["vehicles_approach"]), sum(seen["vehicles_depart"])) == (2, 1)
+
+
+async def scene_silent_when_idle():
+    clock, chip, driver = radar()
+    await driver.start()
+    chip.drive([(2000, 1, 50)], 20000, idle=False)
+    seen = await listen(driver, 20)
+    assert sum(seen["vehicles_approach"]) == 1
+    assert chip.commands.count(0xFF) == 1
+
+
+async def scene_flip():
+    clock, chip, driver = radar(flip=1)
+    await driver.start()
+    chip.drive([(0, 1, 50)], 12000)
+    assert sum((await listen(driver, 12))["vehicles_depart"]) == 1
+    driver.configure("direction_flip", 1)
+    chip.drive([(0, 1, 50)], 12000)
+    assert sum((await listen(driver, 12))["vehicles_approach"]) == 1
+
+
+async def scene_contradicting_directions_are_flagged():
+    clock, chip, driver = radar(flip=1)
+    await driver.start()
+    chip.drive([(at, 1, 60) for at in range(0, 60000, 4000)], 72000)
+    seen = await listen(driver, 72)
+    assert sum(seen["vehicles_depart"]) == 15
+    assert seen["vehicles_depart flags"][-1] == SUSPECT
+    assert seen["vehicles flags"][-1] != SUSPECT
+    rows = await driver.self_test()
+    assert rows[-1][:2] == ("direction contradicts distance", False)
+
+
+async def scene_speed_along_the_road():
+    clock, chip, driver = radar()
+    driver.configure("speed_angle_deg", 30)
+    await driver.start()
+    chip.drive([(0, 1, 40)], 14000)
+    seen = await listen(driver, 14)
+    assert seen["speed_mean"] == [4620]  # 40 / cos(30 deg) = 46.19
+
+
+async def scene_rain_and_standing_cars_do_not_count():
+    clock, chip, driver = radar()
+    await driver.start()
+    chance = 12345
+    for number in range(300):
+        chance = (chance * 1103515245 + 12345) & 0x7FFFFFFF
+        targets = [((number * 37) % 90, number % 2, 8 + number % 9)]  # jumps about
+        if chance >> 8 & 1:
+            targets.append(((chance >> 10) % 90, chance >> 9 & 1, 5 + (chance >> 17) % 20))
+        if number < 150:
+            targets.append((40, 1, 6))  # "moves" at 6 km/h and stays where it is
+        chip.uart.send(number * 100, report(targets))
+    seen = await listen(driver, 31)
+    assert sum(seen["vehicles"]) == 0, seen["vehicles"]
+
+
+async def scene_dead_after_a_long_silence():
+    clock, chip, driver = radar(dead_ms=10000)
+    await driver.start()
+    await listen(driver, 9)
+    await listen(driver, 2)  # asked, and it lives
+    assert chip.commands.count(0xFF) == 2
+    chip.dead = True
+    await listen(driver, 9)
+    await fails(listen(driver, 2), NO_ANSWER, False)
+
+
+async def scene_a_talking_radar_is_missed_sooner():
+    clock, chip, driver = radar()
+    await driver.start()
+    chip.drive([], 2000)
+    await listen(driver, 2)
+    chip.dead = True
+    await listen(driver, 2)
+    await fails(listen(driver, 2), NO_ANSWER, False)
+
+
+async def scene_garbage():
+    clock, chip, driver = radar()
+    await driver.start()
+    for at in range(0, 6000, 100):
+        chip.uart.send(at, bytes([(at // 100 * 7 + n) & 0xFF for n in range(20)]))
+    await fails(listen(driver, 5), SHIFTED, False)
+
+
+async def scene_a_lost_byte_costs_one_report():
+    clock, chip, driver = radar()
+    await driver.start()
+    chip.uart.send(0, report([(50, 1, 50)])[:7] + report([(50, 1, 50)])[8:])
+    chip.uart.send(100, report([(49, 1, 50)]))
+    await listen(driver, 1)
+    assert driver._parser.dropped["footer"] == 1
+    assert driver._parser.frames == 5  # four answers at start, one report
+
+
+async def scene_reports_that_waited_keep_their_distance():
+    """The board stood still for 400 ms (a flash erase): four reports come at once."""
+    clock, chip, driver = radar()
+    await driver.start()
+    for at in range(0, 8000, 100):
+        way = 50 * at // 3600
+        late = 400 - at % 400 if 2000 <= at < 4000 else 0
+        if way <= 95:
+            chip.uart.send(at + late, report([(100 - way, 1, 50)]))
+    seen = await listen(driver, 10)
+    assert seen["speed_mean_approach"] == [5000]
+    assert sum(seen["vehicles"]) == 1
+
+
+async def scene_tracks_have_a_cap():
+    tracker = Tracker(FakeClock())
+    for number in range(200):
+        tracker.report(number * 20, tuple([((number * 7 + n * 20) % 100 * 100, n & 1, n * 30) for n in range(5)]))
+        assert len(tracker.tracks) <= 12
+
+
+async def scene_self_test():
+    clock, chip, driver = radar()
+    await driver.start()
+    assert [row[1] for row in await driver.self_test()] == [True, True, True]
+    chip.dead = True
+    assert (await driver.self_test())[0] == ("no answer", False, 0xFF)

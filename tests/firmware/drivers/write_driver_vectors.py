@@ -1,0 +1,225 @@
+"""Writes tests/vectors/drivers/*.json.
+
+Bytes and values come from the fact sheets and datasheets (each case says which); what an integer rounds to is worked
+out here with Python's fractions, never with the drivers themselves.
+"""
+
+import json
+import math
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[2] / "vectors" / "drivers"
+
+# --- Sensirion ---------------------------------------------------------------------------------------------------
+
+CAPTURE_1 = (
+    "40A78320 411777BB 414A5F83 41548DDD 41D2833E 4213FC85 42261722 4229A4D9 422A29BC 3F55B7E7"  # UART, unstuffed
+)
+CAPTURE_2 = "40B9C67F 41036C8B 411E4AE2 4123AA92 420C5B7C 422EFDBA 4238CAB3 423AB2C9 423AFDE9 3F4A1025"
+I2C_60 = (
+    "3F 80 D0 00 00 81 40 20 8E 00 00 81 40 70 F0 00 00 81 40 90 31 00 00 81 40 A8 4D 00 00 81 41 20 7A 00 00 81 "
+    "41 48 78 00 00 81 41 4C BC 00 00 81 41 50 82 00 00 81 3F 00 AA 00 00 81"
+)
+
+
+def floats_of(words: str) -> list[float]:
+    return [struct.unpack(">f", bytes.fromhex(word))[0] for word in words.split()]
+
+
+def rounded(value: float, scale: int) -> int:
+    return math.floor(Fraction(value) * scale + Fraction(1, 2))
+
+
+def pm_values(values: list[float]) -> list[int]:
+    return [rounded(value, 10000 if at == 9 else 100) for at, value in enumerate(values)]
+
+
+def slow_crc8(data: bytes) -> int:
+    crc = 0xFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = ((crc << 1) ^ 0x31 if crc & 0x80 else crc << 1) & 0xFF
+    return crc
+
+
+def i2c_answer(payload: bytes) -> str:
+    return b"".join(payload[at : at + 2] + bytes([slow_crc8(payload[at : at + 2])]) for at in range(0, len(payload), 2)).hex()
+
+
+def floats(*values: float) -> bytes:
+    return b"".join(struct.pack(">f", value) for value in values)
+
+
+def sensirion() -> list[dict]:
+    cases = [
+        {"do": "crc8", "with": [data], "gives": int(crc, 16), "note": "fact sheet: shared primitives"}
+        for data, crc in (
+            ("BEEF", "92"), ("", "FF"), ("0000", "81"), ("FFFF", "AC"), ("7FFF", "8F"), ("DEAD", "98"), ("0001", "B0"),
+        )
+    ]  # fmt: skip
+    cases += [
+        {"do": "with_crc", "with": [0x0010, "0300"], "gives": "00100300ac", "note": "SPS30 worked example 1, float"},
+        {"do": "with_crc", "with": [0x0010, "0500"], "gives": "00100500f6", "note": "SPS30 worked example 1, uint16"},
+        {"do": "with_crc", "with": [0x8004, "00093A80"], "gives": "80040009093a80a7", "note": "SPS30 worked example 2"},
+        {"do": "with_crc", "with": [0x8004, "00000000"], "gives": "8004000081000081", "note": "SPS30 worked example 2"},
+        {"do": "with_crc", "with": [0x0104], "gives": "0104", "note": "a command alone has no checksum"},
+        {"do": "words", "with": ["BEEF92"], "gives": "beef"},
+        {"do": "words", "with": ["BEEF93"], "gives": None, "note": "wrong checksum"},
+        {"do": "words", "with": ["BEEF92 0001B1"], "gives": None, "note": "wrong checksum of the second word"},
+        {"do": "words", "with": ["BEEF"], "gives": None, "note": "no whole words"},
+        {"do": "words", "with": [""], "gives": ""},
+    ]
+    for value, scale in ((1.0, 100), (0.005, 100), (0.0049, 100), (2.5, 10000), (-2.5, 100), (16777216.0, 1), (1e-30, 100),
+                         (0.0, 100), (655.35, 100), (1e9, 100)):  # fmt: skip
+        single = struct.unpack(">f", struct.pack(">f", value))[0]
+        exact = Fraction(abs(single)) * scale + Fraction(1, 2)
+        gives = int(math.floor(exact)) * (-1 if single < 0 else 1)
+        cases.append({"do": "scaled_float", "with": [struct.pack(">f", value).hex(), scale], "gives": gives, "note": f"{value}"})
+    for word in ("7F800000", "FF800000", "7FC00000", "7F000000"):
+        cases.append({"do": "scaled_float", "with": [word, 100], "gives": None, "note": "infinite, no number, or absurd"})
+    return cases
+
+
+def sps30() -> list[dict]:
+    good = bytes.fromhex(I2C_60.replace(" ", ""))
+    flipped = bytearray(good)
+    flipped[31] ^= 0x10
+    cases = [
+        {"do": "sps30_i2c", "with": [I2C_60, True], "note": "worked example 6",
+         "gives": [100, 250, 375, 450, 525, 1000, 1250, 1275, 1300, 5000]},
+        {"do": "sps30_i2c", "with": [flipped.hex(), True], "gives": None, "note": "one bit flipped"},
+        {"do": "sps30_i2c", "with": [good[:-1].hex(), True], "gives": None, "note": "a byte short"},
+        {"do": "sps30_floats", "with": [CAPTURE_1], "gives": pm_values(floats_of(CAPTURE_1)), "note": "worked example 3"},
+        {"do": "sps30_floats", "with": [CAPTURE_2], "gives": pm_values(floats_of(CAPTURE_2)), "note": "worked example 4"},
+        {"do": "sps30_floats", "with": [bytes(40).hex()], "gives": [0] * 10, "note": "perfectly clean air"},
+        {"do": "sps30_floats", "with": [floats(5, 4, 6, 7, 1, 2, 3, 4, 5, 0.5).hex()], "gives": None, "note": "PM2.5 < PM1"},
+        {"do": "sps30_floats", "with": [floats(1, 2, 3, 4, 1, 2, 3, 4, 3.9, 0.5).hex()], "gives": None, "note": "NC10 < NC4"},
+        {"do": "sps30_floats", "with": [floats(-1, 2, 3, 4, 1, 2, 3, 4, 5, 0.5).hex()], "gives": None, "note": "negative"},
+        {"do": "sps30_floats", "with": [floats(1, 2, 3, math.inf, 1, 2, 3, 4, 5, 0.5).hex()], "gives": None, "note": "infinite"},
+        {"do": "sps30_i2c", "with": [i2c_answer(struct.pack(">10H", 5, 9, 12, 13, 26, 36, 41, 42, 42, 834)), False],
+         "gives": [500, 900, 1200, 1300, 2600, 3600, 4100, 4200, 4200, 8340], "note": "uint16 mode: size in nm"},
+        {"do": "sps30_i2c", "with": [i2c_answer(struct.pack(">10H", 9, 5, 12, 13, 26, 36, 41, 42, 42, 834)), False],
+         "gives": None, "note": "uint16 mode, impossible order"},
+    ]  # fmt: skip
+    written = [5.2348, 9.4667, 12.6483, 13.2846, 26.3141, 36.9966, 41.5226, 42.4110, 42.5408, 0.8348]
+    assert [round(value, 4) for value in floats_of(CAPTURE_1)] == written  # what the fact sheet says
+    return cases
+
+
+# --- BME280 ------------------------------------------------------------------------------------------------------
+
+CAL_A = "70 6B 43 67 18 FC 7D 8E 43 D6 D0 0B 27 0B 8C 00 F9 FF 8C 3C F8 C6 70 17 00 4B 6A 01 00 13 2B 03 1E"
+CAL_B = "45 6F 6F 68 32 00 82 8F 75 D6 D0 0B 44 1B FC FF F9 FF AC 26 0A D8 BD 10 00 4B 72 01 00 13 21 03 1E"
+NUMBERS_A = [27504, 26435, -1000, 36477, -10685, 3024, 2855, 140, -7, 15500, -14600, 6000, 75, 362, 0, 315, 50, 30]
+NUMBERS_B = [28485, 26735, 50, 36738, -10635, 3024, 6980, -4, -7, 9900, -10230, 4285, 75, 370, 0, 305, 50, 30]
+
+
+def bme280() -> list[dict]:
+    negative = bytes.fromhex(CAL_A.replace(" ", ""))[:29] + bytes([0xF3, 0x2B, 0xFE, 0xE2])  # E4 E5 E6 E7
+    return [
+        {"do": "bme280_calibration", "with": [CAL_A], "gives": NUMBERS_A, "note": "calibration A"},
+        {"do": "bme280_calibration", "with": [CAL_B], "gives": NUMBERS_B, "note": "calibration B"},
+        {"do": "bme280_calibration", "with": [negative.hex()], "note": "signs of H4, H5, H6: -13*16+11, -2*16+2, -30",
+         "gives": NUMBERS_A[:15] + [-197, -30, -30]},
+        {"do": "bme280_calibration", "with": ["00" * 33], "gives": None, "note": "bus fault"},
+        {"do": "bme280_calibration", "with": ["FF" * 33], "gives": None, "note": "bus fault"},
+        {"do": "bme280_data", "with": ["65 5A C0 7E ED 00 82 CA"], "gives": [415148, 519888, 33482], "note": "example 1"},
+        {"do": "bme280_data", "with": ["80 00 00 80 00 00 80 00"], "gives": [None, None, None], "note": "all skipped"},
+        {"do": "bme280", "with": [CAL_A, "65 5A C0 7E ED 00 82 CA"], "gives": [25080, 7360, 100653], "note": "example 1"},
+        {"do": "bme280", "with": [CAL_A, "65 5A C0 7E ED 00 6D 60"], "gives": [25080, 4314, 100653], "note": "example 2"},
+        {"do": "bme280", "with": [CAL_A, "5C C6 00 73 F7 80 9C 40"], "gives": [11000, 10000, 104426],
+         "note": "example 3: 10.996 degC, RH clipped at 100"},
+        {"do": "bme280", "with": [CAL_B, "50 91 00 83 D6 00 75 30"], "gives": [26850, 5918, 103486],
+         "note": "example 4: 59.189 % in double, the integer form is 0.006 lower"},
+        {"do": "bme280_raw", "with": [CAL_A, "65 5A C0 7E ED 00 6D 60"], "gives": [128422, 2508, 25767233, 44177],
+         "note": "example 2: humidity 44177/1024; the pressure of example 1 is 100653.25390625 Pa"},
+        {"do": "bme280", "with": [CAL_A, "80 00 00 7E ED 00 82 CA"], "raises": "stale", "note": "pressure skipped"},
+        {"do": "bme280", "with": [CAL_A, "65 5A C0 7E ED 00 80 00"], "raises": "stale", "note": "humidity skipped"},
+        {"do": "bme280", "with": [CAL_A, "65 5A C0 FF FF F0 82 CA"], "raises": "out of range", "note": "above 85 degC"},
+        {"do": "bme280", "with": [CAL_A, "FF FF F0 7E ED 00 82 CA"], "raises": "out of range", "note": "below 300 hPa"},
+    ]  # fmt: skip
+
+
+# --- LD2451 ------------------------------------------------------------------------------------------------------
+
+REPORT_3 = "F4F3F2F1 1100 03 01 8A28003C15 8A1E013C0F 765F003C0F F8F7F6F5"
+IDLE = "F4F3F2F1 0000 F8F7F6F5"
+REPORT_1 = "F4F3F2F1 0700 01 01 8032 01 310C F8F7F6F5"
+TARGETS_3 = [[10, 40, 0, 60, 21], [10, 30, 1, 60, 15], [-10, 95, 0, 60, 15]]
+TARGET_1 = [[0, 50, 1, 49, 12]]
+ENABLE_ACK = "FDFCFBFA 0800 FF01 0000 0100 0000 04030201"
+
+
+def ld2451() -> list[dict]:
+    clean = [0, 0, 0, 0]
+    bytewise = [f"{byte:02x}" for byte in bytes.fromhex(REPORT_3.replace(" ", ""))]
+    return [
+        {"do": "ld2451_report", "with": ["03018A28003C158A1E013C0F765F003C0F"], "gives": TARGETS_3, "note": "example 1"},
+        {"do": "ld2451_report", "with": [""], "gives": [], "note": "example 2"},
+        {"do": "ld2451_report", "with": ["0101803201310C"], "gives": TARGET_1, "note": "example 3"},
+        {"do": "ld2451_report", "with": ["0201803201310C"], "gives": None, "note": "count does not fit the length"},
+        {"do": "ld2451_report", "with": ["0101806501310C"], "gives": None, "note": "101 m"},
+        {"do": "ld2451_report", "with": ["0101803202310C"], "gives": None, "note": "direction 2"},
+        {"do": "ld2451_report", "with": ["0101803201FF0C"], "gives": None, "note": "255 km/h"},
+        {"do": "ld2451_report", "with": ["0102803201310C"], "gives": None, "note": "alarm 2"},
+        {"do": "ld2451_report", "with": ["01"], "gives": None, "note": "a byte alone"},
+        {"do": "ld2451_command", "with": [0xFF, "0100"], "gives": "fdfcfbfa0400ff00010004030201", "note": "enable"},
+        {"do": "ld2451_command", "with": [0xFE], "gives": "fdfcfbfa0200fe0004030201", "note": "end"},
+        {"do": "ld2451_command", "with": [0x02, "64010502"], "gives": "fdfcfbfa060002006401050204030201", "note": "detection"},
+        {"do": "ld2451_command", "with": [0x03, "02080000"], "gives": "fdfcfbfa060003000208000004030201", "note": "sensitivity"},
+        {"do": "ld2451_command", "with": [0xA1, "0700"], "gives": "fdfcfbfa0400a100070004030201", "note": "baud rate"},
+        {"do": "ld2451_ack", "with": ["FF01 0000 01000000"], "gives": [0xFF, 0, "01000000"]},
+        {"do": "ld2451_ack", "with": ["1201 0000 64010502"], "gives": [0x12, 0, "64010502"]},
+        {"do": "ld2451_ack", "with": ["A001 0000 5124 0101 10150524"], "gives": [0xA0, 0, "5124010110150524"]},
+        {"do": "ld2451_ack", "with": ["0201 0100"], "gives": [2, 1, ""], "note": "refused"},
+        {"do": "ld2451_ack", "with": ["FF00 0000"], "gives": None, "note": "a command, no answer"},
+        {"do": "ld2451_stream", "with": [[REPORT_3]], "gives": [[["report", TARGETS_3]], clean]},
+        {"do": "ld2451_stream", "with": [bytewise], "gives": [[["report", TARGETS_3]], clean], "note": "byte by byte"},
+        {"do": "ld2451_stream", "with": [[IDLE + IDLE]], "gives": [[["report", []], ["report", []]], clean]},
+        {"do": "ld2451_stream", "with": [[ENABLE_ACK + IDLE]],
+         "gives": [[["ack", [0xFF, 0, "01000000"]], ["report", []]], clean]},
+        {"do": "ld2451_stream", "with": [["F4F3F2F1 0701 01" + REPORT_1]], "gives": [[["report", TARGET_1]], [6, 1, 0, 0]],
+         "note": "impossible length"},
+        {"do": "ld2451_stream", "with": [["F4F3F2F1 0700 0101 8032 310C F8F7F6F5" + REPORT_1]],
+         "gives": [[["report", TARGET_1]], [15, 0, 1, 0]], "note": "a byte lost: the next frame is delivered"},
+        {"do": "ld2451_stream", "with": [["F4F3F2F1 0700 0101 8065 01310C F8F7F6F5" + REPORT_1]],
+         "gives": [[["report", TARGET_1]], [0, 0, 0, 1]], "note": "101 m"},
+        {"do": "ld2451_stream", "with": [["00FFF4F3" + REPORT_1]], "gives": [[["report", TARGET_1]], [4, 0, 0, 0]]},
+        {"do": "ld2451_stream", "with": [["F4F3F2F1 0C00 0201 F8F7F6F501 F4F3F2F100 F8F7F6F5"]],
+         "gives": [[], [0, 0, 0, 1]], "note": "footer and header patterns inside: by length it is one frame (and refused)"},
+    ]  # fmt: skip
+
+
+# --- levels ------------------------------------------------------------------------------------------------------
+
+
+def level() -> list[dict]:
+    cases = []
+    for numerator, denominator in ((1, 1), (2, 1), (10, 1), (1, 10), (3, 7), (10**15, 47), (2**53, 48000), (1, 2**40)):
+        gives = math.floor(1000 * math.log10(Fraction(numerator, denominator)) + 0.5)
+        cases.append({"do": "centi_db", "with": [numerator, denominator], "gives": gives})
+    cases.append({"do": "centi_db", "with": [0, 1], "raises": "ValueError"})
+    cases.append({"do": "centi_db", "with": [1, 0], "raises": "ValueError"})
+    cases.append({"do": "energy", "with": [0], "gives": 1 << 42})
+    return cases
+
+
+TABLES = {"sensirion": sensirion, "sps30": sps30, "bme280": bme280, "ld2451": ld2451, "level": level}
+
+
+def text(name: str) -> str:
+    lines = ",\n".join("  " + json.dumps(case) for case in TABLES[name]())
+    return '{"cases": [\n' + lines + "\n]}\n"
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in TABLES:
+        (FOLDER / f"{name}.json").write_text(text(name))
+
+
+if __name__ == "__main__":
+    main()
