@@ -122,9 +122,10 @@ async def test_a_broker_that_goes_and_returns(
         made.spool.put([record(seq) for seq in range(100)])
         await made.until(lambda: len(made.spool.confirmed) >= 10, "it is under way")
         await asyncio.to_thread(getattr(mosquitto, how))
-        confirmed_ms = made.health.confirmed_ms
         made.spool.put([record(seq) for seq in range(100, 300)])
         await made.until(lambda: made.health.state == WAITING, "the loss is seen")
+        confirmed_ms, failures = made.health.confirmed_ms, made.health.failures  # all that the dead one had sent
+        await made.until(lambda: made.health.failures > failures, "it goes on trying")
         assert made.health.confirmed_ms == confirmed_ms
         await asyncio.to_thread(mosquitto.start)
         await made.until(lambda: len(made.spool.confirmed) == 300, "all are confirmed", 30)
