@@ -76,7 +76,8 @@ class Commands:
             self._bus.writeto(self._address, with_crc(command, arguments))
         except OSError as error:
             raise self._failed(error, command)
-        await self._clock.sleep_ms(wait_ms)
+        if wait_ms:
+            await self._clock.sleep_ms(wait_ms + 1)  # asyncio counts whole ticks: n of them last n - 1 to n ms
 
     async def ask(self, command: int, wait_ms: int, size: int) -> bytes:
         """The answer's `size` payload bytes. SensorError NO_ANSWER or BAD_CRC."""
