@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wire.profiles import Profile
 
 PROVEN_MS = 60000  # a start that lived so long, or delivered data, was no early death
+LEFT_MS = 3600000  # the watchdog cannot be stopped: a board that is left at the REPL starts again by itself
 SAY_AGAIN_MS = 10000  # how often an unprovisioned board says so
 
 
@@ -120,7 +121,10 @@ class Node:
 
         self.sensors = sensors.build(self.board, self.port, self.clock, self.settings, self.log)
         for sensor in self.sensors:
-            self.supervisor.add("sensor %d" % sensor.number, lambda task, sensor=sensor: sensor.run(task, self))
+            self.supervisor.add("sensor %d" % sensor.number, self._sensor_task(sensor))
+
+    def _sensor_task(self, sensor: "Any") -> "Any":
+        return lambda task: sensor.run(task, self)
 
     def add_tasks(self) -> None:
         """All tasks; in safe mode none that measures."""
@@ -266,7 +270,13 @@ def main(root: str = "", safe: bool = False) -> None:
     hal.prepare_loop()
     console = hal.console()
     console.open()
+    node = Node(root, hal, console, safe)
     try:
-        asyncio.run(run(Node(root, hal, console, safe)))
+        asyncio.run(run(node))
+    except KeyboardInterrupt:
+        hal.watchdog(LEFT_MS)
+        raise
     finally:
+        for session in node.sessions:
+            session.life.outbox.close()
         console.close()

@@ -1,11 +1,10 @@
 """Time on a board: milliseconds since boot that never wrap, and UTC as told by a gateway. No float anywhere.
 
-`ticks_ms` of the port wraps at 2^30 ms (12.4 days); `uptime_ms` follows it as long as it is asked once in 6 days.
-The port's own calendar (epoch 2000 on an ESP32, 1970 elsewhere) is never asked.
+`ticks_ms` of the port wraps at 2^30 ms (12.4 days); `uptime_ms` follows it as long as it is asked once in 6 days. The
+port's own calendar (epoch 2000 on an ESP32, 1970 elsewhere) is never asked.
 
 Within a boot the crystal is trusted more than a gateway: an offer that differs by more than drift can explain is
-refused, and only one
-that is repeated without contradiction for STEP_AFTER_MS is followed, as a step.
+refused, and only one that is repeated without contradiction for STEP_AFTER_MS is followed, as a step.
 """
 
 from wire import UTC_HIGH_S, UTC_LOW_S
@@ -76,8 +75,8 @@ class Clock:
     def offer(self, unix_ms: int, held_ms: int, sent_uptime_ms: int) -> int:
         """A gateway's time in answer to an uplink sent at `sent_uptime_ms`, which it held for `held_ms`.
 
-        REFUSED, FIRST, ADJUSTED or STEPPED. The answer travelled at most the round trip less `held_ms`; half of it
-        is assumed.
+        REFUSED, FIRST, ADJUSTED or STEPPED. The answer travelled at most the round trip less `held_ms`; half of it is
+        assumed.
         """
         now = self.uptime_ms()
         round_trip = now - sent_uptime_ms - held_ms

@@ -1,14 +1,11 @@
 """The interval grid of one profile: which window is open, when it closes, and what is told about windows that nobody
 measured.
 
-Window i of a profile with length L is [i * L, (i + 1) * L) unix UTC. Without a clock, windows of length L follow
-each other from boot on
-and are recorded by boot and milliseconds. At the first sync the open one becomes the UTC window that contains its
-start and is cut to its end;
-those sealed before it in this boot are, backwards from it, the windows before. What lies between the last window
-accounted for and
-them was OFF, less the windows (`unplaced`) that earlier boots without a clock sealed in that time.
-A window has its seq when it is closed; no index is ever used twice.
+Window i of a profile with length L is [i * L, (i + 1) * L) unix UTC. Without a clock, windows of length L follow each
+other from boot on and are recorded by boot and milliseconds. At the first sync the open one becomes the UTC window
+that contains its start and is cut to its end; those sealed before it in this boot are, backwards from it, the windows
+before. What lies between the last window accounted for and them was OFF, less the windows (`unplaced`) that earlier
+boots without a clock sealed in that time. A window has its seq when it is closed; no index is ever used twice.
 """
 
 import struct
@@ -120,6 +117,10 @@ class Grid:
             due = self.deadline_ms()
             if due is None or self._clock.uptime_ms() < due:
                 break
+            if self.index is not None and self.index < self._next_index():
+                self.index = self._next_index()  # written, though flash reported an error
+                self._reopen()
+                continue
             places.append(self._close(due))
         return places
 

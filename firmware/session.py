@@ -2,10 +2,9 @@
 I/O.
 
 Frames are offered by `next_frame(now_ms)`, answers go to `received(frame)`. Until a hello of this boot is answered
-only hellos are sent; after
-`hello_after` unanswered frames again. Up to IN_FLIGHT frames of records are on their way; what is not acknowledged
-in time, or is
-missing although a later one was acknowledged, is sent again, nothing else. New entries go before the backlog.
+only hellos are sent; after `hello_after` unanswered frames again. Up to IN_FLIGHT frames of records are on their way;
+what is not acknowledged in time, or is missing although a later one was acknowledged, is sent again, nothing else.
+New entries go before the backlog.
 """
 
 from firmware.outbox import entries
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from firmware.life import Life
 
 IN_FLIGHT = 4  # frames of records on their way: a serial line is full with fewer
-LIVE_MAX = 16  # places of new entries kept in RAM; older ones are backlog
+LIVE_MAX = 4  # places of new entries kept in RAM, one for each profile; older ones are backlog
 REPLIES_MAX = 8  # answers to a gateway's questions that wait; more are asked again
 GATEWAYS_MAX = 8  # gateways that one boot may hear
 HELLO_SEQ_AHEAD = 16384  # wire.records: from there on a seq is sent in full until the next hello
@@ -151,8 +150,7 @@ class Session:
     def _next_entries(self, now_ms: int) -> "bytes | None":
         """A frame with live entries, else with those from the cursor on."""
         if self._live and self._get("live_first"):
-            place = self._live.pop(0)
-            self._live.sort()
+            place = self._live.pop()
             found = self._gather(place[0], place[1], 1)
             if found:
                 return self._send(found, now_ms)

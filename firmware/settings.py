@@ -7,8 +7,7 @@ The readable copy with the higher version counts. Payload:
      "values": {"health_s": 3600, "window_s.0": 60 …}, "previous": [{"address", "key", "provisioned_s", "until_s",
      "grids"} …]}
 `grids` are the profiles that a life has run: `slot` is the place in board.json, `first` and `ended` are the window
-indices where its grid
-begins and where it ended (exclusive; 0 = runs). Times are unix UTC in s.
+indices where its grid begins and where it ended (exclusive; 0 = runs). Times are unix UTC in s.
 
 The provisioning tool calls `provision(json)` on the board; nothing else makes a key valid.
 """
@@ -140,9 +139,9 @@ def load(root: str, uid: bytes) -> Settings:
 def provision(text: str, uid: "bytes | None" = None, root: "str | None" = None) -> str:
     """Begin a new life from JSON {"address", "key", "provisioned_s", "values"?}: called over mpremote.
 
-    The present life moves to `previous` (its `until_s` is the new one's beginning) and goes on draining under its
-    own key.
-    Returns a line for the technician without the key; ValueError says what is wrong and leaves everything as it was.
+    The present life moves to `previous` (its `until_s` is the new one's beginning) and goes on draining under its own
+    key. Returns a line for the technician without the key; ValueError says what is wrong and leaves everything as it
+    was.
     """
     from firmware.provisioning import provision as begin
 

@@ -10,7 +10,7 @@ import sys
 TRIES = 3  # starts that a new slot has to prove itself; then the other one runs again
 
 
-def _load(path):
+def _load(path: str) -> "list[str] | None":
     """The fields of one line file, or None when it is missing or its CRC does not fit."""
     try:
         with open(path, "rb") as f:
@@ -20,21 +20,21 @@ def _load(path):
         return None
 
 
-def _save(path, text):
+def _save(path: str, text: str) -> None:
     with open(path, "wb") as f:
         f.write(b"%s %08x\n" % (text.encode(), binascii.crc32(text.encode())))
 
 
-def _deep_sleep_wake():
+def _deep_sleep_wake() -> bool:
     try:
         import machine
 
-        return machine.reset_cause() == machine.DEEPSLEEP_RESET
+        return bool(machine.reset_cause() == machine.DEEPSLEEP_RESET)
     except (ImportError, AttributeError):
         return False
 
 
-def count_boot(root):
+def count_boot(root: str) -> int:
     """Boot id of this start: both copies are written, the higher one counts; a random one if both are unreadable."""
     known = [int(f[0]) for f in (_load(root + "/boots.a"), _load(root + "/boots.b")) if f]
     damaged = not known and "boots.a" in os.listdir(root or "/")
@@ -46,7 +46,7 @@ def count_boot(root):
     return boots
 
 
-def pick_slot(root):
+def pick_slot(root: str) -> str:
     """Name of the slot to run: the pointer's, or the other one when a new slot did not prove itself."""
     pointers = [f for f in (_load(root + "/slot.a"), _load(root + "/slot.b")) if f and len(f) == 3]
     there = [s for s in ("a", "b") if s in os.listdir(root or "/")]
@@ -69,7 +69,7 @@ def pick_slot(root):
     return slot
 
 
-def run():
+def run() -> None:
     root = os.getcwd().rstrip("/")
     boots = count_boot(root)
     slot = root + "/" + pick_slot(root)

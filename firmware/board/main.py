@@ -10,7 +10,7 @@ REPL_AFTER = 8  # not even safe mode lives: stay at the REPL
 BACKOFF_MAX_S = 60
 
 
-def read_attempts(root):
+def read_attempts(root: str) -> int:
     try:
         with open(root + "/attempts") as f:
             return int(f.read())
@@ -18,12 +18,12 @@ def read_attempts(root):
         return 0
 
 
-def write_attempts(root, count):
+def write_attempts(root: str, count: int) -> None:
     with open(root + "/attempts", "w") as f:
         f.write("%d" % count)
 
 
-def is_death():
+def is_death() -> bool:
     """Whether the end before this start speaks against the program: a wake from deep sleep or a power cut does not."""
     try:
         import machine
@@ -33,7 +33,7 @@ def is_death():
         return True
 
 
-def new_slot(root):
+def new_slot(root: str) -> bool:
     """Whether the running slot has still to prove itself: then every start counts."""
     try:
         with open(root + "/slot.a") as f:
@@ -42,7 +42,7 @@ def new_slot(root):
         return False
 
 
-def run():
+def run() -> None:
     root = os.getcwd().rstrip("/")
     attempts = read_attempts(root)
     if new_slot(root) or is_death():

@@ -3,4 +3,4 @@
 try:
     from firmware.hal.esp32 import *  # noqa: F403  # the port's whole surface, by design
 except ImportError:
-    from firmware.hal.sim import *  # noqa: F403
+    from firmware.hal.sim import *  # type: ignore[assignment]  # noqa: F403

@@ -1,7 +1,7 @@
 """The ESP32 port of MicroPython: the only module that knows `machine` and `esp32`.
 
-Facts: MicroPython ports/esp32 (machine_i2s.c, machine_uart.c, machine_rtc.c) of v1.25 to 1.29.
-Every wait has a deadline in milliseconds; a read that meets its deadline returns 0.
+Facts: MicroPython ports/esp32 (machine_i2s.c, machine_uart.c, machine_rtc.c) of v1.25 to 1.29. Every wait has a
+deadline in milliseconds; a read that meets its deadline returns 0.
 """
 
 import asyncio
@@ -167,7 +167,7 @@ class Console:
     async def readinto(self, buf: "bytearray | memoryview", timeout_ms: int) -> int:
         """What has come, at least 1 byte; 0 at the deadline. Byte by byte: a longer read would block for all of it."""
         try:
-            first = await asyncio.wait_for_ms(self._reader.read(1), timeout_ms)
+            first: bytes = await asyncio.wait_for_ms(self._reader.read(1), timeout_ms)
         except asyncio.TimeoutError:
             return 0
         if not first:

@@ -1,36 +1,32 @@
 """The outbox's file format, and its encoding. A reader of flash images needs only this page.
 
-A life's folder `/outbox-<life: 8 hex digits>/` holds segments `NNNNNNNN.seg`, numbered upwards, at most 16 KB each
-(a deletion
-record may exceed it). Segments are appended to and deleted whole, never modified. All numbers are little endian.
+A life's folder `/outbox-<life: 8 hex digits>/` holds segments `NNNNNNNN.seg`, numbered upwards, at most 16 KB each (a
+deletion record may exceed it). Segments are appended to and deleted whole, never modified. All numbers are little
+endian.
 
     segment = CHECKPOINT entry*
     entry   = u16 kind << 12 | length   body[length]   u32 crc32(head and body)
 
 kind             body
- 1 CHECKPOINT    u8 format (1) | u32 life | u32 number | u32 next_seq | 6 * u32 totals | ACKED body | u8 n | n * GRID
-                  body
+ 1 CHECKPOINT    u8 format (1) | u32 life | u32 number | u32 next_seq | 6 * u32 totals | ACKED body | u8 n | n * GRID body
                  the state before the segment's first entry
  2 RECORD        u32 seq | u8 profile short | time | u8 coverage % | u8 f | f * u8 flag | values to the end of the body
                  f is 0 (all good) or the number of values; value: varint, 0 = missing, else 1 + zigzag(raw)
  3 GAP           u32 first_seq | u32 count | u8 cause | u8 profile short | u8 carried | time
                  the seqs [first_seq, first_seq + count) hold no record, for this cause (wire/messages.py); `time` is
-                  that of the first
-                 one. carried = 1: said before in a segment that was deleted; it does not change the totals again
+                 that of the first one. carried = 1: said before, in a segment that was deleted: totals stay
  4 HEALTH        u32 seq | time | varint* (1 + zigzag, 0 = missing), the fields of wire.messages.Health after `time`
  5 EVENT         u32 seq | time | code and arg, coded as the fields of HEALTH
  6 ACKED         u32 cum | u8 n | n * (u32 first, u32 end): what the gateway holds; replaces what was said before
  7 GRID          u8 profile short | u32 window_s | u32 next window index | u32 unplaced
                  windows below the index are accounted for; `unplaced` were sealed without a clock since then.
                  window_s 0: the grid has ended
- 8 DROP          u32 segment number: full; it is deleted after this entry is synced (its gaps precede this entry in
-                  the same write)
+ 8 DROP          u32 segment number: it is deleted as soon as this is synced; its gaps precede this in the same write
 
 time = u8 1 | u32 end_s (unix UTC)      u8 2 | u32 boot | u48 end_ms (since that boot)      u8 0 (none)
 totals = scheduled sealed off not_sampled refused overwritten (windows of this life)
 What one write holds is synced as a whole. Seqs of RECORD, HEALTH, EVENT and of GAPs that are not carried and not
-OVERWRITTEN rise
-without a hole through the segments of a life.
+OVERWRITTEN rise without a hole through the segments of a life.
 """
 
 import binascii
@@ -49,7 +45,6 @@ DROP = 8
 
 FORMAT = 1
 HEAD = 2
-OVERHEAD = 6
 BODY_MAX = 900  # a chunk of the reader holds any entry whole
 
 SCHEDULED, SEALED, OFF, NOT_SAMPLED, REFUSED, OVERWRITTEN = range(6)

@@ -74,8 +74,8 @@ class Outbox:
 
     def entries(self, number: int, offset: int = 0) -> "Iterator[tuple[int, bytes, int, int]]":
         """(kind, body, offset, offset of the next) of a segment from `offset` on. Entries whose CRC does not fit are
-        passed over, and
-        kind -1 is yielded once for them. One reader at a time: all share one buffer, none may wait while it reads.
+        passed over, and kind -1 is yielded once for them. One reader at a time: all share one buffer, none may wait
+        while it reads.
         """
         while True:
             size = self._fill(number, offset)
@@ -197,10 +197,15 @@ class Outbox:
         return number, size - len(data) + skip
 
     def _recover(self, error: OSError) -> None:
-        """A write failed: what the newest segment holds now is unknown, so the next write begins another one."""
-        newest = self.segments[-1]
-        newest[2] = SEGMENT_MAX
-        if len(self.segments) > 1 and error.errno == 28:  # ENOSPC
+        """A write failed, and nobody knows what of it arrived: flash is read again and tells. Makes room if there was none."""
+        try:
+            self.close()
+        except OSError:
+            self._file = None  # the port has let go of it all the same
+        self.segments = []
+        self.state = State(self._life)
+        self._open()
+        if error.errno == 28 and len(self.segments) > 1:  # ENOSPC
             self.drop_oldest()
 
     def put(self, items: "list[tuple[int, bytes]]") -> "tuple[int, int]":
