@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from tools.sim.timers import Time
@@ -12,25 +12,38 @@ CHUNK = 32  # bytes that arrive as one event: what the chip's receiver collects 
 HELD_MAX = 4096  # bytes waiting for the line before the writer is stopped
 
 
+KINDS = ("corrupt", "drop", "duplicate")  # what may happen to a byte that is hit
+
+
 class Noise:
-    """Damage to bytes: independent ones, and bursts that hit one byte in two. Rates are shares of all bytes."""
+    """Damage to bytes: independent ones, and bursts that hit one byte in two. Rates are shares of all bytes.
+
+    What happens to a byte that is hit is drawn from `kinds`. `hit` of `seen` bytes were hit so far.
+    """
 
     MEAN_BURST = 8
 
-    def __init__(self, seed: int, independent: float = 0.0, burst: float = 0.0) -> None:
+    def __init__(
+        self, seed: int, independent: float = 0.0, burst: float = 0.0, kinds: Sequence[str] = ("corrupt",)
+    ) -> None:
+        if not kinds or not set(kinds) <= set(KINDS):
+            raise ValueError(f"kinds of noise are {', '.join(KINDS)}")
         self.independent = independent
         self.burst = burst
+        self._kinds = tuple(kinds)
         self._chance = Random(seed)
         self._left = 0
+        self.seen = 0
         self.hit = 0
 
     def damage(self, data: bytes) -> bytes:
+        self.seen += len(data)
         if not self.independent and not self.burst:
             return data
-        out = bytearray(data)
+        out = bytearray()
         chance = self._chance
         start = self.burst / self.MEAN_BURST
-        for place in range(len(out)):
+        for byte in data:
             if self._left:
                 self._left -= 1
                 wrong = chance.random() < 0.5
@@ -39,9 +52,15 @@ class Noise:
                 wrong = True
             else:
                 wrong = chance.random() < self.independent
-            if wrong:
-                out[place] ^= chance.randrange(1, 256)
-                self.hit += 1
+            if not wrong:
+                out.append(byte)
+                continue
+            self.hit += 1
+            kind = self._kinds[0] if len(self._kinds) == 1 else chance.choice(self._kinds)
+            if kind == "corrupt":
+                out.append(byte ^ chance.randrange(1, 256))
+            elif kind == "duplicate":
+                out += bytes((byte, byte))
         return bytes(out)
 
 
