@@ -60,6 +60,7 @@ class Decoder:
         self.wanted: set[int] = set()  # profiles to ask for
         self.clockless = False  # the node's last record had no clock
         self.duplicates = 0
+        self._unstored: tuple[int, int] | None = None  # received, and not yet handed to the store
 
     # -- profiles --------------------------------------------------------------------------------------------------
 
@@ -97,15 +98,24 @@ class Decoder:
     # -- messages --------------------------------------------------------------------------------------------------
 
     def accept(self, message_type: int, payload: bytes, now_ms: int) -> list[int]:
-        """Store what an outbox message carries; returns the seqs that it names, to be acknowledged. WireError."""
-        if message_type == messages.RECORDS:
-            return self._records(payload, now_ms)
-        message = messages.decode(message_type, payload)
-        if message_type == messages.GAP:
-            return self._gap(message, payload, now_ms)
-        if message_type == messages.HEALTH:
-            return self._health(message, now_ms)
-        return self._event(message, now_ms)
+        """Store what an outbox message carries; returns the seqs that it names, to be acknowledged. WireError.
+
+        Whatever goes wrong, no seq counts as received for which nothing was handed to the store.
+        """
+        self._unstored = None
+        try:
+            if message_type == messages.RECORDS:
+                return self._records(payload, now_ms)
+            message = messages.decode(message_type, payload)
+            if message_type == messages.GAP:
+                return self._gap(message, payload, now_ms)
+            if message_type == messages.HEALTH:
+                return self._health(message, now_ms)
+            return self._event(message, now_ms)
+        except BaseException:
+            if self._unstored is not None:
+                self.memory.received.remove_range(*self._unstored)
+            raise
 
     def _records(self, payload: bytes, now_ms: int) -> list[int]:
         known = self.profiles.get(payload[0]) if payload else None
@@ -117,6 +127,7 @@ class Decoder:
             seqs.append(record.seq)
             if self._is_new(record.seq):
                 self.put_record(known, record, now_ms)
+                self._unstored = None
         return seqs
 
     def _is_new(self, seq: int) -> bool:
@@ -125,6 +136,7 @@ class Decoder:
             self.duplicates += 1
             self.store.duplicates += 1
             return False
+        self._unstored = (seq, seq + 1)
         if seq >= memory.next_seq:
             memory.next_seq = seq + 1
         return True
@@ -182,11 +194,13 @@ class Decoder:
         first, count = gap.first_seq, gap.count
         known = self.profiles.get(gap.profile_short)
         memory = self.memory
-        missing = memory.received.add_range(first, first + count)
+        missing = memory.received.missing(first, first + count)
         if not missing:
             self.store.duplicates += 1
         memory.next_seq = max(memory.next_seq, first + count)
         for start, end in missing:
+            memory.received.add_range(start, end)
+            self._unstored = (start, end)
             if gap.cause == messages.VOID:
                 memory.other(start, end - start)
                 memory.voids += end - start
@@ -194,6 +208,7 @@ class Decoder:
                 self._hold(gap.profile_short, bytes((messages.GAP,)) + payload, end - start, now_ms, [start, end])
             else:
                 self.put_gap(known, gap, start, end, now_ms)
+            self._unstored = None
         return [first, first + count - 1]
 
     def put_gap(self, known: KnownProfile, gap: Any, start: int, end: int, received_ms: int) -> None:
@@ -245,11 +260,12 @@ class Decoder:
 
     def _health(self, health: Any, now_ms: int) -> list[int]:
         if self._is_new(health.seq):
-            self.memory.other(health.seq, 1)
             detail = {name: value for name, value in health._asdict().items() if isinstance(value, int)}
             del detail["seq"]
             detail.update(health.totals._asdict())
             self._put_other(HEALTH, health.seq, health.time, now_ms, detail)
+            self._unstored = None
+            self.memory.other(health.seq, 1)
             self.raise_floor(health.oldest_seq)
             if health.time and health.time[0] == UTC and boot16(health.boot) not in self.anchors:
                 # Its clock was right when it was written, whenever it comes.
@@ -261,8 +277,9 @@ class Decoder:
 
     def _event(self, event: Any, now_ms: int) -> list[int]:
         if self._is_new(event.seq):
-            self.memory.other(event.seq, 1)
             self._put_other(EVENT, event.seq, event.time, now_ms, {"code": event.code, "arg": event.arg})
+            self._unstored = None
+            self.memory.other(event.seq, 1)
         return [event.seq]
 
     def _put_other(self, kind: int, seq: int, time: Time | None, now_ms: int, detail: dict[str, int]) -> None:
@@ -308,9 +325,12 @@ class Decoder:
 
     def _hold_payload(self, payload: bytes, now_ms: int) -> list[int]:
         head = peek_records(payload, self.memory.next_seq)
-        new = [seq for seq in head.seqs if self._is_new(seq)]
+        new = [seq for seq in head.seqs if seq not in self.memory.received]
         if new:
             self._hold(head.profile_short, bytes((messages.RECORDS,)) + payload, len(new), now_ms, new)
+        for seq in head.seqs:
+            self._is_new(seq)
+        self._unstored = None
         return list(head.seqs)
 
     def _hold(self, short: int, typed: bytes, seqs: int, now_ms: int, new: list[int]) -> None:

@@ -57,6 +57,18 @@ class SeqSet:
         self._size += sum(e - s for s, e in missing)
         return missing
 
+    def remove_range(self, start: int, end: int) -> None:
+        """Take [start, end) out again."""
+        kept = []
+        for have_start, have_end in self.ranges():
+            if have_start < min(start, have_end):
+                kept.append((have_start, min(start, have_end)))
+            if max(end, have_start) < have_end:
+                kept.append((max(end, have_start), have_end))
+        self._starts = [s for s, _ in kept]
+        self._ends = [e for _, e in kept]
+        self._size = sum(e - s for s, e in kept)
+
     def missing(self, start: int, end: int) -> list[tuple[int, int]]:
         """The parts of [start, end) that are not in the set."""
         out = []

@@ -118,9 +118,14 @@ class Uplinks:
         if not self._store.accepting:
             self.dropped["spool"] += 1  # not acknowledged: the node keeps it
             return
-        for session in candidates:
-            if self._try(session, link, header, frame, received_ms, fresh):
-                return
+        try:
+            for session in candidates:
+                if self._try(session, link, header, frame, received_ms, fresh):
+                    return
+        except Exception:  # our fault, not the node's: told in full once a kind, and no link falls for it
+            self.dropped["fault"] += 1
+            log.exception("uplink: node %d, frame not taken", header.address)
+            return
         self.dropped["tag"] += 1
 
     def _try(

@@ -506,3 +506,31 @@ def test_a_clock_that_was_never_set_gives_no_time(tmp_path: Path) -> None:
             assert not node.clock_synced
 
     asyncio.run(scenario())
+
+
+def test_a_fault_of_ours_never_counts_a_record_as_received(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        node = FakeNode(7)
+        async with rig(tmp_path / "spool.db") as r:
+            await r.add(node)
+            for i in range(8):
+                node.seal(W0 + i)
+            node.gap(messages.OFF, W0 + 8, 3)
+            node.health((UTC, START_S + 660))
+            with monkeypatch.context() as broken:
+                for name in ("pack_values", "pack_detail"):
+                    broken.setattr(f"gateway.decode.{name}", lambda *_: 1 // 0)
+                for _ in range(3):
+                    node.send_outbox()
+                    await r.settle()
+            assert len(node.outbox) == 10
+            assert r.uplinks.dropped == {"fault": 9}
+            node.send_outbox()
+            await r.settle()
+            assert node.outbox == {}
+            await r.deliver()
+            r.clock.at_ms += 11 * 60_000
+            report = await r.report()
+            assert report.closed, report.findings
+
+    asyncio.run(scenario())

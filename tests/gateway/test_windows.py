@@ -45,6 +45,9 @@ def test_seq_set_is_a_set(steps: list[tuple[int, int]], at: int, span: int) -> N
     assert all(n in model for n in range(at, first))
     assert mine.bits(at) == sum(1 << i for i in range(64) if at + i in model)
     assert SeqSet.decode(mine.encode()).ranges() == ranges
+    mine.remove_range(at, at + span)
+    assert {n for s, e in mine.ranges() for n in range(s, e)} == model - set(range(at, at + span))
+    assert len(mine) == len(model - set(range(at, at + span)))
 
 
 @given(STEPS, st.lists(SEQS, max_size=20), SEQS)
