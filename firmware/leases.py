@@ -5,8 +5,8 @@ Two files, `lease-<life>.a` and `.b`, written one after the other and read back:
 All numbers below `counter_end` and `seq_end` may have been used. A number at or above its end is never used before
 both copies name a higher end. A lease is at most 64 numbers and is taken at the first use, not at boot.
 
-One copy unreadable: the other may be the older one, so the start is one whole lease beyond it.
-Both: `LeaseLost`; the life transmits nothing and asks for provisioning.
+One copy unreadable: the other may be the older one, so the start is one whole lease beyond it. Both: `LeaseLost`; the
+life transmits nothing and asks for provisioning.
 """
 
 import binascii

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 def gaps_of(contents: "Iterator[tuple[int, bytes, int, int]]", state: "State") -> "list[tuple[int, bytes]]":
     """GAP entries for all of a segment's entries that the gateway does not hold: records as overwritten, gaps again
-    as what they
-    said, health and events as seqs that no window had."""
+    as what they said, health and events as seqs that no window had."""
     runs = _Runs(state.grids)
     for kind, body, _, _ in contents:
         if kind > 0 and not state.acked.has(*entries.span(kind, body)):

@@ -1,8 +1,7 @@
 """What the outbox knows beside its records: next seq, totals, grid positions, what is acknowledged.
 
 Each segment begins with it (CHECKPOINT) and its entries change it in one way, `apply`, at the time of writing and
-when a boot reads the
-newest segment again: what flash says and what RAM says cannot differ.
+when a boot reads the newest segment again: what flash says and what RAM says cannot differ.
 """
 
 import struct
