@@ -33,11 +33,13 @@ def read_pointer(root: str) -> "tuple[str, bool, int] | None":
 
 
 def write_pointer(root: str, slot: str, confirmed: bool) -> None:
-    """Both copies, one after the other, one version further."""
+    """Both copies, one after the other, one version further; the starts of another program do not count for it."""
     known = read_pointer(root)
     text = "%s %d %d" % (slot, confirmed, known[2] + 1 if known else 1)
     for copy in COPIES:
         save_line(root + copy, text)
+    with open(root + "/attempts", "w") as f:
+        f.write("0")
 
 
 def confirm(root: str) -> None:
