@@ -42,7 +42,7 @@ class _Item:
         self.weight = 0
         self.count = 0
         self.extreme = 0
-        self.bins = None
+        self.bins: "array[int] | None" = None
         self.covered_ms = 0
         self.lost_ms = 0
         self.span_ms = 0  # longest single reading
@@ -72,7 +72,7 @@ class _Item:
         self.covered_ms += span_ms
         self.span_ms = max(self.span_ms, span_ms)
 
-    def result(self, window_ms: int, min_count: int):
+    def result(self, window_ms: int, min_count: int) -> "int | None":
         """Raw value, or None where there is nothing or the privacy rule forbids it."""
         channel = self.channel
         if not self.weight or window_ms < channel.min_window_s * 1000:
@@ -93,18 +93,19 @@ class _Item:
         return _rounded(value, self.scale)
 
     def _percentile(self) -> int:
+        bins = self.bins or array("H", (1,))
         percent = 50
         for prefix, share in _PERCENTS:
             if self.channel.name.startswith(prefix):
                 percent = share
-        total = sum(self.bins)
+        total = sum(bins)
         rank = max(1, -(-total * percent // 100))  # nearest rank: the smallest value that covers the share
         at = 0
         below = 0
-        while below + self.bins[at] < rank:
-            below += self.bins[at]
+        while below + bins[at] < rank:
+            below += bins[at]
             at += 1
-        count = self.bins[at]
+        count = bins[at]
         # Within the bin the readings are taken as evenly spread.
         return self.channel.low * 10 + at * _BIN + _BIN * (2 * (rank - below) - 1) // (2 * count)
 

@@ -19,6 +19,22 @@ Values are integers with ONE decimal more than their channel (so that a mean doe
 Two events within one `read()` (two vehicles) are two readings of the same channel.
 """
 
+try:
+    from micropython import const as const
+except ImportError:  # not under CPython
+
+    def const(value: int) -> int:  # type: ignore[misc]
+        """Fold nothing."""
+        return value
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Reading = tuple[int, int, int, int]  # channel id, instance, value, flag
+    TestRow = tuple[str, bool, int]  # what was tested, whether it passed, a number that says more
+
 # States.
 WARMUP = 0
 READY = 1
@@ -73,7 +89,7 @@ class SensorError(Exception):
         self.detail = detail
 
 
-def load(name: str):
+def load(name: str) -> "Any":
     """The driver class of a name in board.json; KeyError if there is none. Only then its module is imported."""
     module, attribute = DRIVERS[name]
     return getattr(__import__(module, None, None, (attribute,)), attribute)
@@ -100,10 +116,10 @@ class Repeats:
 class Covered:
     """How long a reading stands for: the time since the one before, if none was left out in between."""
 
-    def __init__(self, clock, period_ms: int) -> None:
+    def __init__(self, clock: "Any", period_ms: int) -> None:
         self._clock = clock
         self._period_ms = period_ms
-        self._last_ms = None
+        self._last_ms: "int | None" = None
 
     def reading(self) -> int:
         """A valid reading was taken now; the milliseconds that it covers."""

@@ -17,17 +17,15 @@ from firmware.drivers import (
     Covered,
     Repeats,
     SensorError,
+    const,
 )
 from wire import channels
 
-try:
-    from micropython import const
-except ImportError:  # not under CPython
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-    def const(value: int) -> int:
-        """Fold nothing."""
-        return value
-
+    from firmware.drivers import Reading, TestRow
 
 CHIP_ID = 0x60
 BMP280_IDS = (0x56, 0x57, 0x58)  # same housing, same address, no humidity
@@ -53,7 +51,7 @@ def s16(low: int, high: int) -> int:
     return (high << 8 | low) - ((high & 0x80) << 9)
 
 
-def unpack_calibration(first: bytes, second: bytes):
+def unpack_calibration(first: "bytes | bytearray", second: "bytes | bytearray") -> "tuple[int, ...] | None":
     """(T1..T3, P1..P9, H1..H6) of registers 0x88..0xA1 (26 bytes) and 0xE1..0xE7 (7 bytes).
 
     None when they are all 0x00 or all 0xFF: that is a bus fault, not a chip.
@@ -71,7 +69,7 @@ def unpack_calibration(first: bytes, second: bytes):
     return tuple(words + [first[25], s16(second[0], second[1]), second[2], h4, h5, h6])
 
 
-def unpack_data(data: bytes):
+def unpack_data(data: bytes) -> "tuple[int | None, int | None, int | None]":
     """(P, T, H) raw of the 8 bytes from 0xF7; None where the chip skipped one."""
     pressure = data[0] << 12 | data[1] << 4 | data[2] >> 4
     temperature = data[3] << 12 | data[4] << 4 | data[5] >> 4
@@ -96,7 +94,7 @@ def centi_celsius(t_fine: int) -> int:
     return (t_fine * 5 + 128) >> 8
 
 
-def pascal_256(calibration: tuple[int, ...], raw: int, t_fine: int):
+def pascal_256(calibration: tuple[int, ...], raw: int, t_fine: int) -> "int | None":
     """Pressure in 1/256 Pa; None when the calibration makes it undefined."""
     p1, p2, p3, p4, p5, p6, p7, p8, p9 = calibration[3:12]
     first = t_fine - 128000
@@ -121,7 +119,7 @@ def humidity_1024(calibration: tuple[int, ...], raw: int, t_fine: int) -> int:
     return min(max(value, 0), 419430400) >> 12
 
 
-def decode(calibration: tuple[int, ...], data: bytes):
+def decode(calibration: tuple[int, ...], data: bytes) -> "tuple[int, int, int]":
     """(0.001 Cel, 0.01 %, 0.01 hPa) of one burst; SensorError RANGE or STALE (a channel was skipped)."""
     pressure, temperature, humidity = unpack_data(data)
     if pressure is None or temperature is None or humidity is None:
@@ -141,7 +139,9 @@ class BME280:
     SETTINGS = ("temperature_offset_cdeg",)
     period_ms = 1000
 
-    def __init__(self, bus, clock, instance: int = 0, address: int = 0x76, stuck_reads: int = 120) -> None:
+    def __init__(
+        self, bus: "Any", clock: "Any", instance: int = 0, address: int = 0x76, stuck_reads: int = 120
+    ) -> None:
         self.state = WARMUP
         self.covered_ms = 0
         self.lost_ms = 0
@@ -151,7 +151,7 @@ class BME280:
         self._bus = bus
         self._clock = clock
         self._address = address
-        self._calibration = ()
+        self._calibration: "tuple[int, ...]" = ()
         self._repeats = Repeats(stuck_reads)
         self._last = b""
         self._offset_cdeg = 0
@@ -203,7 +203,7 @@ class BME280:
             self.identity = "BMP280: no humidity" if chip in BMP280_IDS else "id %02x is no BME280" % chip
             raise SensorError(WRONG_CHIP, retry=False, detail=chip)
 
-    async def read(self):
+    async def read(self) -> "list[Reading]":
         """One forced measurement. SensorError NO_ANSWER, STALE, RANGE, STUCK."""
         self.covered_ms = 0
         if self.state != READY:
@@ -221,7 +221,7 @@ class BME280:
         values = (temperature + self._offset_cdeg * 10, humidity, pressure)
         return [self.items[at] + (values[at], GOOD) for at in range(3)]
 
-    async def _measure(self):
+    async def _measure(self) -> "bytes | None":
         """The data bytes, or None when nothing shows that they are new."""
         clock = self._clock
         self._write(_REG_CTRL_HUM, 0x01)  # takes effect with the next write to ctrl_meas
@@ -251,7 +251,7 @@ class BME280:
         except SensorError:
             pass  # a chip that does not answer is at rest as far as we can bring it there
 
-    async def self_test(self):
+    async def self_test(self) -> "list[TestRow]":
         """Chip id, calibration, one plausible reading."""
         rows = []
         try:

@@ -4,18 +4,15 @@
 against the clock. Samples that never change are no sound: zeros mean a wrong slot or an open data line.
 """
 
-from firmware.drivers import GOOD, NO_ANSWER, READY, SILENT, STALE, STUCK, SUSPECT, WARMUP, SensorError
+from firmware.drivers import GOOD, NO_ANSWER, READY, SILENT, STALE, STUCK, SUSPECT, WARMUP, SensorError, const
 from firmware.dsp.meter import FULL_SCALE, RATE_HZ, Meter
 from wire import channels
 
-try:
-    from micropython import const
-except ImportError:  # not under CPython
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-    def const(value: int) -> int:
-        """Fold nothing."""
-        return value
-
+    from firmware.drivers import Reading, TestRow
 
 _BLOCK = const(32 * 47)  # samples in one go: 31 ms, 6 KB, about 2 ms of work on an ESP32
 _SILENCE_MS = const(500)  # the receiver gives a block every 31 ms, whatever the microphone does
@@ -32,7 +29,13 @@ class I2SMic:
     period_ms = 1000
 
     def __init__(
-        self, bus, clock, instance: int = 0, offset_cdb: int = 0, floor_cdb: int = 2900, settle_ms: int = 1000
+        self,
+        bus: "Any",
+        clock: "Any",
+        instance: int = 0,
+        offset_cdb: int = 0,
+        floor_cdb: int = 2900,
+        settle_ms: int = 1000,
     ) -> None:
         self.state = WARMUP
         self.covered_ms = 0
@@ -97,11 +100,10 @@ class I2SMic:
             self._last_ms = now_ms
             elapsed_ms += block_ms
             self._behind += block_ms * (RATE_HZ // 1000) - _BLOCK
-            if least is None or self._behind < least:
-                least = self._behind
+            least = self._behind if least is None else min(least, self._behind)
             self._meter.feed(self._block, _BLOCK)
             frames += _BLOCK
-        self._count_lost(least)
+        self._count_lost(least or 0)
         return frames
 
     def _count_lost(self, least: int) -> None:
@@ -112,7 +114,7 @@ class I2SMic:
             self.lost_ms = lost * 1000 // RATE_HZ
             self.gaps_ms += self.lost_ms
 
-    async def read(self):
+    async def read(self) -> "list[Reading]":
         """Levels of the last period. SensorError NO_ANSWER, SILENT, STUCK."""
         self.covered_ms = 0
         self.lost_ms = 0
@@ -137,7 +139,7 @@ class I2SMic:
         """The receiver runs on; nobody listens."""
         self.state = WARMUP
 
-    async def self_test(self):
+    async def self_test(self) -> "list[TestRow]":
         """One period: samples that differ, level, peak."""
         rows = []
         try:

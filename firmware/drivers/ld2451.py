@@ -5,17 +5,17 @@ nothing moves, so silence is no vehicle; after a longer one the radar is asked. 
 vehicle, and the node only per window (firmware.aggregate holds the minimum count).
 """
 
-from firmware.drivers import GOOD, NO_ANSWER, READY, REFUSED, SHIFTED, STALE, SUSPECT, WARMUP, SensorError
+from firmware.drivers import GOOD, NO_ANSWER, READY, REFUSED, SHIFTED, STALE, SUSPECT, WARMUP, SensorError, const
 from firmware.drivers.tracker import Tracker
 from wire import channels
 
-try:
-    from micropython import const
-except ImportError:  # not under CPython
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-    def const(value: int) -> int:
-        """Fold nothing."""
-        return value
+    from firmware.drivers import Reading, TestRow
+
+    Target = tuple[int, int, int, int, int]  # angle deg, distance m, direction, km/h, snr
 
 
 _REPORT_HEAD = b"\xf4\xf3\xf2\xf1"
@@ -54,7 +54,7 @@ def command(code: int, value: bytes = b"") -> bytes:
     return _ACK_HEAD + (len(value) + 2).to_bytes(2, "little") + code.to_bytes(2, "little") + value + _ACK_TAIL
 
 
-def decode_report(payload: bytes):
+def decode_report(payload: bytes) -> "tuple[Target, ...] | None":
     """((angle deg, distance m, direction, km/h, snr), ...) of what stands between length and footer.
 
     None when count, length or a field is impossible. An empty payload is a report without targets.
@@ -73,7 +73,7 @@ def decode_report(payload: bytes):
     return tuple(targets)
 
 
-def decode_ack(payload: bytes):
+def decode_ack(payload: bytes) -> "tuple[int, int, bytes] | None":
     """(command, status, value) of an answer; None when it is none."""
     if len(payload) < 4 or payload[1] != 0x01:
         return None
@@ -91,7 +91,7 @@ class Parser:
         self.frames = 0
         self.dropped = {"noise": 0, "length": 0, "footer": 0, "fields": 0}
 
-    def feed(self, chunk: bytes):
+    def feed(self, chunk: bytes) -> "list[tuple[str, Any]]":
         """[("report", targets) | ("ack", (command, status, value))] that are complete now."""
         buffer = self._buffer + chunk
         found = []
@@ -156,8 +156,8 @@ class LD2451:
 
     def __init__(
         self,
-        bus,
-        clock,
+        bus: "Any",
+        clock: "Any",
         instance: int = 0,
         max_distance_m: int = 100,
         min_speed_kmh: int = 5,
@@ -182,7 +182,7 @@ class LD2451:
         self._parser = Parser()
         self._tracker = Tracker(clock)
         self._chunk = bytearray(_BUFFER_MAX)
-        self._acks = []
+        self._acks: "list[tuple[int, int, bytes]]" = []
         self._talks_idle = False
         self._read_ms = 0
         self._frame_ms = 0
@@ -261,7 +261,7 @@ class LD2451:
             )
             self._report_ms = sent_ms
 
-    async def read(self):
+    async def read(self) -> "list[Reading]":
         """Listen until a period is over; counts (0 too) and the speeds of the vehicles that have passed.
 
         SensorError NO_ANSWER when a silent radar does not answer either, SHIFTED when its bytes make no frames.
@@ -293,7 +293,7 @@ class LD2451:
             await self._command(_ENABLE, b"\x01\x00")
             await self._command(_END)
 
-    def _readings(self):
+    def _readings(self) -> "list[Reading]":
         counts = [0, 0]
         readings = []
         votes = self._tracker.agreeing + self._tracker.contradicting
@@ -314,7 +314,7 @@ class LD2451:
         self.state = WARMUP
         self._tracker.clear()
 
-    async def self_test(self):
+    async def self_test(self) -> "list[TestRow]":
         """Answer, frames thrown away, and whether its direction agrees with its distances."""
         rows = []
         try:

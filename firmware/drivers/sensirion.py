@@ -5,6 +5,10 @@ No repeated start: command, stop, wait, then read.
 
 from firmware.drivers import BAD_CRC, NO_ANSWER, SensorError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # CRC-8, polynomial 0x31, start 0xFF: the remainder of each upper nibble.
 _NIBBLES = b"\x00\x31\x62\x53\xc4\xf5\xa6\x97\xb9\x88\xdb\xea\x7d\x4c\x1f\x2e"
 
@@ -29,7 +33,7 @@ def with_crc(command: int, arguments: bytes = b"") -> bytes:
     return bytes(out)
 
 
-def words(raw: bytes):
+def words(raw: "bytes | bytearray") -> "bytes | None":
     """The payload of an answer without its checksums; None if its length or one checksum is wrong."""
     if len(raw) % 3:
         return None
@@ -41,7 +45,7 @@ def words(raw: bytes):
     return bytes(out)
 
 
-def scaled_float(word: bytes, scale: int):
+def scaled_float(word: bytes, scale: int) -> "int | None":
     """An IEEE-754 single (4 bytes, big endian) times `scale` as a rounded integer; None if it is no finite number.
 
     Integer arithmetic throughout: the same result on a board with single and a computer with double precision.
@@ -60,7 +64,7 @@ def scaled_float(word: bytes, scale: int):
 class Commands:
     """Commands to one chip. `recover()` of the bus is tried when it hangs (anything but a missing acknowledge)."""
 
-    def __init__(self, bus, clock, address: int) -> None:
+    def __init__(self, bus: "Any", clock: "Any", address: int) -> None:
         self._bus = bus
         self._clock = clock
         self._address = address

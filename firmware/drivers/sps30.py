@@ -19,18 +19,16 @@ from firmware.drivers import (
     Covered,
     Repeats,
     SensorError,
+    const,
 )
 from firmware.drivers.sensirion import Commands, scaled_float
 from wire import channels
 
-try:
-    from micropython import const
-except ImportError:  # not under CPython
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-    def const(value: int) -> int:
-        """Fold nothing."""
-        return value
-
+    from firmware.drivers import Reading, TestRow
 
 ADDRESS = 0x69
 
@@ -58,25 +56,27 @@ _STALE_MAX = const(10)  # in a row: 15 s; a cleaning that the chip began by itse
 _SILENT_MAX = const(3)  # in a row, then it is started anew: after a brown-out it is idle
 
 
-def decode_floats(payload: bytes):
+def decode_floats(payload: bytes) -> "tuple[int, ...] | None":
     """40 bytes of ten singles -> ten integers (0.01 ug/m3, 0.01 /cm3, 0.1 nm); None if one is no plausible number."""
     return _plausible([scaled_float(payload[at : at + 4], 10000 if at == 36 else 100) for at in range(0, 40, 4)])
 
 
-def decode_integers(payload: bytes):
+def decode_integers(payload: bytes) -> "tuple[int, ...] | None":
     """20 bytes of ten 16-bit integers (ug/m3, /cm3, nm) -> as `decode_floats`."""
     values = [(payload[at] << 8 | payload[at + 1]) for at in range(0, 20, 2)]
     return _plausible([value * (10 if at == 9 else 100) for at, value in enumerate(values)])
 
 
-def _plausible(values: list[int]):
+def _plausible(values: "list[int | None]") -> "tuple[int, ...] | None":
     """The values as a tuple if they are numbers, not negative and ordered: what is below 1 um is also below 10 um."""
+    numbers: "list[int]" = []
     for at, value in enumerate(values):
         if value is None or value < 0:
             return None
-        if at not in (0, 4, 9) and value < values[at - 1]:
+        if at not in (0, 4, 9) and value < numbers[-1]:
             return None
-    return tuple(values)
+        numbers.append(value)
+    return tuple(numbers)
 
 
 class SPS30:
@@ -88,8 +88,8 @@ class SPS30:
 
     def __init__(
         self,
-        bus,
-        clock,
+        bus: "Any",
+        clock: "Any",
         instance: int = 0,
         mode: str = "float",
         warmup_ms: int = 30000,
@@ -171,7 +171,7 @@ class SPS30:
         elapsed_ms = self._clock.ticks_diff(self._clock.ticks_ms(), self._started_ms)
         return elapsed_ms >= self._needed_ms
 
-    async def read(self):
+    async def read(self) -> "list[Reading]":
         """The newest values. SensorError NO_ANSWER, BAD_CRC, STALE, RANGE, STUCK, CHIP_FAULT, WARMING_UP."""
         self.covered_ms = 0
         if not self._running:
@@ -243,7 +243,7 @@ class SPS30:
         except SensorError:
             pass  # without an answer there is nothing more to stop
 
-    async def self_test(self):
+    async def self_test(self) -> "list[TestRow]":
         """Version, cleaning interval, status word; of a running chip also one reading."""
         rows = []
         try:

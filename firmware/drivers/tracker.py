@@ -5,6 +5,10 @@ enough and its way fits its speed: that tells it from rain, leaves and a standin
 Distances in cm, speeds in km/h, times in ms; whole numbers throughout.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 MIN_HITS = 5
 MIN_TRAVEL_CM = 500  # the radar's steps are 1 m
 STEPS_CM = 200  # first and last distance, each in steps of 1 m
@@ -77,13 +81,13 @@ class Track:
 class Tracker:
     """`report` takes the targets of one report; `ended` gives what has passed since."""
 
-    def __init__(self, clock) -> None:
+    def __init__(self, clock: "Any") -> None:
         self._diff = clock.ticks_diff
-        self.tracks = []
+        self.tracks: "list[Track]" = []
         self.refused = 0  # tracks that were no vehicles
         self.agreeing = 0  # vehicles whose distance changed as the radar's direction says
         self.contradicting = 0
-        self._ended = []
+        self._ended: "list[tuple[int, int]]" = []
 
     def report(self, now_ms: int, targets: tuple[tuple[int, int, int], ...]) -> None:
         """Targets are (distance cm, direction, km/h); times must not go backwards."""
@@ -131,7 +135,7 @@ class Tracker:
             self.contradicting += 1
         self._ended.append((track.direction, track.speed_sum * 100 // track.hits))
 
-    def ended(self):
+    def ended(self) -> "list[tuple[int, int]]":
         """[(direction 1 approach or 0 depart, mean speed in 0.01 km/h)] since the last call."""
         ended = self._ended
         self._ended = []

@@ -17,23 +17,27 @@ from array import array
 
 from firmware.dsp.level import centi_db
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 try:
     import micropython
 except ImportError:  # CPython: the same source, slowly
 
-    class micropython:  # noqa: N801 - stands for the module
+    class micropython:  # type: ignore[no-redef]
         """What of the module is used here."""
 
         @staticmethod
-        def viper(function):
+        def viper(function: "Any") -> "Any":
             """Leave it as it is."""
             return function
 
-    def ptr16(buffer):
+    def ptr16(buffer: "Any") -> "Any":
         """Unsigned 16-bit items, little endian as on every machine that this runs on."""
         return memoryview(buffer).cast("B").cast("H")
 
-    def ptr32(buffer):
+    def ptr32(buffer: "Any") -> "Any":
         """32-bit items; only values >= 0 are kept in them: a 64-bit viper reads them without sign."""
         return memoryview(buffer)
 
@@ -57,7 +61,7 @@ _SIZE = 16
 
 
 @micropython.viper
-def run(samples, count: int, state):
+def run(samples, count: int, state):  # type: ignore[no-untyped-def]
     """`count` samples (int32 little endian, 24 bits left-justified; a multiple of PART) into `state`."""
     p = ptr16(samples)
     s = ptr32(state)
@@ -165,7 +169,7 @@ class Meter:
         self.samples = 0
         self.blocks = 0
 
-    def feed(self, block, samples: int) -> None:
+    def feed(self, block: "Any", samples: int) -> None:
         """The first `samples` of a buffer (a multiple of PART)."""
         if samples % PART:
             raise ValueError("block")
@@ -180,13 +184,13 @@ class Meter:
         self.samples = 0
         self.blocks = 0
 
-    def laeq_cdb(self):
+    def laeq_cdb(self) -> "int | None":
         """Equivalent level, 0.01 dB; None when there was no energy at all."""
         state = self.state
         energy = (state[_SUM_HIGH] << 48) + (state[_SUM_MID] << 24) + state[_SUM_LOW]
         return centi_db(energy, self.samples) + OFFSET_CDB if energy else None
 
-    def lafmax_cdb(self):
+    def lafmax_cdb(self) -> "int | None":
         """Highest F-weighted level, 0.01 dB; None when there was no energy at all."""
         energy = (self.state[_MAX_HIGH] << 24) + self.state[_MAX_LOW]
         return centi_db(energy, PART) + OFFSET_CDB if energy else None

@@ -3,6 +3,8 @@
 No chip is here: scenes give theirs as objects with `write(data)` and `read(size)` (I2C) or a function (UART).
 """
 
+from firmware.drivers import SensorError
+
 TICKS = 1 << 30  # the port's milliseconds wrap here
 ENODEV = 19
 ETIMEDOUT = 116
@@ -135,3 +137,16 @@ class FakeI2s:
         buffer[: 4 * frames] = self.source(self.taken, frames)
         self.taken += frames
         return 4 * frames
+
+
+async def fails(awaitable, reason, retry=None):
+    """The SensorError that an awaitable raises; it must have that reason."""
+    try:
+        await awaitable
+    except SensorError as raised:
+        error = raised
+    else:
+        raise AssertionError("no error")
+    assert error.reason == reason, error
+    assert retry is None or error.retry == retry, error
+    return error

@@ -10,7 +10,6 @@ import sys
 
 from firmware.drivers import REASONS, SensorError, bme280, ld2451, sensirion, sps30
 from firmware.dsp import level
-from firmware.dsp.meter import Meter
 
 FOLDER = "tests/vectors/drivers/"
 
@@ -52,16 +51,6 @@ def ld2451_stream(pieces):
     return [found, [dropped["noise"], dropped["length"], dropped["footer"], dropped["fields"]]]
 
 
-def meter(block, repeats, last_only):
-    """(LAeq, LAFmax, peak, state) after feeding a block again and again; `last_only`: levels of the last pass."""
-    machine = Meter()
-    for at in range(repeats):
-        if last_only and at == repeats - 1:
-            machine.clear()
-        machine.feed(bytearray(block), len(block) // 4)
-    return (machine.laeq_cdb(), machine.lafmax_cdb(), machine.peak, machine.constant_blocks, list(machine.state))
-
-
 FUNCTIONS = {
     "crc8": sensirion.crc8,
     "with_crc": sensirion.with_crc,
@@ -79,7 +68,6 @@ FUNCTIONS = {
     "ld2451_stream": ld2451_stream,
     "centi_db": level.centi_db,
     "energy": level.energy,
-    "meter": meter,
 }
 
 
@@ -88,7 +76,7 @@ def plain(value):
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
     if isinstance(value, (bytes, bytearray)):
-        return "".join(["%02x" % byte for byte in value])
+        return "".join([f"{byte:02x}" for byte in value])
     return value
 
 

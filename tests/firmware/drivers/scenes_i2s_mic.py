@@ -1,8 +1,8 @@
 """The microphone on a fake receiver: levels, settling, gaps, dead and stuck lines. Each scene runs on both interpreters."""
 
-from firmware.drivers import GOOD, NO_ANSWER, READY, SILENT, STALE, STUCK, SUSPECT, SensorError
+from firmware.drivers import GOOD, NO_ANSWER, READY, SILENT, STALE, STUCK, SUSPECT
 from firmware.drivers.i2s_mic import I2SMic
-from tests.fakes.bus import FakeClock, FakeI2s
+from tests.fakes.bus import FakeClock, FakeI2s, fails
 
 # One millisecond of a 1 kHz sine: sin(2*pi*n/48) * 10000.
 SINE = (
@@ -43,19 +43,8 @@ def microphone(amplitude=AT_94_DB, dc=0, **params):
     return clock, receiver, I2SMic(receiver, clock, **params)
 
 
-async def fails(awaitable, reason, retry=None):
-    """The SensorError with that reason."""
-    try:
-        await awaitable
-    except SensorError as error:
-        assert error.reason == reason, error
-        assert retry is None or error.retry == retry, error
-        return error
-    raise AssertionError("no error")
-
-
 async def scene_calibrator_tone():
-    clock, receiver, driver = microphone()
+    clock, _receiver, driver = microphone()
     await driver.start()
     assert driver.state == READY
     covered = 0
@@ -72,14 +61,14 @@ async def scene_calibrator_tone():
 
 
 async def scene_offsets_add_up():
-    clock, receiver, driver = microphone(offset_cdb=150)
+    _clock, _receiver, driver = microphone(offset_cdb=150)
     driver.configure("mic_offset_cdb", -30)
     await driver.start()
     assert abs((await driver.read())[0][2] - 9520) <= 5
 
 
 async def scene_a_large_offset_voltage_is_not_heard():
-    clock, receiver, driver = microphone(dc=40000)
+    _clock, _receiver, driver = microphone(dc=40000)
     await driver.start()
     for _, _, level, flag in await driver.read():
         assert abs(level - 9400) <= 5 and flag == GOOD, level
@@ -97,7 +86,7 @@ async def scene_the_settling_time_is_thrown_away():
 
 
 async def scene_only_zeros():
-    clock, receiver, driver = microphone()
+    _clock, receiver, driver = microphone()
     await driver.start()
     tone = receiver.source
     breaks = receiver.taken + 24000
@@ -111,7 +100,7 @@ async def scene_only_zeros():
 
 async def scene_only_ones_and_stuck():
     for pattern in (b"\xff\xff\xff\xff", b"\x00\x12\x34\x56", b"\x00\x00\x00\x80"):
-        clock, receiver, driver = microphone()
+        _clock, receiver, driver = microphone()
         await driver.start()
         receiver.source.constant = pattern
         await fails(driver.read(), STUCK)
@@ -120,21 +109,21 @@ async def scene_only_ones_and_stuck():
 
 
 async def scene_clipping_is_flagged():
-    clock, receiver, driver = microphone(amplitude=8388607)
+    _clock, _receiver, driver = microphone(amplitude=8388607)
     await driver.start()
     for _, _, level, flag in await driver.read():
         assert abs(level - 12000) <= 5 and flag == SUSPECT, level
 
 
 async def scene_below_the_noise_floor_is_flagged():
-    clock, receiver, driver = microphone(amplitude=100)  # 21.5 dB
+    _clock, _receiver, driver = microphone(amplitude=100)  # 21.5 dB
     await driver.start()
     laeq = (await driver.read())[0]
     assert laeq[3] == SUSPECT and abs(laeq[2] - 2152) <= 20, laeq
 
 
 async def scene_silent_receiver():
-    clock, receiver, driver = microphone()
+    _clock, receiver, driver = microphone()
     receiver.silent = True
     await fails(driver.start(), NO_ANSWER, False)
     await fails(driver.read(), STALE, False)
@@ -197,7 +186,7 @@ async def scene_a_slow_clock_is_no_gap():
 
 
 async def scene_self_test():
-    clock, receiver, driver = microphone()
+    _clock, receiver, driver = microphone()
     assert [row[1] for row in await driver.self_test()] == [True, True, True]
     receiver.source.constant = bytes(4)
     rows = await driver.self_test()

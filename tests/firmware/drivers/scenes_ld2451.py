@@ -1,9 +1,9 @@
 """The radar on a fake line: configuration, vehicles, silence, lost bytes. Each scene runs on both interpreters."""
 
-from firmware.drivers import NO_ANSWER, REFUSED, SHIFTED, STALE, SUSPECT, SensorError
+from firmware.drivers import NO_ANSWER, REFUSED, SHIFTED, STALE, SUSPECT
 from firmware.drivers.ld2451 import LD2451
 from firmware.drivers.tracker import Tracker
-from tests.fakes.bus import FakeClock, FakeUart
+from tests.fakes.bus import FakeClock, FakeUart, fails
 
 HEAD = b"\xfd\xfc\xfb\xfa"
 TAIL = b"\x04\x03\x02\x01"
@@ -71,17 +71,6 @@ def radar(**params):
     return clock, chip, LD2451(chip.uart, clock, **params)
 
 
-async def fails(awaitable, reason, retry=None):
-    """The SensorError with that reason."""
-    try:
-        await awaitable
-    except SensorError as error:
-        assert error.reason == reason, error
-        assert retry is None or error.retry == retry, error
-        return error
-    raise AssertionError("no error")
-
-
 async def listen(driver, seconds):
     """All readings of so many periods, by channel name."""
     gathered = {}
@@ -98,18 +87,18 @@ async def listen(driver, seconds):
 
 
 async def scene_start_configures_only_what_differs():
-    clock, chip, driver = radar()
+    _, chip, driver = radar()
     await driver.start()
     assert driver.identity == "HLK-LD2451 firmware V1.01.24051510"
     assert chip.commands == [0xFF, 0xA0, 0x12, 0xFE]
-    clock, chip, driver = radar(max_distance_m=80, min_speed_kmh=3, snr_threshold=6)
+    _clock, chip, driver = radar(max_distance_m=80, min_speed_kmh=3, snr_threshold=6)
     await driver.start()
     assert chip.commands == [0xFF, 0xA0, 0x12, 0x02, 0x03, 0xFE]
     assert chip.detection == bytes([80, 2, 3, 1])
 
 
 async def scene_start_without_answer():
-    clock, chip, driver = radar()
+    _clock, chip, driver = radar()
     chip.dead = True
     error = await fails(driver.start(), NO_ANSWER, False)
     assert error.detail == 0xFF
@@ -117,13 +106,13 @@ async def scene_start_without_answer():
 
 
 async def scene_start_refused():
-    clock, chip, driver = radar()
+    _clock, chip, driver = radar()
     chip.status = 1
     await fails(driver.start(), REFUSED, False)
 
 
 async def scene_no_vehicle_is_a_count_of_zero():
-    clock, chip, driver = radar()
+    _clock, chip, driver = radar()
     await driver.start()
     chip.drive([], 5000)
     seen = await listen(driver, 4)
@@ -134,7 +123,7 @@ async def scene_no_vehicle_is_a_count_of_zero():
 
 
 async def scene_each_vehicle_counts_once():
-    clock, chip, driver = radar()
+    _clock, chip, driver = radar()
     await driver.start()
     vehicles = [(0, 1, 50), (3000, 0, 36), (9000, 1, 72), (16000, 1, 30), (18500, 0, 49)]
     chip.drive(vehicles, 40000)
@@ -149,7 +138,7 @@ async def scene_each_vehicle_counts_once():
 
 
 async def scene_dropped_reports_and_single_bytes():
-    clock, chip, driver = radar()
+    _clock, chip, driver = radar()
     await driver.start()
     chip.uart.chunk = 1
     chip.drive([(500, 1, 50), (4000, 1, 55), (8000, 0, 40)], 22000, drop=7)
@@ -158,7 +147,7 @@ async def scene_dropped_reports_and_single_bytes():
 
 
 async def scene_two_at_a_time_in_opposite_directions():
-    clock, chip, driver = radar()
+    _clock, chip, driver = radar()
     await driver.start()
     chip.drive([(0, 1, 50), (0, 0, 50), (1500, 1, 48)], 15000)
     seen = await listen(driver, 15)
@@ -166,7 +155,7 @@ async def scene_two_at_a_time_in_opposite_directions():
 
 
 async def scene_silent_when_idle():
-    clock, chip, driver = radar()
+    _clock, chip, driver = radar()
     await driver.start()
     chip.drive([(2000, 1, 50)], 20000, idle=False)
     seen = await listen(driver, 20)
@@ -175,7 +164,7 @@ async def scene_silent_when_idle():
 
 
 async def scene_flip():
-    clock, chip, driver = radar(flip=1)
+    _clock, chip, driver = radar(flip=1)
     await driver.start()
     chip.drive([(0, 1, 50)], 12000)
     assert sum((await listen(driver, 12))["vehicles_depart"]) == 1
@@ -185,7 +174,7 @@ async def scene_flip():
 
 
 async def scene_contradicting_directions_are_flagged():
-    clock, chip, driver = radar(flip=1)
+    _clock, chip, driver = radar(flip=1)
     await driver.start()
     chip.drive([(at, 1, 60) for at in range(0, 60000, 4000)], 72000)
     seen = await listen(driver, 72)
@@ -197,7 +186,7 @@ async def scene_contradicting_directions_are_flagged():
 
 
 async def scene_speed_along_the_road():
-    clock, chip, driver = radar()
+    _clock, chip, driver = radar()
     driver.configure("speed_angle_deg", 30)
     await driver.start()
     chip.drive([(0, 1, 40)], 14000)
@@ -206,7 +195,7 @@ async def scene_speed_along_the_road():
 
 
 async def scene_rain_and_standing_cars_do_not_count():
-    clock, chip, driver = radar()
+    _clock, chip, driver = radar()
     await driver.start()
     chance = 12345
     for number in range(300):
@@ -222,7 +211,7 @@ async def scene_rain_and_standing_cars_do_not_count():
 
 
 async def scene_dead_after_a_long_silence():
-    clock, chip, driver = radar(dead_ms=10000)
+    _clock, chip, driver = radar(dead_ms=10000)
     await driver.start()
     await listen(driver, 9)
     await listen(driver, 2)  # asked, and it lives
@@ -233,7 +222,7 @@ async def scene_dead_after_a_long_silence():
 
 
 async def scene_a_talking_radar_is_missed_sooner():
-    clock, chip, driver = radar()
+    _clock, chip, driver = radar()
     await driver.start()
     chip.drive([], 2000)
     await listen(driver, 2)
@@ -243,7 +232,7 @@ async def scene_a_talking_radar_is_missed_sooner():
 
 
 async def scene_garbage():
-    clock, chip, driver = radar()
+    _clock, chip, driver = radar()
     await driver.start()
     for at in range(0, 6000, 100):
         chip.uart.send(at, bytes([(at // 100 * 7 + n) & 0xFF for n in range(20)]))
@@ -251,7 +240,7 @@ async def scene_garbage():
 
 
 async def scene_a_lost_byte_costs_one_report():
-    clock, chip, driver = radar()
+    _clock, chip, driver = radar()
     await driver.start()
     chip.uart.send(0, report([(50, 1, 50)])[:7] + report([(50, 1, 50)])[8:])
     chip.uart.send(100, report([(49, 1, 50)]))
@@ -262,7 +251,7 @@ async def scene_a_lost_byte_costs_one_report():
 
 async def scene_reports_that_waited_keep_their_distance():
     """The board stood still for 400 ms (a flash erase): four reports come at once."""
-    clock, chip, driver = radar()
+    _clock, chip, driver = radar()
     await driver.start()
     for at in range(0, 8000, 100):
         way = 50 * at // 3600
@@ -282,7 +271,7 @@ async def scene_tracks_have_a_cap():
 
 
 async def scene_self_test():
-    clock, chip, driver = radar()
+    _clock, chip, driver = radar()
     await driver.start()
     assert [row[1] for row in await driver.self_test()] == [True, True, True]
     chip.dead = True

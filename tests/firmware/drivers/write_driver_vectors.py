@@ -46,7 +46,9 @@ def slow_crc8(data: bytes) -> int:
 
 
 def i2c_answer(payload: bytes) -> str:
-    return b"".join(payload[at : at + 2] + bytes([slow_crc8(payload[at : at + 2])]) for at in range(0, len(payload), 2)).hex()
+    return b"".join(
+        payload[at : at + 2] + bytes([slow_crc8(payload[at : at + 2])]) for at in range(0, len(payload), 2)
+    ).hex()
 
 
 def floats(*values: float) -> bytes:
@@ -76,10 +78,14 @@ def sensirion() -> list[dict]:
                          (0.0, 100), (655.35, 100), (1e9, 100)):  # fmt: skip
         single = struct.unpack(">f", struct.pack(">f", value))[0]
         exact = Fraction(abs(single)) * scale + Fraction(1, 2)
-        gives = int(math.floor(exact)) * (-1 if single < 0 else 1)
-        cases.append({"do": "scaled_float", "with": [struct.pack(">f", value).hex(), scale], "gives": gives, "note": f"{value}"})
+        gives = math.floor(exact) * (-1 if single < 0 else 1)
+        cases.append(
+            {"do": "scaled_float", "with": [struct.pack(">f", value).hex(), scale], "gives": gives, "note": f"{value}"}
+        )
     for word in ("7F800000", "FF800000", "7FC00000", "7F000000"):
-        cases.append({"do": "scaled_float", "with": [word, 100], "gives": None, "note": "infinite, no number, or absurd"})
+        cases.append(
+            {"do": "scaled_float", "with": [word, 100], "gives": None, "note": "infinite, no number, or absurd"}
+        )
     return cases
 
 

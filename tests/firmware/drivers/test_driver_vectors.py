@@ -1,0 +1,33 @@
+"""Every worked byte of the fact sheets, good and bad, on both interpreters."""
+
+import json
+
+import pytest
+
+from tests.firmware.drivers.run_driver_vectors import FOLDER, run
+from tests.firmware.drivers.write_driver_vectors import TABLES, text
+from tests.firmware.interpreter import ROOT, run_script
+
+NAMES = [f"{name}.json" for name in TABLES]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vectors_here(name: str) -> None:
+    ran, failures = run(json.loads((ROOT / FOLDER / name).read_text())["cases"])
+    assert ran
+    assert failures == []
+
+
+def test_vectors_under_micropython() -> None:
+    *failures, last = run_script("tests/firmware/drivers/run_driver_vectors.py", *NAMES)
+    assert json.loads(last)["failed"] == 0, "\n".join(failures)
+    assert json.loads(last)["ran"] > 90
+
+
+@pytest.mark.parametrize("name", list(TABLES))
+def test_files_are_what_their_writer_writes(name: str) -> None:
+    assert (ROOT / FOLDER / f"{name}.json").read_text() == text(name)
+
+
+def test_a_wrong_vector_is_seen() -> None:
+    assert run([{"do": "crc8", "with": ["BEEF"], "gives": 0}])[1]
