@@ -28,6 +28,7 @@ def node(
     port: Annotated[Path, typer.Option(help="The board's serial port: becomes a link to its pty")],
     seed: Annotated[int | None, typer.Option(help="Seed of world, chips and crystal; random if not given")] = None,
     baudrate: Annotated[int, typer.Option(help="Speed of the serial line; 0: as fast as this machine can")] = 115_200,
+    speed: Annotated[int, typer.Option(min=1, help="So many times faster than real time")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
 ) -> None:
     """Run one simulated board until Ctrl-C. Killing it at any instant is a power cut.
@@ -54,8 +55,9 @@ def node(
     if seed is None:
         seed = secrets.randbits(32)
     running = Node(
-        description, flash=flash, port=port.absolute(), seed=seed, interpreter=find(), baudrate=baudrate, said=say
-    )
+        description, flash=flash, port=port.absolute(), seed=seed, interpreter=find(), baudrate=baudrate, speed=speed,
+        said=say,
+    )  # fmt: skip
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: running.stop())
     if as_json:

@@ -187,12 +187,16 @@ class Board:
             self.script_result = 1 if self.script_result is None else self.script_result
             self.powered = False
             return
-        self._stop()
         if code < 0:
+            self._stop()
             self._said(f"the interpreter crashed (signal {-code}): reset")
             self.stats["crashes"] += 1
             self._begin(ops.HARD, BOOT_US)
             return
+        self._reboot_softly()
+
+    def _reboot_softly(self) -> None:
+        self._stop()
         self.console.out.send(REBOOT_TEXT)
         self._begin(ops.SOFT, SOFT_BOOT_US)
 
@@ -343,7 +347,12 @@ class Board:
             if self._reply_timer is not None:
                 self._reply_timer.cancel()
             self._reply_now()
-        elif not self.time.virtual and self._interrupt_timer is None:
+        else:
+            self._arm_signal()
+
+    def _arm_signal(self) -> None:
+        """In virtual time a program is interrupted at its next request alone: a signal's instant is this machine's."""
+        if not self.time.virtual and self._interrupt_timer is None:
             self._interrupt_timer = self.time.call_at(self.time.now_us + INTERRUPT_US, self._signal)
 
     def _signal(self) -> None:
@@ -355,7 +364,7 @@ class Board:
                 self.stats["interrupts"] += 1
                 self.process.interrupt()
             elif self._op:
-                self._interrupt_timer = self.time.call_at(self.time.now_us + INTERRUPT_US, self._signal)
+                self._arm_signal()
             else:
                 self._interrupt = False  # it came to the prompt meanwhile
 
@@ -447,7 +456,10 @@ class Board:
         return self._after(duration_us, (0, b""))
 
     def _reset(self, handle: int, argument: int, data: bytes) -> None:
-        self.reset(ops.HARD)
+        if handle == ops.SOFT:
+            self._reboot_softly()
+        else:
+            self.reset(ops.HARD)
 
     def _deepsleep(self, handle: int, duration_ms: int, data: bytes) -> None:
         self._stop()
@@ -464,6 +476,7 @@ class Board:
 
     def _interrupt_later(self, handle: int, argument: int, data: bytes) -> Answer:
         self._interrupt = True
+        self._arm_signal()
         return 0, b""
 
     def _kbd_intr(self, handle: int, argument: int, data: bytes) -> Answer:

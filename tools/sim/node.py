@@ -39,6 +39,7 @@ class Node:
         seed: int,
         interpreter: Interpreter,
         baudrate: int = 115_200,
+        speed: int = 1,
         said: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.description = description
@@ -47,7 +48,7 @@ class Node:
         self._stopping = False
         self._signals, self._wake = socket.socketpair()
         self._ready = selectors.DefaultSelector()
-        self.time = RealTime()
+        self.time = RealTime(speed)
         self.flash: Flash
         if interpreter.is_micropython:
             if not flash.exists():
@@ -100,9 +101,7 @@ class Node:
 
     def turn(self) -> None:
         """Wait for the next event and see to it."""
-        next_us = self.time.next_us()
-        timeout = None if next_us is None else max(0, next_us - self.time.now_us) / 1e6
-        for key, _ in self._ready.select(timeout):
+        for key, _ in self._ready.select(self.time.wait_s()):
             key.data()
         self.time.run_due()
 
@@ -161,7 +160,7 @@ class Node:
         if wanted and not self._reading:
             self._ready.register(self.port.fileno(), selectors.EVENT_READ, self._typed)
             self._reading = True
-        self.time.call_at(self.time.now_us + LOOK_US, self._look)
+        self.time.call_at(self.time.now_us + LOOK_US * self.time.speed, self._look)
 
     def _typed(self) -> None:
         data = self.port.read()
@@ -218,6 +217,7 @@ class Node:
             "connected": self.port.connected,
             "bytes_out": board.console.out.bytes,
             "bytes_in": self.line_in.bytes,
+            "noise": [[n.hit, n.seen] if (n := line.noise) else None for line in (self.line_in, self.board.console.out)],
             "unread": self.port.lost,
             "lost": {"console": board.console.fifo.lost}
             | {f"uart{n}": uart.fifo.lost for n, uart in board.uarts.items() if uart.fifo.lost}
@@ -238,11 +238,12 @@ class Node:
         return {}
 
     def _noise(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Damage on the line, both ways; without rates it is clean again."""
+        """Damage on the line, both ways, of the "kinds" named; without rates it is clean again."""
+        kinds = tuple(order.get("kinds", ("corrupt",)))
         rates = float(order.get("independent", 0)), float(order.get("burst", 0))
         seed = int(order.get("seed", 1))
         for number, line in enumerate((self.line_in, self.board.console.out)):
-            line.noise = Noise(seed * 2 + number, *rates) if any(rates) else None
+            line.noise = Noise(seed * 2 + number, *rates, kinds) if any(rates) else None
         return {}
 
     def _power_cut(self, order: dict[str, Any]) -> dict[str, Any]:

@@ -64,22 +64,28 @@ class Timers:
 
 
 class RealTime(Timers):
-    """Time as it passes on this machine."""
+    """Time as it passes on this machine, or `speed` times as fast."""
 
     virtual = False
     # Shorter waits are not worth a turn of the loop: the machine's own delay is of that size.
     _AT_ONCE_US = 300
 
-    def __init__(self) -> None:
+    def __init__(self, speed: int = 1) -> None:
         super().__init__()
+        self.speed = speed
         self._start_ns = time.monotonic_ns()
 
     @property
     def now_us(self) -> int:
-        return (time.monotonic_ns() - self._start_ns) // 1000
+        return (time.monotonic_ns() - self._start_ns) * self.speed // 1000
 
     def skip(self, duration_us: int) -> bool:
-        return duration_us <= self._AT_ONCE_US
+        return duration_us <= self._AT_ONCE_US * self.speed
+
+    def wait_s(self) -> float | None:
+        """How long this machine may sleep until the next call is due; None: as long as it likes."""
+        next_us = self.next_us()
+        return None if next_us is None else max(0, next_us - self.now_us) / (1_000_000 * self.speed)
 
     def run_due(self) -> None:
         """Make the calls that are due."""

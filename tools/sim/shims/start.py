@@ -54,7 +54,7 @@ def _patch():
 
 
 def _run_file(name, space):
-    """True if there is no such file or it ended well; an error is printed, SystemExit passes (soft reset)."""
+    """True if there is no such file or it ended well; an error is printed, SystemExit is a soft reset."""
     try:
         with open(name) as f:
             text = f.read()
@@ -63,6 +63,9 @@ def _run_file(name, space):
     try:
         _run_code(compile(text, name, "exec"), space)
         return True
+    except SystemExit:
+        sys.stdout.flush()
+        simbus.call(ops.RESET, ops.SOFT)
     except (Exception, KeyboardInterrupt) as error:
         sys.print_exception(error)
         return False

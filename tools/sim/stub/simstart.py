@@ -13,7 +13,7 @@ _run_code = exec  # the snippets are the host's own
 
 
 def _run_file(name, space):
-    """True if there is no such file or it ended well; an error is printed, SystemExit passes (soft reset)."""
+    """True if there is no such file or it ended well; an error is printed, SystemExit is a soft reset."""
     try:
         with open(name) as f:
             text = f.read()
@@ -22,9 +22,9 @@ def _run_file(name, space):
     try:
         _run_code(compile(text, name, "exec"), space)
         return True
+    except SystemExit:
+        simbus.call(ops.RESET, ops.SOFT)
     except (Exception, KeyboardInterrupt) as error:
-        if isinstance(error, SystemExit):
-            raise
         sys.print_exception(error)
         return False
 
