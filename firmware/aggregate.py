@@ -59,8 +59,8 @@ class _Item:
                 self.extreme = value
         elif kind == channels.PERCENTILE:
             if self.bins is None:
-                self.bins = array("H", bytes(2 * ((channel.high - channel.low) * 10 // _BIN + 1)))
-            at = (value - channel.low * 10) // _BIN
+                self.bins = array("H", bytes(2 * ((channel.high - channel.low) * 10 // _BIN + 2)))
+            at = (value - channel.low * 10 + _BIN // 2) // _BIN  # whole and half units are in the middle of a bin
             if self.bins[at] < _BIN_MAX:
                 self.bins[at] += 1
         elif kind == channels.MEAN and not channel.min_count:
@@ -107,7 +107,9 @@ class _Item:
             at += 1
         count = bins[at]
         # Within the bin the readings are taken as evenly spread.
-        return self.channel.low * 10 + at * _BIN + _BIN * (2 * (rank - below) - 1) // (2 * count)
+        within = _BIN * (2 * (rank - below) - 1) // (2 * count) - _BIN // 2
+        low, high = self.channel.low * 10, self.channel.high * 10
+        return min(max(low + at * _BIN + within, low), high)
 
     def coverage_pct(self, window_ms: int) -> int:
         covered = min(self.covered_ms, window_ms)

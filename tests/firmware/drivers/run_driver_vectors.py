@@ -8,8 +8,10 @@ A case: {"do": function, "with": [arguments], "gives": value} or {"…", "raises
 import json
 import sys
 
+from firmware import aggregate
 from firmware.drivers import REASONS, SensorError, bme280, ld2451, sensirion, sps30
 from firmware.dsp import level
+from wire import channels
 
 FOLDER = "tests/vectors/drivers/"
 
@@ -51,6 +53,21 @@ def ld2451_stream(pieces):
     return [found, [dropped["noise"], dropped["length"], dropped["footer"], dropped["fields"]]]
 
 
+def window(items, window_ms, min_count, steps):
+    """The window closed after steps: ["add", channel name, instance, value, span, flag?], ["refuse", reason, span, items?], …"""
+    places = [(channels.by_name(name).id, instance) for name, instance in items]
+    open_window = aggregate.Window(places, window_ms, min_count)
+    for step in steps:
+        what, rest = step[0], step[1:]
+        if what == "add":
+            open_window.add(channels.by_name(rest[0]).id, *rest[1:])
+        else:
+            which = [places[at] for at in rest.pop()] if isinstance(rest[-1], list) else None
+            getattr(open_window, what)(*rest, items=which)
+    closed = open_window.close()
+    return [closed.values, closed.coverage_pct, closed.flags, closed.cause]
+
+
 FUNCTIONS = {
     "crc8": sensirion.crc8,
     "with_crc": sensirion.with_crc,
@@ -68,6 +85,7 @@ FUNCTIONS = {
     "ld2451_stream": ld2451_stream,
     "centi_db": level.centi_db,
     "energy": level.energy,
+    "window": window,
 }
 
 

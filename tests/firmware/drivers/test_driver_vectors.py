@@ -1,12 +1,13 @@
 """Every worked byte of the fact sheets, good and bad, on both interpreters."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.firmware.drivers.run_driver_vectors import FOLDER, run
 from tests.firmware.drivers.write_driver_vectors import TABLES, text
-from tests.firmware.interpreter import ROOT, run_script
+from tests.firmware.interpreter import ROOT, run_script, run_with_31_bits
 
 NAMES = [f"{name}.json" for name in TABLES]
 
@@ -31,3 +32,9 @@ def test_files_are_what_their_writer_writes(name: str) -> None:
 
 def test_a_wrong_vector_is_seen() -> None:
     assert run([{"do": "crc8", "with": ["BEEF"], "gives": 0}])[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vectors_with_31_bit_integers(name: str, tmp_path: Path) -> None:
+    *failures, last = run_with_31_bits(tmp_path, "tests.firmware.drivers.run_driver_vectors", name)
+    assert json.loads(last)["failed"] == 0, "\n".join(failures)

@@ -213,7 +213,84 @@ def level() -> list[dict]:
     return cases
 
 
-TABLES = {"sensirion": sensirion, "sps30": sps30, "bme280": bme280, "ld2451": ld2451, "level": level}
+# --- windows -----------------------------------------------------------------------------------------------------
+
+
+def window(note: str, items: list, steps: list, gives: list, window_ms: int = 60000, min_count: int = 3) -> dict:
+    return {"do": "window", "with": [items, window_ms, min_count, steps], "gives": gives, "note": note}
+
+
+def minute(channel: str, values: list[int], instance: int = 0) -> list:
+    span = 60000 // len(values)
+    return [["add", channel, instance, value, span] for value in values]
+
+
+def aggregate() -> list[dict]:
+    pm, hot, loud, top = ["pm2_5", 0], ["temperature", 1], ["laeq", 0], ["lafmax", 0]
+    cars, mean, v85 = ["vehicles_approach", 0], ["speed_mean_approach", 0], ["speed_v85_approach", 0]
+    speeds = [["add", name, 0, value, 1000] for value in (4000, 5000, 6300) for name in (mean[0], v85[0])]
+    counts = minute("vehicles_approach", [1] * 3 + [0] * 57)
+    return [
+        window("one mean", [pm], minute("pm2_5", [1234] * 60), [[123], 100, None, None]),
+        window("half a unit goes up", [pm], minute("pm2_5", [1235]), [[124], 100, None, None]),
+        window("a mean of readings rounds once", [pm], minute("pm2_5", [1234, 1235, 1236]), [[124], 100, None, None]),
+        window("below zero", [hot], minute("temperature", [-5, -14], 1), [[-1], 100, None, None]),
+        window("weights are covered times", [pm], [["add", *pm, 1000, 45000], ["add", *pm, 2000, 15000]],
+               [[125], 100, None, None]),
+        window("energies, never levels", [loud], minute("laeq", [6000, 6000, 7000]), [[660], 100, None, None]),
+        window("fact sheet: 59 x 50 and 80", [loud], minute("laeq", [5000] * 59 + [8000]), [[625], 100, None, None]),
+        window("highest", [top], minute("lafmax", [6000, 7123, 5000]), [[712], 100, None, None]),
+        window("lowest", [["lafmin", 0]], minute("lafmin", [6000, 7123, 5000]), [[500], 100, None, None]),
+        window("lowest of falling and rising", [["lafmin", 0]], minute("lafmin", [3000, 7123]), [[300], 100, None, None]),
+        window("no vehicle is a count", [cars, mean, v85], minute("vehicles_approach", [0] * 60),
+               [[0, None, None], 100, None, None]),
+        window("three vehicles", [cars, mean, v85], counts + speeds, [[3, 510, 630], 100, None, None]),
+        window("two vehicles have no speed", [cars, mean, v85], minute("vehicles_approach", [2]) + speeds[:4],
+               [[2, None, None], 100, None, None]),
+        window("the setting asks for five", [cars, mean, v85], counts + speeds, [[3, None, None], 100, None, None],
+               min_count=5),
+        window("a setting below the table's rule does not help", [cars, mean], minute("vehicles_approach", [2]) + speeds[:4],
+               [[2, None], 100, None, None], min_count=1),
+        window("too short for counts", [cars], [["add", *cars, 1, 1000]], [[None], 0, None, "not sampled"], 4000),
+        window("edge of a window", [pm], [["add", *pm, 100, 1000]] * 59, [[10], 100, None, None]),
+        window("a second missing beyond the edge", [pm], [["add", *pm, 100, 1000]] * 58, [[10], 96, None, None]),
+        window("a refused second is no edge", [pm], [["add", *pm, 100, 1000]] * 59 + [["refuse", 2, 1000]],
+               [[10], 98, None, None]),
+        window("a missed second is no edge", [pm], [["add", *pm, 100, 1000]] * 59 + [["missed", 1000]],
+               [[10], 98, None, None]),
+        window("another sensor's loss does not matter", [pm, hot],
+               [["add", *pm, 100, 1000]] * 60 + [["add", *hot, 20000, 1000]] * 30 + [["refuse", 1, 1000, [1]]] * 30,
+               [[10, 2000], 50, None, None]),
+        window("the worst channel with a value counts", [pm, hot], [["add", *pm, 100, 1000]] * 60,
+               [[10, None], 100, None, None]),
+        window("more than the window", [pm], [["add", *pm, 100, 1000]] * 61, [[10], 100, None, None]),
+        window("nothing", [pm], [], [[None], 0, None, "not sampled"]),
+        window("silent", [pm], [["refuse", 1, 1000]] * 60, [[None], 0, None, "not sampled"]),
+        window("warming up", [pm], [["refuse", 5, 1000]] * 60, [[None], 0, None, "not sampled"]),
+        window("stale", [pm], [["refuse", 3, 1000]] * 60, [[None], 0, None, "not sampled"]),
+        window("bad checksums", [pm], [["refuse", 2, 1000]] * 60, [[None], 0, None, "refused"]),
+        window("out of the channel's range", [pm], [["add", *pm, 655351, 1000]] * 60, [[None], 0, None, "refused"]),
+        window("flagged bad", [pm], [["add", *pm, 100, 1000, 4]] * 60, [[None], 0, None, "refused"]),
+        window("suspect", [pm, hot], [["add", *pm, 100, 30000], ["add", *pm, 100, 30000, 3], ["add", *hot, 0, 60000]],
+               [[10, 0], 100, [3, 1], None]),
+        window("suspect beside missing", [pm, hot], [["add", *pm, 100, 60000, 3]], [[10, None], 100, [3, 9], None]),
+        window("other instances are not mixed", [hot], [["add", "temperature", 0, 20000, 60000]],
+               [[None], 0, None, "not sampled"]),
+        window("percentiles", [["laf10", 0], ["laf50", 0], ["laf90", 0], ["laf95", 0]],
+               [["add", name, 0, 4000 + 10 * n, 600] for n in range(100) for name in ("laf10", "laf50", "laf90", "laf95")],
+               [[489, 449, 409, 404], 100, None, None]),
+        window("a sum", [["rain", 0]], minute("rain", [1, 0, 2]), [[3], 100, None, None]),
+    ]  # fmt: skip
+
+
+TABLES = {
+    "sensirion": sensirion,
+    "sps30": sps30,
+    "bme280": bme280,
+    "ld2451": ld2451,
+    "level": level,
+    "aggregate": aggregate,
+}
 
 
 def text(name: str) -> str:
