@@ -1,7 +1,6 @@
 """Where a record vanished: counters that different hands keep are compared hop by hop.
 
 node flash: the node said that it had given seqs to so many windows, holds none of them any more, and they never came.
-node grid:  the node schedules other windows than its grid demands.
 before this store: they were gone from the node when this database first met it (another gateway, or a lost database).
 after ack:  seqs were acknowledged, and no row was ever inserted for them.
 spool:      rows were inserted, and are neither there nor deleted by the budget.
@@ -16,9 +15,8 @@ import msgspec
 
 from gateway.life_state import Memory
 
-NODE_FLASH, NODE_GRID, BEFORE, AFTER_ACK, SPOOL, SINK = (
+NODE_FLASH, BEFORE, AFTER_ACK, SPOOL, SINK = (
     "node flash",
-    "node grid",
     "before this store",
     "after ack",
     "spool",

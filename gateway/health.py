@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SINK_LATE_MS = 120_000  # something waits for a sink that has confirmed nothing for so long
 NODE_SILENT_MS = 7_200_000  # two health intervals
 BUDGET_WARN = 0.9
+BEAT_LATE_S = 90.0  # three times the longest wait of any of our tasks (its disk, mostly)
 DAY_MS = 86_400_000
 
 
@@ -42,6 +43,7 @@ def status(
         "dropped_frames": dict(uplinks.dropped),
         "accepted_frames": uplinks.accepted,
         "restarted_tasks": tasks,
+        "beats_s": _beats(clock, store, uplinks, links),  # since each task's last turn
     }
     report["problems"] = _problems(report)
     return report
@@ -124,6 +126,15 @@ def _node(key: tuple[int, int], uplinks: Uplinks, now_ms: int) -> dict[str, Any]
     }
 
 
+def _beats(clock: Clock, store: Store, uplinks: Uplinks, links: Sequence[Any]) -> dict[str, float]:
+    now_s = clock.monotonic_s()
+    beats = {"spool": now_s - store.beat_s, "held": now_s - uplinks.beat_s}
+    for link in links:
+        if link.state == "open" and hasattr(link, "beat_s"):
+            beats[link.name] = now_s - link.beat_s
+    return {name: round(age_s, 3) for name, age_s in beats.items()}
+
+
 def _problems(report: dict[str, Any]) -> list[str]:
     out = []
     spool = report["spool"]
@@ -141,6 +152,9 @@ def _problems(report: dict[str, Any]) -> list[str]:
     for link in report["links"]:
         if link["state"] not in ("open", "released"):
             out.append(f"port {link['port']}: {link['state']}")
+    for name, age_s in report["beats_s"].items():
+        if age_s > BEAT_LATE_S:
+            out.append(f"task {name}: no sign of life for {age_s:.0f} s")
     for node in report["nodes"]:
         if node["alarm"]:
             out.append(f"node {node['node']}: {node['alarm']}")

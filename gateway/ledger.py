@@ -240,6 +240,13 @@ class _Counted:
         self.unresolved = dict(
             conn.execute("SELECT life, sum(span) FROM unresolved WHERE kind < 2 GROUP BY life").fetchall()
         )
+        self.inexact: dict[tuple[int, int], int] = {
+            (life, profile): n
+            for life, profile, n in conn.execute(
+                "SELECT life, profile, sum(CASE kind WHEN 0 THEN 1 ELSE span END) FROM records "
+                "WHERE time_code > 0 AND kind < 2 GROUP BY 1, 2"
+            )
+        }
         self.undecoded = dict(conn.execute("SELECT life, sum(seqs) FROM undecoded GROUP BY life").fetchall())
 
     def _count_rows(self, into: dict[Key, int], where: str, arguments: tuple[int, ...]) -> None:
@@ -297,15 +304,21 @@ def _explain(lines: dict[tuple[int, int], Line], life: _Life, counted: _Counted,
                 pools[state] = n - taken
                 rest -= taken
         line.missing = rest
-    _level(lines)
+    _level(lines, life, counted)
 
 
-def _level(lines: dict[tuple[int, int], Line]) -> None:
-    """A node without a clock may put a window on the other side of a full hour than we do (by less than its bound): one
-    too many here and one too few in the next hour of the same profile are the same window."""
-    for (profile, hour), line in lines.items():
-        after = lines.get((profile, hour + 1))
-        if after is not None and line.missing * after.missing < 0 and abs(line.missing) == abs(after.missing) == 1:
-            line.scheduled -= line.missing
-            after.scheduled -= after.missing
-            line.missing = after.missing = 0
+def _level(lines: dict[tuple[int, int], Line], life: _Life, counted: _Counted) -> None:
+    """A window of a node without a clock may lie in another hour for us than for the node, by no more than its bound. If a
+    profile's hours balance as a whole, and no more windows are out of place than were dated so, they are those: each
+    such window is scheduled in the hour that it was found in. This never balances a window that is not there."""
+    for row, _, _ in life.profiles:
+        own = [line for (profile, _), line in lines.items() if profile == row.id]
+        displaced = sum(line.missing for line in own if line.missing > 0)
+        if (
+            displaced
+            and sum(line.missing for line in own) == 0
+            and displaced <= counted.inexact.get((life.row, row.id), 0)
+        ):
+            for line in own:
+                line.scheduled -= line.missing
+                line.missing = 0

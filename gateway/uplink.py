@@ -15,7 +15,7 @@ from gateway.downlink import Outgoing, Sealer
 from gateway.held import work_off
 from gateway.keys import Life
 from gateway.session import LifeSession
-from gateway.store.spool import Contents, Store
+from gateway.store.spool import BEAT_S, Contents, Store
 from wire import WireError, messages
 from wire.crypto import subkeys
 from wire.frame_gateway import UplinkHeader, guess_counter, open_uplink, parse_uplink_header
@@ -42,6 +42,7 @@ class Uplinks:
         self._stored: dict[tuple[int, int], bytes | None] = {}
         self._contents: Contents | None = None
         self._working = False
+        self.beat_s = 0.0  # loop time of the held task's last turn
 
     async def load(self, lives: Iterable[Life], contents: Contents | None = None) -> int:
         """Take over the key file's lives: at start with the store's contents, and again whenever the file changed.
@@ -171,7 +172,12 @@ class Uplinks:
     async def run(self) -> None:
         """Work off held records whenever a profile or a time became known, one life after the other, for ever."""
         while True:
-            session = await self.held.get()
+            self.beat_s = asyncio.get_running_loop().time()
+            try:
+                async with asyncio.timeout(BEAT_S):
+                    session = await self.held.get()
+            except TimeoutError:
+                continue
             self._working = True
             try:
                 async with asyncio.timeout(HELD_DEADLINE_S):

@@ -72,7 +72,7 @@ class SerialLink:
         self._closed = asyncio.Event()
         self._closed.set()
         self._stale = 0
-        self._ticked_s = 0.0
+        self.beat_s = 0.0
         self._fresh_from_s = 0.0
         self._waiting: asyncio.Task[None] | None = None
 
@@ -129,11 +129,11 @@ class SerialLink:
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
-        self._ticked_s = loop.time()
+        self.beat_s = loop.time()
         loop.add_reader(self._fd, self._readable)
         try:
             while not self._gone.is_set():
-                self._ticked_s = loop.time()
+                self.beat_s = loop.time()
                 try:
                     async with asyncio.timeout(TICK_S):
                         await self._gone.wait()
@@ -195,7 +195,7 @@ class SerialLink:
         self.bytes_in += len(data)
         now_ms = self._clock.wall_ms()
         now_s = asyncio.get_running_loop().time()
-        fresh = self._stale <= 0 and now_s >= self._fresh_from_s and now_s - self._ticked_s <= STALL_S
+        fresh = self._stale <= 0 and now_s >= self._fresh_from_s and now_s - self.beat_s <= STALL_S
         self._stale -= len(data)
         for tap in self.taps:
             tap("up", data)

@@ -27,6 +27,7 @@ GROUP_S = 0.1  # longest wait for company before a commit
 GROUP_ROWS = 2_048  # closes a group early: about 100 ms at 20,000 records a second
 RETRY_S = 1.0  # while the disk is full or read-only
 BUDGET_EVERY_S = 60.0
+BEAT_S = 10.0  # a task that waits says so this often
 CHECKPOINT_BYTES = (
     8 << 20
 )  # the WAL's size at which it is copied back; hot pages are then written once for many commits
@@ -59,6 +60,7 @@ class Store:
         self.budget = budget or Budget(2 << 30, 365 * DAY_MS)
         self.failing: str | None = None  # why the last commit did not succeed
         self.failing_since_s = 0.0
+        self.beat_s = 0.0  # loop time of the writer task's last turn
         self.retries = 0  # commits that the disk refused
         self.duplicates = 0  # records received again and not stored again
         self.commits = 0
@@ -239,12 +241,14 @@ class Store:
         loop = asyncio.get_running_loop()
         budget_at = loop.time() + BUDGET_EVERY_S
         while True:
+            self.beat_s = loop.time()
             try:
-                async with asyncio.timeout_at(budget_at):
+                async with asyncio.timeout(BEAT_S):
                     await self._dirty.wait()
             except TimeoutError:
-                budget_at = loop.time() + BUDGET_EVERY_S
-                await self.keep_budget()
+                if loop.time() >= budget_at:
+                    budget_at = loop.time() + BUDGET_EVERY_S
+                    await self.keep_budget()
                 continue
             try:
                 async with asyncio.timeout_at(self._first_at + self._group_s):

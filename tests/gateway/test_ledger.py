@@ -259,3 +259,39 @@ def test_refused_by_the_sink_is_a_cause(tmp_path: Path) -> None:
 def test_scheduled_comes_from_grid_and_clock(until_s: int, now_s: int, windows: int) -> None:
     row = ProfileRow(1, 1, Profile(((2, 0),), 60).encode(), W0, 0)
     assert sum(ledger.scheduled_hours(row, 60, until_s, now_s * 1000).values()) == windows
+
+
+def test_a_boot_in_the_dark_over_a_full_hour_closes_every_hour(tmp_path: Path) -> None:
+    """The node packs its off windows before the dark boot's, the gateway dates that boot by the middle of the gap: the
+    hours differ, the windows do not."""
+
+    async def scenario() -> None:
+        node = FakeNode(7)
+        async with rig(tmp_path / "spool.db") as r:
+            await r.add(node, provisioned_s=START_S + 1800)
+            node.hello()
+            for i in range(30, 40):
+                node.seal(W0 + i)
+            node.send_outbox()
+            await r.settle()
+            node.reboot()
+            for i in range(30):
+                node.seal_unclocked(60_000 * (i + 1))
+            node.reboot()
+            node.gap(messages.OFF, W0 + 40, 50)
+            for i in range(120, 130):
+                node.seal(W0 + i)
+            r.clock.at_ms = (START_S + 130 * 60) * 1000
+            node.uptime_ms = 600_000
+            node.hello()
+            node.send_outbox()
+            await r.settle()
+            await r.deliver()
+            report = await r.report()
+            assert report.closed, [line for line in report.lives[0].lines if line.missing]
+            tally = report.lives[0].sinks["mqtt"]
+            assert (tally.scheduled, tally.delivered, tally.causes) == (100, 50, {"node_off": 50})
+            await r.sql("DELETE FROM records WHERE seq = 20")  # one of the dark boot
+            assert not (await r.report()).closed
+
+    asyncio.run(scenario())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,7 +38,7 @@ def test_seq_set_is_a_set(steps: list[tuple[int, int]], at: int, span: int) -> N
         assert len(mine) == len(model)
     assert {n for s, e in mine.ranges() for n in range(s, e)} == model
     ranges = mine.ranges()
-    assert all(a[1] < b[0] for a, b in zip(ranges, ranges[1:], strict=False)), "disjoint and not touching"
+    assert all(a[1] < b[0] for a, b in pairwise(ranges)), "disjoint and not touching"
     assert (at in mine) == (at in model)
     assert {n for s, e in mine.missing(at, at + span) for n in range(s, e)} == set(range(at, at + span)) - model
     assert mine.count_below(at) == len([n for n in model if n < at])
