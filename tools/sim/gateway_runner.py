@@ -100,7 +100,7 @@ class StepLink(SerialLink):
         self.opens += 1
         self.opened_ms = self._clock.wall_ms()
         while True:
-            self._ticked_s = asyncio.get_running_loop().time()
+            self.beat_s = asyncio.get_running_loop().time()
             await asyncio.sleep(0.5)
 
     def send(self, frame: bytes) -> bool:
