@@ -52,6 +52,7 @@ class Decoder:
         self.profiles: dict[int, KnownProfile] = {}  # by what records carry
         self.windows: dict[int, ProfileRow] = {}  # by row: since and until which window each is scheduled
         self.anchors: dict[int, BootAnchors] = {}
+        self.anchored = False  # a boot that nothing was known of has an anchor now
         self.unresolved = 0  # held for want of a time
         self.undecoded = 0  # payloads held for want of a profile
         self.look_again: int | None = (
@@ -270,6 +271,7 @@ class Decoder:
             if health.time and health.time[0] == UTC and boot16(health.boot) not in self.anchors:
                 # Its clock was right when it was written, whenever it comes.
                 self.anchor(health.boot, health.uptime_ms, health.time[1] * 1000)
+                self.anchored = True
             self.memory.claimed(
                 Claim(health.seq, tuple(health.totals), now_ms, health.time[0] == UTC if health.time else False)
             )

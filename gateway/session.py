@@ -101,6 +101,10 @@ class LifeSession:
                 self._time_unproven_ms = 0
             if self.decoder.wanted:
                 self._ask_profiles(now_ms)
+            if self.decoder.anchored:
+                self.decoder.anchored = False
+                if self.decoder.unresolved:
+                    self._held_ready(self)
         else:
             message = messages.decode(message_type, payload)
             if message_type == messages.HELLO:
