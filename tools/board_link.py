@@ -9,20 +9,28 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.links.port import close_port, open_port
 from tools.errors import NoConnection, SteigerError
 
 TRIES = 3  # "could not enter raw repl" is cured by asking again (micropython#16142)
 STEP_TIMEOUT_S = 60.0  # one snippet or one small file; a board that is silent for so long is gone
 COPY_TIMEOUT_S = 300.0  # a whole slot at 115200 baud takes about a minute
 MARK = "~steiger~"
+BAUDRATE = 115_200
+KNOCK = b"\r\x03\r\x02"  # as mpremote does it; 0x02 leaves the raw mode that a tool which died may have left behind
+PROMPT = b">>> "
+KNOCK_AGAIN_S = 0.7  # a program that is importing answers within this
+KNOCK_TIMEOUT_S = 6.0
 
 # What mpremote prints, and what it means to the person in front of the board.
 _MEANINGS = (
@@ -56,11 +64,15 @@ class BoardLink:
 
     def ask(self, code: str, timeout_s: float = STEP_TIMEOUT_S) -> Any:
         """Run `code`, which sets `answer`; return that, by way of JSON."""
+        return self.ask_and_read(code, timeout_s)[0]
+
+    def ask_and_read(self, code: str, timeout_s: float = STEP_TIMEOUT_S) -> tuple[Any, str]:
+        """As `ask`, and what `code` printed."""
         text = self.run(f"{code}\nimport json\nprint('{MARK}' + json.dumps(answer) + '{MARK}')\n", timeout_s)
         found = re.search(f"{MARK}(.*){MARK}", text, re.DOTALL)
         if not found:
             raise BoardError(f"the board answered {text.strip()[-200:]!r}", where=self.port)
-        return json.loads(found.group(1))
+        return json.loads(found.group(1)), text[: found.start()]
 
     def copy(self, folder: Path, names: Sequence[str], done: Callable[[int], None]) -> None:
         """Copy `names` (relative to `folder`) to the same places on the board; folders must exist there."""
@@ -131,9 +143,35 @@ class BoardLink:
         # An exception on the board: its last line says what; nothing of the code is repeated (it may hold a key).
         raise BoardError(f"the board said: {words.splitlines()[-1] if words else 'nothing'}", where=self.port)
 
+    def _knock(self) -> None:
+        """Stop the board's program and see the prompt, before mpremote comes: it asks once only, and then waits 10 s.
+
+        A board that is just starting misses the first 0x03. PortBusy names who has the port. Without a prompt mpremote
+        tries all the same, and its words are shown.
+        """
+        fd = open_port(self.port, BAUDRATE)
+        try:
+            until = time.monotonic() + KNOCK_TIMEOUT_S
+            heard = b""
+            while time.monotonic() < until:
+                os.write(fd, KNOCK)
+                again = time.monotonic() + KNOCK_AGAIN_S
+                while (left := again - time.monotonic()) > 0:
+                    if not select.select([fd], [], [], left)[0]:
+                        break
+                    heard = (heard + os.read(fd, 4096))[-4096:]
+                    if heard.endswith(PROMPT):
+                        return
+        except (OSError, BlockingIOError):
+            pass  # it vanished, or its buffer is full: mpremote finds words for that
+        finally:
+            close_port(fd)
+
     def _retry(self, step: Callable[[], str]) -> str:
         for attempt in range(1, TRIES + 1):
             try:
+                if self._fresh:
+                    self._knock()
                 return step()
             except NoConnection as error:
                 if attempt == TRIES or not os.path.exists(self.port):

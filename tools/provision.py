@@ -29,32 +29,39 @@ ARCHES = (
 )  # fmt: skip
 OLDEST = (1, 25)  # asyncio, vfs and the .mpy format that the firmware is built for
 
-_LOOK = """
-import os, sys, hashlib, binascii
+# What is on a board is printed file by file: a hundred hashes kept at once would tear a small heap to pieces.
+_SHA = """
+import os, sys, hashlib, binascii, gc
+gc.collect()
+_buf = memoryview(bytearray(2048))
 def _sha(p):
     d = hashlib.sha256()
     with open(p, 'rb') as f:
         while True:
-            b = f.read(512)
-            if not b:
-                return binascii.hexlify(d.digest()).decode()
-            d.update(b)
-def _walk(p, out):
+            n = f.readinto(_buf)
+            if not n:
+                break
+            d.update(_buf[:n])
+    print('file', binascii.hexlify(d.digest()).decode(), p)
+"""
+_LOOK = (
+    _SHA
+    + """
+def _walk(p):
     for e in os.ilistdir(p):
         n = p + '/' + e[0]
         if e[1] & 0x4000:
-            _walk(n, out)
+            _walk(n)
         else:
-            out[n] = _sha(n)
-    return out
+            _sha(n)
+            gc.collect()
 names = os.listdir()
-files = {}
 for n in ('boot.py', 'main.py', 'board.json'):
     if n in names:
-        files[n] = _sha(n)
+        _sha(n)
 for n in ('a', 'b'):
     if n in names:
-        _walk(n, files)
+        _walk(n)
 pointer = None
 for n in ('slot.a', 'slot.b'):
     try:
@@ -66,8 +73,9 @@ for n in ('slot.a', 'slot.b'):
     except (OSError, ValueError):
         pass
 answer = {'name': sys.implementation.name, 'version': sys.implementation.version[:3], 'platform': sys.platform,
-    'mpy': getattr(sys.implementation, '_mpy', 0), 'files': files, 'slot': pointer[0] if pointer else None}
+    'mpy': getattr(sys.implementation, '_mpy', 0), 'slot': pointer[0] if pointer else None}
 """
+)
 
 _MAKE_FOLDERS = """
 import os
@@ -201,7 +209,8 @@ def provision(
         raise UsageError(f"address {address} is not 1..65535")
     link = BoardLink(port, said)
     said(f"{port}: asking the board what it is")
-    look = link.ask(_LOOK)
+    look, there = link.ask_and_read(_LOOK)
+    look["files"] = _hashes(there)
     arch, hal_port = firmware_target(look, port)
     todo = plan(
         look,
@@ -274,12 +283,19 @@ def _write_files(
             path.write_bytes(content)
         link.copy(Path(folder), list(todo.files), lambda done: progress(done, len(todo.files)))
     names = list(todo.files)
-    there = link.ask(_LOOK.split("names = os.listdir()")[0] + f"answer = {{n: _sha(n) for n in {names!r}}}\n")
+    _, printed = link.ask_and_read(f"{_SHA}\nfor n in {names!r}:\n    _sha(n)\nanswer = True\n")
+    there = _hashes(printed)
     for name, content in todo.files.items():
-        if there[name] != hashlib.sha256(content).hexdigest():
+        if there.get(name) != hashlib.sha256(content).hexdigest():
             raise BoardError(
                 f"{name} reads back differently", where=link.port, next_step="Try again; then suspect the flash chip"
             )
+
+
+def _hashes(printed: str) -> dict[str, str]:
+    """{name on the board: SHA-256} from the lines of `_sha`."""
+    words = [line.split(" ", 2) for line in printed.splitlines() if line.startswith("file ")]
+    return {name: digest for _, digest, name in words}
 
 
 def _take_back(keys: Path, life: key_file.Life, before: bytes | None) -> None:

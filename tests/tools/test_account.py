@@ -9,7 +9,11 @@ from tools.demo.account import MessageCounter, Seen, faults, summary
 
 
 def ledger(delivered: int = 10, **more: Any) -> dict[str, Any]:
-    return {"nodes": {"1": {"scheduled": 10, "delivered": delivered, "causes": {}, "pending": 0}}, "redelivered": 0, **more}
+    return {
+        "nodes": {"1": {"scheduled": 10, "delivered": delivered, "causes": {}, "pending": 0}},
+        "redelivered": 0,
+        **more,
+    }
 
 
 def test_a_closed_sum_has_no_faults() -> None:

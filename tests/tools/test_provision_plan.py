@@ -59,8 +59,14 @@ def test_an_interrupted_first_copy_is_completed() -> None:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        ({"name": "micropython", "version": [1, 28, 0], "mpy": 10 << 10 | 6, "platform": "esp32"}, ("xtensawin", "esp32")),
-        ({"name": "micropython", "version": [1, 29, 0], "mpy": 11 << 10 | 6, "platform": "esp32"}, ("rv32imc", "esp32")),
+        (
+            {"name": "micropython", "version": [1, 28, 0], "mpy": 10 << 10 | 6, "platform": "esp32"},
+            ("xtensawin", "esp32"),
+        ),
+        (
+            {"name": "micropython", "version": [1, 29, 0], "mpy": 11 << 10 | 6, "platform": "esp32"},
+            ("rv32imc", "esp32"),
+        ),
         ({"name": "micropython", "version": [1, 29, 0], "mpy": 2822, "platform": "linux"}, ("x64", "sim")),
     ],
 )

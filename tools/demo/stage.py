@@ -237,8 +237,8 @@ class Stage:
         for node in self.nodes:
             node.wait_ready()
         said(f"{len(self.nodes)} boards run: {self.nodes[0].interpreter}")
-        # mpremote is a process of its own for each board; two at a time suits two cores
-        with ThreadPoolExecutor(max_workers=min(len(self.nodes), max(2, os.cpu_count() or 2))) as pool:
+        # mpremote is a process of its own for each board, and waits most of the time
+        with ThreadPoolExecutor(max_workers=min(len(self.nodes), 2 * (os.cpu_count() or 2))) as pool:
             list(pool.map(self.provision, self.nodes))
         said("firmware, settings and keys are on the boards")
         self.gateway.start()
