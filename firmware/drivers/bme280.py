@@ -208,6 +208,7 @@ class BME280:
         self.covered_ms = 0
         if self.state != READY:
             raise SensorError(STALE, retry=False)
+        self._identify()  # this chip has no checksums: a bus out of step shows here
         data = await self._measure()
         if data is None:
             data = await self._measure()  # a stall of the board can hide the flag; twice in a row it does not

@@ -111,8 +111,13 @@ class I2SMic:
         lost = least - self._least
         self._least = least
         if self.state == READY and lost > _GAP_FRAMES:
-            self.lost_ms = lost * 1000 // RATE_HZ
-            self.gaps_ms += self.lost_ms
+            self._break(lost)
+
+    def _break(self, frames: int) -> None:
+        """So many frames are not there, or are no sound."""
+        lost_ms = frames * 1000 // RATE_HZ
+        self.lost_ms += lost_ms
+        self.gaps_ms += lost_ms
 
     async def read(self) -> "list[Reading]":
         """Levels of the last period. SensorError NO_ANSWER, SILENT, STUCK."""
@@ -124,16 +129,20 @@ class I2SMic:
         meter = self._meter
         laeq = meter.laeq_cdb()
         lafmax = meter.lafmax_cdb()
-        if meter.constant_blocks or laeq is None or lafmax is None:
+        if laeq is None or lafmax is None or meter.constant_samples * 2 > frames:
             raise SensorError(STUCK if meter.peak else SILENT, detail=meter.peak)
+        if meter.constant_samples:
+            self._break(meter.constant_samples)
+            frames -= meter.constant_samples
         laeq = max(laeq + self._offset_cdb, 0)
         lafmax = max(lafmax + self._offset_cdb, 0)
         flag = GOOD
         if meter.overloads or meter.peak >= _CLIPPED or lafmax > _OVERLOAD_CDB or laeq < self._floor_cdb:
             flag = SUSPECT
         self.covered_ms, self._rest = divmod(frames * 1000 + self._rest, RATE_HZ)
-        # Where samples are missing the signal jumps, which the highest level shows before the mean does.
-        return [self.items[0] + (laeq, flag), self.items[1] + (lafmax, SUSPECT if self.lost_ms else flag)]
+        if self.lost_ms:
+            flag = SUSPECT  # where samples are missing the signal jumps
+        return [self.items[0] + (laeq, flag), self.items[1] + (lafmax, flag)]
 
     async def stop(self) -> None:
         """The receiver runs on; nobody listens."""

@@ -5,7 +5,7 @@ nothing moves, so silence is no vehicle; after a longer one the radar is asked. 
 vehicle, and the node only per window (firmware.aggregate holds the minimum count).
 """
 
-from firmware.drivers import GOOD, NO_ANSWER, READY, REFUSED, SHIFTED, STALE, SUSPECT, WARMUP, SensorError, const
+from firmware.drivers import GOOD, NO_ANSWER, READY, REFUSED, SHIFTED, STALE, STUCK, SUSPECT, WARMUP, SensorError, const
 from firmware.drivers.tracker import Tracker
 from wire import channels
 
@@ -44,6 +44,7 @@ _WAS_TALKING_MS = const(3000)  # a unit that reports while nothing moves is susp
 _SHIFTED_MS = const(2000)  # bytes without a single good frame for so long
 _BOTH_DIRECTIONS = const(2)
 _DELAY_S = const(1)
+_STUCK_REPORTS = const(100)  # ten seconds of equal targets: what moves cannot stay where it is
 
 # 1/cos in 1/1000 at 0, 5 ... 60 degrees: a radar beside the road sees the speed times the cosine.
 _SECANTS = (1000, 1004, 1015, 1035, 1064, 1103, 1155, 1221, 1305, 1414, 1556, 1743, 2000)
@@ -184,6 +185,8 @@ class LD2451:
         self._chunk = bytearray(_BUFFER_MAX)
         self._acks: "list[tuple[int, int, bytes]]" = []
         self._talks_idle = False
+        self._last_targets: "tuple[Target, ...]" = ()
+        self._equal = 0
         self._read_ms = 0
         self._frame_ms = 0
         self._byte_ms = 0
@@ -255,6 +258,8 @@ class LD2451:
             back_ms = min(_REPORT_MS * (len(reports) - 1 - at), max(elapsed_ms, 0))
             if not targets:
                 self._talks_idle = True
+            self._equal = self._equal + 1 if targets and targets == self._last_targets else 0
+            self._last_targets = targets
             sent_ms = (now_ms - back_ms) & _TICKS_MASK
             self._tracker.report(
                 sent_ms, tuple([(far * 100, way ^ self._flip, kmh) for _, far, way, kmh, _ in targets])
@@ -264,7 +269,7 @@ class LD2451:
     async def read(self) -> "list[Reading]":
         """Listen until a period is over; counts (0 too) and the speeds of the vehicles that have passed.
 
-        SensorError NO_ANSWER when a silent radar does not answer either, SHIFTED when its bytes make no frames.
+        SensorError NO_ANSWER when a silent radar does not answer either, SHIFTED when its bytes make no frames, STUCK.
         """
         self.covered_ms = 0
         if self.state != READY:
@@ -283,6 +288,9 @@ class LD2451:
         return self._readings()
 
     async def _check_life(self, now_ms: int) -> None:
+        if self._equal >= _STUCK_REPORTS:
+            self._read_ms = now_ms
+            raise SensorError(STUCK, detail=self._equal)
         diff = self._clock.ticks_diff
         silent_ms = diff(now_ms, self._frame_ms)
         if silent_ms >= _SHIFTED_MS and diff(now_ms, self._byte_ms) < _SHIFTED_MS:

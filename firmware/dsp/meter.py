@@ -56,7 +56,7 @@ _BIAS = 0x3FFFFFFF  # states are kept with this added: never negative
 _LOW1, _LOW2, _LOW3, _LOW4, _SMOOTH1, _SMOOTH2 = 0, 1, 2, 3, 4, 5
 _F_HIGH, _F_LOW, _MAX_HIGH, _MAX_LOW = 6, 7, 8, 9  # energies: high * 2**24 + low
 _SUM_HIGH, _SUM_MID, _SUM_LOW = 10, 11, 12  # energy since `clear`: base 2**24
-_PEAK, _CHANGED, _OVERLOAD = 13, 14, 15
+_PEAK, _CONSTANT, _OVERLOAD = 13, 14, 15
 _SIZE = 16
 
 
@@ -74,15 +74,15 @@ def run(samples, count: int, state):  # type: ignore[no-untyped-def]
     f_high = s[6]
     f_low = s[7]
     peak = s[13]
-    changed = 0
     overload = s[15]
-    first = ((p[1] ^ 32768) - 32768) * 256 + (p[0] >> 8)
     at = 0
     end = count * 2
     while at < end:
         squares_high = 0
         squares_mid = 0
         squares_low = 0
+        changed = 0
+        first = ((p[at + 1] ^ 32768) - 32768) * 256 + (p[at] >> 8)
         part = at + 94
         while at < part:
             x = ((p[at + 1] ^ 32768) - 32768) * 256 + (p[at] >> 8)
@@ -128,6 +128,8 @@ def run(samples, count: int, state):  # type: ignore[no-untyped-def]
         squares_low += (squares_mid & 2047) << 13
         squares_high += (squares_mid >> 11) + (squares_low >> 24)
         squares_low &= 0xFFFFFF
+        if changed == 0:
+            s[14] = s[14] + 1
         # time weighting F
         h = squares_high - f_high
         f_low += ((h & 127) << 17) + ((squares_low - f_low) >> 7)
@@ -154,8 +156,6 @@ def run(samples, count: int, state):  # type: ignore[no-untyped-def]
     s[6] = f_high
     s[7] = f_low
     s[13] = peak
-    if changed != 0:
-        s[14] = s[14] + 1
     s[15] = overload
 
 
@@ -167,7 +167,6 @@ class Meter:
         for at in range(6):
             self.state[at] = _BIAS
         self.samples = 0
-        self.blocks = 0
 
     def feed(self, block: "Any", samples: int) -> None:
         """The first `samples` of a buffer (a multiple of PART)."""
@@ -175,20 +174,19 @@ class Meter:
             raise ValueError("block")
         run(block, samples, self.state)
         self.samples += samples
-        self.blocks += 1
 
     def clear(self) -> None:
         """Start a new period; filters and time weighting keep their memory."""
         for at in range(_MAX_HIGH, _SIZE):
             self.state[at] = 0
         self.samples = 0
-        self.blocks = 0
 
     def laeq_cdb(self) -> "int | None":
-        """Equivalent level, 0.01 dB; None when there was no energy at all."""
+        """Equivalent level, 0.01 dB, of what was no constant; None when there was no energy at all."""
         state = self.state
         energy = (state[_SUM_HIGH] << 48) + (state[_SUM_MID] << 24) + state[_SUM_LOW]
-        return centi_db(energy, self.samples) + OFFSET_CDB if energy else None
+        samples = self.samples - self.constant_samples
+        return centi_db(energy, samples) + OFFSET_CDB if energy and samples else None
 
     def lafmax_cdb(self) -> "int | None":
         """Highest F-weighted level, 0.01 dB; None when there was no energy at all."""
@@ -201,9 +199,9 @@ class Meter:
         return self.state[_PEAK]
 
     @property
-    def constant_blocks(self) -> int:
-        """Blocks in which every sample was the same."""
-        return self.blocks - self.state[_CHANGED]
+    def constant_samples(self) -> int:
+        """Samples in parts (a millisecond) in which all were the same: a live microphone has noise."""
+        return self.state[_CONSTANT] * PART
 
     @property
     def overloads(self) -> int:

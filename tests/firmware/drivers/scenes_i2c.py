@@ -480,6 +480,15 @@ async def scene_bme280_absent():
     await driver.stop()
 
 
+async def scene_bme280_bus_out_of_step():
+    _clock, chip, _bus, driver = bme280()
+    await driver.start()
+    await driver.read()
+    real = chip.read
+    chip.read = lambda size: bytes(real(size + 1)[1:])
+    await fails(driver.read(), WRONG_CHIP, False)
+
+
 async def scene_bme280_out_of_range():
     _clock, chip, _bus, driver = bme280()
     await driver.start()

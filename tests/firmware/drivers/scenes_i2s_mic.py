@@ -89,9 +89,9 @@ async def scene_only_zeros():
     _clock, receiver, driver = microphone()
     await driver.start()
     tone = receiver.source
-    breaks = receiver.taken + 24000
+    breaks = receiver.taken + 12000
     receiver.source = lambda first, count: tone(first, count) if first < breaks else bytes(4 * count)
-    await fails(driver.read(), STUCK, True)  # part of it was sound
+    await fails(driver.read(), STUCK, True)  # a quarter of it was sound
     await fails(driver.read(), SILENT, True)
     receiver.source = tone
     await driver.read()
@@ -106,6 +106,22 @@ async def scene_only_ones_and_stuck():
         await fails(driver.read(), STUCK)
         assert (await fails(driver.read(), STUCK)).detail > 0
         assert driver.covered_ms == 0
+
+
+async def scene_short_dropouts_are_lost_time():
+    """15 ms of zeros in every second: the level is that of the rest, the coverage says so."""
+    clock, receiver, driver = microphone()
+    tone = receiver.source
+    receiver.source = lambda first, count: b"".join(
+        [bytes(4 * 48) if at % 48000 < 720 else tone(at, 48) for at in range(first, first + count + 48, 48)]
+    )[: 4 * count]
+    await driver.start()
+    for _ in range(3):
+        began = clock.now_ms
+        readings = await driver.read()
+        assert abs(readings[0][2] - 9400) <= 12 and readings[0][3] == SUSPECT, readings
+        assert 12 <= driver.lost_ms <= 17, driver.lost_ms
+        assert abs(driver.covered_ms + driver.lost_ms - (clock.now_ms - began)) < 40
 
 
 async def scene_clipping_is_flagged():

@@ -1,6 +1,6 @@
 """The radar on a fake line: configuration, vehicles, silence, lost bytes. Each scene runs on both interpreters."""
 
-from firmware.drivers import NO_ANSWER, REFUSED, SHIFTED, STALE, SUSPECT
+from firmware.drivers import NO_ANSWER, REFUSED, SHIFTED, STALE, STUCK, SUSPECT
 from firmware.drivers.ld2451 import LD2451
 from firmware.drivers.tracker import Tracker
 from tests.fakes.bus import FakeClock, FakeUart, fails
@@ -229,6 +229,15 @@ async def scene_a_talking_radar_is_missed_sooner():
     chip.dead = True
     await listen(driver, 2)
     await fails(listen(driver, 2), NO_ANSWER, False)
+
+
+async def scene_stuck():
+    _clock, chip, driver = radar()
+    await driver.start()
+    for at in range(0, 20000, 100):
+        chip.uart.send(at, report([(40, 1, 50)]))
+    await listen(driver, 9)
+    await fails(listen(driver, 3), STUCK, True)
 
 
 async def scene_garbage():
