@@ -6,24 +6,20 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
-
-import msgspec
 
 from gateway import health, ledger
 from gateway.clock import Clock, SystemClock
 from gateway.config import Config
 from gateway.control import ControlServer
 from gateway.downlink import Sealer
-from gateway.errors import GatewayError
 from gateway.forward.base import Forwarder
 from gateway.keys import KeyFileError, KeyFileMissing, load_keys
 from gateway.links.serial import SerialLink
 from gateway.store import Budget, Store
 from gateway.uplink import Uplinks
-from wire import settings as wire_settings
-from wire.names import COMMANDS, RESULTS
+from gateway.verbs import Verbs
 
 log = logging.getLogger("gateway")
 
@@ -31,12 +27,8 @@ STORE_NAME = "spool.db"
 KEYS_EVERY_S = 2.0  # a node entered into the key file is heard within this
 RESTART_FIRST_S, RESTART_MAX_S = 1.0, 60.0
 STOP_S = 10.0  # an orderly stop; what is not done then is done at the next start
-RELEASE_S = 10.0
-LEND_S = 900.0  # a lent port is taken back by itself after this
-REQUEST_S = 30.0
 DRAIN_S = 60.0
 OWN_RESET_MS = 3_000  # a boot that began this soon after we opened the port is ours
-TAP_QUEUE = 1_024  # chunks a slow monitor may be behind; then it misses some
 DAY_MS = 86_400_000
 
 
@@ -93,7 +85,7 @@ class Gateway:
         self.control = ControlServer(data_dir)
         self.restarts: dict[str, int] = {}
         self._keys_seen: tuple[int, int, int] | None = None
-        self._lent: dict[str, asyncio.Task[None]] = {}
+        self._verbs = Verbs(self)
         self._stop_sinks = asyncio.Event()
 
     def _serial_links(self, sink: Input, clock: Clock) -> Sequence[Link]:
@@ -111,13 +103,13 @@ class Gateway:
     async def run(self, stop: asyncio.Event, started: Callable[[Gateway], None] | None = None) -> None:
         """From the opened store to the orderly stop; GatewayError if it cannot begin."""
         self.control.take_directory()
-        self._register()
+        self._verbs.register(self.control)
         metrics: asyncio.Server | None = None
         try:
             contents = await self.store.open()
             for sink in self.sinks:
                 await self.store.add_sink(sink.name)
-            await self._load_keys(contents)
+            await self.load_keys(contents)
             await self.control.start()
             if self.config.metrics is not None:
                 from gateway.metrics import serve  # not loaded unless wanted: memory
@@ -144,7 +136,8 @@ class Gateway:
             inputs = [group.create_task(self._supervise(link.name, link.run)) for link in self.links]
             outputs = [group.create_task(self._supervise(s.name, self._runner(s))) for s in self.sinks]
             await stop.wait()
-            for task in [*inputs, *self._lent.values()]:
+            self._verbs.close()
+            for task in inputs:
                 task.cancel()
             await self.store.flushed(STOP_S)
             self._stop_sinks.set()
@@ -174,7 +167,8 @@ class Gateway:
 
     # -- keys ------------------------------------------------------------------------------------------------------
 
-    async def _load_keys(self, contents: Any = None) -> int:
+    async def load_keys(self, contents: Any = None) -> int:
+        """Take over the key file; returns the number of new lives. KeyFileError if it cannot be used."""
         path = self.config.gateway.keys
         try:
             self._keys_seen = _signature(path)
@@ -190,7 +184,7 @@ class Gateway:
             await asyncio.sleep(KEYS_EVERY_S)
             if _signature(self.config.gateway.keys) != self._keys_seen:
                 try:
-                    added = await self._load_keys()
+                    added = await self.load_keys()
                     log.info("keys: read again, %d new", added)
                 except KeyFileError as err:
                     log.error("keys: not taken over, %s; the former ones stay in force", err)
@@ -221,154 +215,6 @@ class Gateway:
         if opened_ms and 0 <= began_ms - opened_ms + OWN_RESET_MS // 3 <= OWN_RESET_MS:
             session.link.resets_ours = getattr(session.link, "resets_ours", 0) + 1  # type: ignore[attr-defined]
             log.warning("serial: %s, opening the port reset the board (boot %d)", session.link.name, boot)
-
-    # -- control socket --------------------------------------------------------------------------------------------
-
-    def _register(self) -> None:
-        verbs = {
-            "status": self._do_status,
-            "ledger": self._do_ledger,
-            "release": self._do_release,
-            "resume": self._do_resume,
-            "reload-keys": self._do_reload_keys,
-            "set-setting": self._do_set_setting,
-            "get-setting": self._do_get_setting,
-            "command": self._do_command,
-            "drain": self._do_drain,
-            "metrics": self._do_metrics,
-        }
-        for name, verb in verbs.items():
-            self.control.register(name, verb)
-        self.control.register_stream("tap", self._do_tap)
-
-    async def _do_status(self, _: dict[str, Any]) -> Any:
-        return self.status() | {"gateway": self.config.gateway.id, "data_dir": str(self.config.gateway.data_dir)}
-
-    async def _do_ledger(self, request: dict[str, Any]) -> Any:
-        report = await self.ledger(lines=bool(request.get("lines", True)), node=request.get("node"))
-        return msgspec.to_builtins(report) | {"summary": ledger.summary(report, request.get("sink"))}
-
-    async def _do_metrics(self, _: dict[str, Any]) -> Any:
-        from gateway.metrics import text
-
-        return {"text": text(self.status).decode()}
-
-    async def _do_reload_keys(self, _: dict[str, Any]) -> Any:
-        return {"added": await self._load_keys(), "lives": len(self.uplinks.sessions)}
-
-    def _port(self, request: dict[str, Any]) -> Any:
-        wanted = str(request.get("port", ""))
-        for link in self.links:
-            if link.name == wanted or os.path.realpath(link.name) == os.path.realpath(wanted):
-                return link
-        ports = ", ".join(link.name for link in self.links) or "none"
-        raise GatewayError("not a port of this gateway", where=wanted, next_step=f"It has: {ports}", exit_code=2)
-
-    async def _do_release(self, request: dict[str, Any]) -> Any:
-        """Lend a port; it comes back at `resume`, or by itself after `for_s`."""
-        link = self._port(request)
-        for_s = float(request.get("for_s", LEND_S))
-        if not await link.release(RELEASE_S):
-            raise GatewayError("the port did not close", where=link.name, next_step="Try again")
-        self._take_back(link.name)
-        self._lent[link.name] = asyncio.create_task(self._lend(link, for_s))
-        return {"port": link.name, "for_s": for_s}
-
-    async def _lend(self, link: Any, for_s: float) -> None:
-        await asyncio.sleep(for_s)
-        log.info("serial: %s, lent for %g s, taken back", link.name, for_s)
-        link.resume()
-
-    def _take_back(self, name: str) -> None:
-        lent = self._lent.pop(name, None)
-        if lent is not None:
-            lent.cancel()
-
-    async def _do_resume(self, request: dict[str, Any]) -> Any:
-        link = self._port(request)
-        self._take_back(link.name)
-        link.resume()
-        return {"port": link.name}
-
-    async def _do_tap(self, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
-        """Raw bytes of a port as they pass, both ways; a slow reader misses some and is told how many."""
-        link = self._port(request)
-        chunks: asyncio.Queue[dict[str, Any]] = asyncio.Queue(TAP_QUEUE)
-        missed = 0
-
-        def tap(direction: str, data: bytes) -> None:
-            nonlocal missed
-            try:
-                chunks.put_nowait({"dir": direction, "hex": data.hex()})
-            except asyncio.QueueFull:
-                missed += 1
-
-        link.taps.append(tap)
-        try:
-            while True:
-                chunk = await chunks.get()
-                if missed:
-                    chunk["missed"], missed = missed, 0
-                yield chunk
-        finally:
-            link.taps.remove(tap)
-
-    def _session(self, request: dict[str, Any]) -> Any:
-        node = request.get("node")
-        session = self.uplinks.session_of(node) if isinstance(node, int) else None
-        if session is None:
-            known = ", ".join(sorted({str(key[0]) for key in self.uplinks.sessions})) or "none"
-            raise GatewayError(
-                "no such node", where=f"node {node}", next_step=f"The key file has: {known}", exit_code=2
-            )
-        return session
-
-    async def _do_set_setting(self, request: dict[str, Any]) -> Any:
-        session, (setting, instance) = self._session(request), _setting(request)
-        value = request.get("value")
-        if not isinstance(value, int) or not wire_settings.permits(setting.id, instance, value):
-            raise GatewayError(
-                "value out of range",
-                where=f"{setting.name}.{instance} = {value}",
-                next_step=f"It takes {setting.low} to {setting.high} {setting.unit}",
-                exit_code=2,
-            )
-        answer = await session.set_setting(setting.id, instance, value, _timeout(request))
-        return {"name": setting.name, "instance": instance, "value": answer.value, "ok": bool(answer.ok)}
-
-    async def _do_get_setting(self, request: dict[str, Any]) -> Any:
-        session, (setting, instance) = self._session(request), _setting(request)
-        answer = await session.get_setting(setting.id, instance, _timeout(request))
-        return {"name": setting.name, "instance": instance, "value": answer.value, "ok": bool(answer.ok)}
-
-    async def _do_command(self, request: dict[str, Any]) -> Any:
-        session = self._session(request)
-        name = str(request.get("command", "")).replace("-", "_")
-        if name not in COMMANDS:
-            raise GatewayError(
-                "no such command", where=name, next_step=f"There are: {', '.join(COMMANDS)}", exit_code=2
-            )
-        timeout_s = _timeout(request)
-        expiry_s = self.clock.wall_ms() // 1000 + int(timeout_s) + 1
-        answer = await session.command(COMMANDS.index(name) + 1, int(request.get("arg", 0)), expiry_s, timeout_s)
-        return {"command": name, "result": RESULTS[answer.code], "value": answer.value}
-
-    async def _do_drain(self, request: dict[str, Any]) -> Any:
-        return {"drained": await self.drained(float(request.get("timeout_s", DRAIN_S)))}
-
-
-def _timeout(request: dict[str, Any]) -> float:
-    return min(max(float(request.get("timeout_s", REQUEST_S)), 0.1), 3600.0)
-
-
-def _setting(request: dict[str, Any]) -> tuple[Any, int]:
-    name, _, instance = str(request.get("name", "")).partition(".")
-    try:
-        setting = wire_settings.by_name(name)
-    except KeyError:
-        known = ", ".join(row.name for row in wire_settings.SETTINGS)
-        raise GatewayError("no such setting", where=name, next_step=f"There are: {known}", exit_code=2) from None
-    return setting, int(instance or request.get("instance", 0))
 
 
 def _signature(path: Any) -> tuple[int, int, int] | None:

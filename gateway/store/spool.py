@@ -6,17 +6,16 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from gateway.clock import Clock
-from gateway.models import Batch, LifeInfo, ProfileInfo, Record
+from gateway.models import LifeInfo
 from gateway.store import retention, sinks
+from gateway.store.cursors import Cursors
 from gateway.store.group import Anchor, CountKey, Group, ProfileRow, Stateful, Undecoded, Unresolved
 from gateway.store.reader import load_profiles
 from gateway.store.retention import Budget
-from gateway.store.rows import to_record
 from gateway.store.schema import connect, examine, migrate
 from gateway.store.worker import Worker
 
@@ -52,10 +51,11 @@ class Contents(NamedTuple):
     unresolved: dict[int, int]
 
 
-class Store:
+class Store(Cursors):
     """One SQLite file. Everything here runs in the event loop; the disk is touched by the worker thread alone."""
 
     def __init__(self, path: Path, clock: Clock, budget: Budget | None = None, *, group_s: float = GROUP_S) -> None:
+        super().__init__(clock)
         self.path = path
         self.budget = budget or Budget(2 << 30, 365 * DAY_MS)
         self.failing: str | None = None  # why the last commit did not succeed
@@ -69,10 +69,6 @@ class Store:
         self.used_at_open = 0
         self.opened_ms = clock.wall_ms()
         self.written_bytes = 0  # since start
-        self.lives: dict[int, LifeInfo] = {}
-        self.life_rows: dict[tuple[int, int], int] = {}
-        self.profiles: dict[int, ProfileInfo] = {}
-        self._clock = clock
         self._group_s = group_s
         self._group = Group()
         self._in_flight = 0
@@ -83,11 +79,7 @@ class Store:
         self._idle.set()
         self._room = asyncio.Event()
         self._room.set()
-        self._delivered = asyncio.Event()  # something was confirmed
         self._next: dict[str, int] = {}
-        self._sinks: dict[str, sinks.SinkRow] = {}
-        self._news: dict[str, asyncio.Event] = {}
-        self._stored_pos = 0
         self._day_written: tuple[int, int] = (0, 0)
         self._wal_seen = 0
         self._worker = Worker("store", lambda: connect(path), writes=True)
@@ -292,9 +284,7 @@ class Store:
         self._in_flight = 0
         self._room.set()
         if group.rows:
-            self._stored_pos = group.rows[-1][0]
-            for event in self._news.values():
-                event.set()
+            self._announce(group.rows[-1][0])
         for session, snapshot in group.snapshots:
             session.committed(snapshot)
         if not self._dirty.is_set():
@@ -365,85 +355,6 @@ class Store:
                     self._wal_seen = 0
         except (OSError, sqlite3.Error) as err:
             log.debug("spool: checkpoint not now, %s", err)
-
-    # -- sinks -----------------------------------------------------------------------------------------------------
-
-    async def add_sink(self, name: str) -> None:
-        """Register a sink; from then on it has a cursor of its own. Idempotent."""
-        if name not in self._sinks:
-            self._sinks[name] = await self._worker.submit(lambda conn: sinks.add_sink(conn, name))
-            self._news[name] = asyncio.Event()
-
-    def sink_names(self) -> list[str]:
-        return list(self._sinks)
-
-    def confirmed_ms(self, sink: str) -> int:
-        """When the sink last confirmed something, 0: never."""
-        return self._sinks[sink].confirmed_ms
-
-    def backlog(self, sink: str) -> int:
-        """Rows not yet cut into a batch for this sink."""
-        return self._stored_pos - self._sinks[sink].cut
-
-    async def next_batch(self, sink: str, max_records: int, max_bytes: int, after: int = 0) -> Batch | None:
-        """The first unconfirmed batch above `after`, with the boundaries it was first given; else a new one, whose
-        boundaries are synced before this returns; None when there is nothing."""
-        row = self._sinks[sink]
-        cut = await self._worker.submit(lambda conn: sinks.next_batch(conn, row.id, max_records, max_bytes, after))
-        if cut is None:
-            return None
-        self._sinks[sink] = self._sinks[sink]._replace(cut=cut.cut)
-        return Batch(cut.id, tuple([to_record(raw, self.lives, self.profiles) for raw in cut.rows]), cut.redelivery)
-
-    async def confirm(self, sink: str, batch_id: int, records: Sequence[Record] | None = None) -> None:
-        """The sink confirmed this batch. `records`: what it was really given; the ledger counts these and no others."""
-        row, now_ms = self._sinks[sink], self._clock.wall_ms()
-        given = None if records is None else frozenset(record.pos for record in records)
-        await self._worker.submit(lambda conn: sinks.confirm(conn, row.id, batch_id, now_ms, given))
-        self._sinks[sink] = self._sinks[sink]._replace(confirmed_ms=now_ms)
-        self._delivered.set()
-
-    async def refuse(self, sink: str, batch_id: int, record_ids: Sequence[str], reason: str) -> None:
-        """The sink will never take these records; the cause is counted when the rest of the batch is confirmed."""
-        row = self._sinks[sink]
-        pairs = []
-        for text in record_ids:
-            node, life, seq = text.split("-")
-            pairs.append((self.life_rows[(int(node), int(life, 16))], int(seq)))
-        await self._worker.submit(lambda conn: sinks.refuse(conn, row.id, batch_id, pairs, reason))
-
-    async def wait_new(self, sink: str, timeout_s: float) -> bool:
-        """Wait until there is something that was not yet cut into a batch; False at the deadline."""
-        if self.backlog(sink) > 0:
-            return True
-        event = self._news[sink]
-        event.clear()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await event.wait()
-        except TimeoutError:
-            return False
-        return self.backlog(sink) > 0
-
-    async def delivered(self, timeout_s: float) -> bool:
-        """Wait until no sink has a backlog or an open batch; False at the deadline."""
-        self._delivered.set()
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    await self._delivered.wait()
-                    self._delivered.clear()
-                    open_batches = await self.query(
-                        lambda conn: conn.execute("SELECT count(*) FROM batches").fetchone()[0]
-                    )
-                    if not open_batches and not any(self.backlog(name) > 0 for name in self._sinks):
-                        return True
-        except TimeoutError:
-            return False
-
-    async def query(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a read in the worker's thread, after everything that was handed over before."""
-        return await self._worker.submit(work)
 
 
 def _next_id(conn: sqlite3.Connection, table: str) -> int:

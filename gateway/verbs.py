@@ -1,0 +1,190 @@
+"""What the control socket can be asked: status, ledger, ports, keys, settings and commands of nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway import ledger as loss_ledger
+from gateway.control import ControlServer
+from gateway.errors import GatewayError
+from wire import settings as wire_settings
+from wire.names import COMMANDS, RESULTS
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+
+log = logging.getLogger("verbs")
+
+RELEASE_S = 10.0
+LEND_S = 900.0  # a lent port is taken back by itself after this
+REQUEST_S = 30.0
+DRAIN_S = 60.0
+TAP_QUEUE = 1_024  # chunks a slow monitor may be behind; then it misses some
+
+
+class Verbs:
+    """One method a verb; each takes the request as it came and answers with what JSON can carry."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._lent: dict[str, asyncio.Task[None]] = {}
+
+    def close(self) -> None:
+        """Ports that are lent stay closed; nobody waits for them any more."""
+        for task in self._lent.values():
+            task.cancel()
+
+    def register(self, control: ControlServer) -> None:
+        verbs = {
+            "status": self.status,
+            "ledger": self.ledger,
+            "release": self.release,
+            "resume": self.resume,
+            "reload-keys": self.reload_keys,
+            "set-setting": self.set_setting,
+            "get-setting": self.get_setting,
+            "command": self.command,
+            "drain": self.drain,
+            "metrics": self.metrics,
+        }
+        for name, verb in verbs.items():
+            control.register(name, verb)
+        control.register_stream("tap", self.tap)
+
+    async def status(self, _: dict[str, Any]) -> Any:
+        return self._gateway.status() | {
+            "gateway": self._gateway.config.gateway.id,
+            "data_dir": str(self._gateway.config.gateway.data_dir),
+        }
+
+    async def ledger(self, request: dict[str, Any]) -> Any:
+        report = await self._gateway.ledger(lines=bool(request.get("lines", True)), node=request.get("node"))
+        return msgspec.to_builtins(report) | {"summary": loss_ledger.summary(report, request.get("sink"))}
+
+    async def metrics(self, _: dict[str, Any]) -> Any:
+        from gateway.metrics import text
+
+        return {"text": text(self._gateway.status).decode()}
+
+    async def reload_keys(self, _: dict[str, Any]) -> Any:
+        return {"added": await self._gateway.load_keys(), "lives": len(self._gateway.uplinks.sessions)}
+
+    def _port(self, request: dict[str, Any]) -> Any:
+        wanted = str(request.get("port", ""))
+        for link in self._gateway.links:
+            if link.name == wanted or os.path.realpath(link.name) == os.path.realpath(wanted):
+                return link
+        ports = ", ".join(link.name for link in self._gateway.links) or "none"
+        raise GatewayError("not a port of this gateway", where=wanted, next_step=f"It has: {ports}", exit_code=2)
+
+    async def release(self, request: dict[str, Any]) -> Any:
+        """Lend a port; it comes back at `resume`, or by itself after `for_s`."""
+        link = self._port(request)
+        for_s = float(request.get("for_s", LEND_S))
+        if not await link.release(RELEASE_S):
+            raise GatewayError("the port did not close", where=link.name, next_step="Try again")
+        self._take_back(link.name)
+        self._lent[link.name] = asyncio.create_task(self._lend(link, for_s))
+        return {"port": link.name, "for_s": for_s}
+
+    async def _lend(self, link: Any, for_s: float) -> None:
+        await asyncio.sleep(for_s)
+        log.info("serial: %s, lent for %g s, taken back", link.name, for_s)
+        link.resume()
+
+    def _take_back(self, name: str) -> None:
+        lent = self._lent.pop(name, None)
+        if lent is not None:
+            lent.cancel()
+
+    async def resume(self, request: dict[str, Any]) -> Any:
+        link = self._port(request)
+        self._take_back(link.name)
+        link.resume()
+        return {"port": link.name}
+
+    async def tap(self, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        """Raw bytes of a port as they pass, both ways; a slow reader misses some and is told how many."""
+        link = self._port(request)
+        chunks: asyncio.Queue[dict[str, Any]] = asyncio.Queue(TAP_QUEUE)
+        missed = 0
+
+        def tap(direction: str, data: bytes) -> None:
+            nonlocal missed
+            try:
+                chunks.put_nowait({"dir": direction, "hex": data.hex()})
+            except asyncio.QueueFull:
+                missed += 1
+
+        link.taps.append(tap)
+        try:
+            while True:
+                chunk = await chunks.get()
+                if missed:
+                    chunk["missed"], missed = missed, 0
+                yield chunk
+        finally:
+            link.taps.remove(tap)
+
+    def _session(self, request: dict[str, Any]) -> Any:
+        node = request.get("node")
+        session = self._gateway.uplinks.session_of(node) if isinstance(node, int) else None
+        if session is None:
+            known = ", ".join(sorted({str(key[0]) for key in self._gateway.uplinks.sessions})) or "none"
+            raise GatewayError(
+                "no such node", where=f"node {node}", next_step=f"The key file has: {known}", exit_code=2
+            )
+        return session
+
+    async def set_setting(self, request: dict[str, Any]) -> Any:
+        session, (setting, instance) = self._session(request), _setting(request)
+        value = request.get("value")
+        if not isinstance(value, int) or not wire_settings.permits(setting.id, instance, value):
+            raise GatewayError(
+                "value out of range",
+                where=f"{setting.name}.{instance} = {value}",
+                next_step=f"It takes {setting.low} to {setting.high} {setting.unit}",
+                exit_code=2,
+            )
+        answer = await session.set_setting(setting.id, instance, value, _timeout(request))
+        return {"name": setting.name, "instance": instance, "value": answer.value, "ok": bool(answer.ok)}
+
+    async def get_setting(self, request: dict[str, Any]) -> Any:
+        session, (setting, instance) = self._session(request), _setting(request)
+        answer = await session.get_setting(setting.id, instance, _timeout(request))
+        return {"name": setting.name, "instance": instance, "value": answer.value, "ok": bool(answer.ok)}
+
+    async def command(self, request: dict[str, Any]) -> Any:
+        session = self._session(request)
+        name = str(request.get("command", "")).replace("-", "_")
+        if name not in COMMANDS:
+            raise GatewayError(
+                "no such command", where=name, next_step=f"There are: {', '.join(COMMANDS)}", exit_code=2
+            )
+        timeout_s = _timeout(request)
+        expiry_s = self._gateway.clock.wall_ms() // 1000 + int(timeout_s) + 1
+        answer = await session.command(COMMANDS.index(name) + 1, int(request.get("arg", 0)), expiry_s, timeout_s)
+        return {"command": name, "result": RESULTS[answer.code], "value": answer.value}
+
+    async def drain(self, request: dict[str, Any]) -> Any:
+        return {"drained": await self._gateway.drained(float(request.get("timeout_s", DRAIN_S)))}
+
+
+def _timeout(request: dict[str, Any]) -> float:
+    return min(max(float(request.get("timeout_s", REQUEST_S)), 0.1), 3600.0)
+
+
+def _setting(request: dict[str, Any]) -> tuple[Any, int]:
+    name, _, instance = str(request.get("name", "")).partition(".")
+    try:
+        setting = wire_settings.by_name(name)
+    except KeyError:
+        known = ", ".join(row.name for row in wire_settings.SETTINGS)
+        raise GatewayError("no such setting", where=name, next_step=f"There are: {known}", exit_code=2) from None
+    return setting, int(instance or request.get("instance", 0))
