@@ -90,11 +90,8 @@ class Play:
         said("everything is plugged in again; waiting until each board was heard")
         begun_ms = int(time.time() * 1000)
         self._wait(lambda: self._heard_since(begun_ms), HEARD_TIMEOUT_S)
-        until_s = int(time.time()) + CLOSE_IN_S
-        if until_s % WINDOW_S == 0:
-            until_s += 1  # not on a boundary: the last window is an open one, closed early
+        until_s = self._end_grids()
         for node in stage.nodes:
-            stage.gateway.call("set-setting", node=node.address, name="grid_until_s", instance=0, value=until_s)
             key_file.end_life(stage.gateway.keys, node.address, until_s)
         stage.gateway.call("reload-keys")
         said("closing the open windows")
@@ -113,6 +110,21 @@ class Play:
                 said(f"draining: {result['pending']} pending")
             stage.tick(time.monotonic())
             time.sleep(POLL_S)
+
+    def _end_grids(self) -> int:
+        """Tell every board when its last window ends, before that time; that second."""
+        close_in_s = CLOSE_IN_S
+        while True:
+            until_s = int(time.time()) + close_in_s
+            if until_s % WINDOW_S == 0:
+                until_s += 1  # not on a boundary: the last window is an open one, closed early
+            for node in self.stage.nodes:
+                self.stage.gateway.call(
+                    "set-setting", node=node.address, name="grid_until_s", instance=0, value=until_s
+                )
+            if time.time() < until_s:
+                return until_s
+            close_in_s *= 2  # a board heard it only after that second: all go on until a later one
 
     def _seen(self) -> account.Seen:
         if self.subscriber is not None:
