@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gateway.links.port import PortBusy, close_port, open_port
-
 from gateway import control
 from gateway.errors import GatewayError
 from gateway.keys import load_keys
+from gateway.links.port import PortBusy, close_port, open_port
 from tools.decode import Decoder
 from tools.errors import NoConnection
 from wire.stream import Parser

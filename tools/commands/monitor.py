@@ -99,7 +99,6 @@ def _source(
 ) -> Iterator[tuple[str, bytes]]:
     """The port itself, or the tap of the gateway that holds it."""
     from gateway.links.port import PortBusy
-
     from tools import listen
 
     until = None if seconds is None else time.monotonic() + seconds

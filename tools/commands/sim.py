@@ -27,6 +27,8 @@ def node(
     flash: Annotated[Path, typer.Option(help="File that is the board's flash; made at the first start, kept after")],
     port: Annotated[Path, typer.Option(help="The board's serial port: becomes a link to its pty")],
     seed: Annotated[int | None, typer.Option(help="Seed of world, chips and crystal; random if not given")] = None,
+    site: Annotated[int, typer.Option(help="Street of the simulated city", min=0)] = 0,
+    city_shift: Annotated[int, typer.Option(help="The city's clock is so many seconds ahead of this machine's")] = 0,
     baudrate: Annotated[int, typer.Option(help="Speed of the serial line; 0: as fast as this machine can")] = 115_200,
     speed: Annotated[int, typer.Option(min=1, help="So many times faster than real time")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
@@ -56,7 +58,7 @@ def node(
         seed = secrets.randbits(32)
     running = Node(
         description, flash=flash, port=port.absolute(), seed=seed, interpreter=find(), baudrate=baudrate, speed=speed,
-        said=say,
+        said=say, site=site, city_shift_s=city_shift,
     )  # fmt: skip
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: running.stop())

@@ -17,8 +17,8 @@ UID_BYTES = 6  # an ESP32's unique id is its MAC address
 DRIFT_PPM = 20  # crystals are off by at most so much, either way
 
 
-def attach_chips(description: Description, world: World, seed: int) -> list[Attached]:
-    """The simulated twin's chips on the buses of the board."""
+def attach_chips(description: Description, world: World, seed: int, site: int = 0) -> list[Attached]:
+    """The simulated twin's chips on the buses of the board, which stands at street `site` of the world."""
     try:
         chips = simulated_chips(description)
     except BoardError as error:
@@ -28,7 +28,11 @@ def attach_chips(description: Description, world: World, seed: int) -> list[Atta
         bus = description.buses[entry.bus]
         kind = type(bus).__struct_config__.tag
         found.append(
-            Attached(f"{kind}{bus.id}", entry.chip, create(entry.chip, world, seed * 16 + number, **entry.params))
+            Attached(
+                f"{kind}{bus.id}",
+                entry.chip,
+                create(entry.chip, world, seed * 16 + number, **{"site": site, **entry.params}),
+            )
         )
     return found
 
