@@ -40,6 +40,8 @@ class Node:
         interpreter: Interpreter,
         baudrate: int = 115_200,
         speed: int = 1,
+        site: int = 0,
+        city_shift_s: int = 0,
         said: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.description = description
@@ -58,19 +60,19 @@ class Node:
         else:
             self.flash = ShimFlash(flash, description)
         try:
-            self._open(flash, port, seed, baudrate)
+            self._open(flash, port, seed, baudrate, site, city_shift_s)
         except BaseException:
             self.flash.close()
             raise
 
-    def _open(self, flash: Path, port: Path, seed: int, baudrate: int) -> None:
+    def _open(self, flash: Path, port: Path, seed: int, baudrate: int, site: int, city_shift_s: int) -> None:
         start_s = int(time.time()) - self.time.now_us // 1_000_000
-        world = World(seed, start_s)
+        world = World(seed, start_s, shift_s=city_shift_s)
         uid = unique_id(flash, seed)
         self.port = PtyPort(port)
         self.board = Board(
             self.time, self.flash, self.interpreter,
-            uid=uid, world_start_s=start_s, seed=seed, chips=attach_chips(self.description, world, seed),
+            uid=uid, world_start_s=start_s, seed=seed, chips=attach_chips(self.description, world, seed, site),
             drift_ppb=drift_ppb(seed, flash.name), baudrate=baudrate, deliver=self._deliver, said=self._said,
         )  # fmt: skip
         if isinstance(self.flash, ShimFlash):
