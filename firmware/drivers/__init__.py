@@ -96,21 +96,36 @@ def load(name: str) -> "Any":
 
 
 class Repeats:
-    """Counts readings that are bit for bit like the one before: a live sensor has noise."""
+    """Readings that are bit for bit like the one before: a live sensor has noise.
+
+    After `limit` of them it is stuck, until three readings in a row differ: what was stuck must show that it lives.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit  # 0: never stuck
         self.count = 0
+        self.stuck = False
+        self._changes = 0
         self._last = b""
 
     def seen(self, raw: bytes) -> bool:
-        """True when `raw` is the last of `limit` equal readings or more."""
+        """Whether `raw` must be refused."""
         if raw == self._last:
             self.count += 1
+            self._changes = 0
         else:
             self.count = 1
+            self._changes += 1
             self._last = bytes(raw)
-        return 0 < self.limit <= self.count
+        if 0 < self.limit <= self.count:
+            self.stuck = True
+        elif self._changes >= 3:
+            self.stuck = False
+        return self.stuck
+
+    def worth_waiting(self) -> bool:
+        """Of a stuck sensor: whether to read on, rather than start it anew, which is done every `limit` readings."""
+        return self.count % self.limit != 0
 
 
 class Covered:

@@ -216,7 +216,7 @@ class BME280:
             # Perhaps the chip lost its supply for a moment: it has forgotten its set-up.
             raise SensorError(STALE, retry=False)
         if self._repeats.seen(data):
-            raise SensorError(STUCK, retry=False)
+            raise SensorError(STUCK, retry=self._repeats.worth_waiting())
         temperature, humidity, pressure = decode(self._calibration, data)
         self.covered_ms = self._covered.reading()
         values = (temperature + self._offset_cdeg * 10, humidity, pressure)

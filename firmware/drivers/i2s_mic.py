@@ -4,7 +4,7 @@
 against the clock. Samples that never change are no sound: zeros mean a wrong slot or an open data line.
 """
 
-from firmware.drivers import GOOD, NO_ANSWER, READY, SILENT, STALE, STUCK, SUSPECT, WARMUP, SensorError, const
+from firmware.drivers import GOOD, NO_ANSWER, READY, SHIFTED, SILENT, STALE, STUCK, SUSPECT, WARMUP, SensorError, const
 from firmware.dsp.meter import FULL_SCALE, RATE_HZ, Meter
 from wire import channels
 
@@ -120,7 +120,7 @@ class I2SMic:
         self.gaps_ms += lost_ms
 
     async def read(self) -> "list[Reading]":
-        """Levels of the last period. SensorError NO_ANSWER, SILENT, STUCK."""
+        """Levels of the last period. SensorError NO_ANSWER, SILENT, STUCK, SHIFTED."""
         self.covered_ms = 0
         self.lost_ms = 0
         if self.state != READY:
@@ -131,6 +131,8 @@ class I2SMic:
         lafmax = meter.lafmax_cdb()
         if laeq is None or lafmax is None or meter.constant_samples * 2 > frames:
             raise SensorError(STUCK if meter.peak else SILENT, detail=meter.peak)
+        if meter.one_sided:
+            raise SensorError(SHIFTED, detail=meter.peak)
         if meter.constant_samples:
             self._break(meter.constant_samples)
             frames -= meter.constant_samples

@@ -181,7 +181,7 @@ class LD2451:
         self._secant = 1000
         self._dead_ms = dead_ms
         self._parser = Parser()
-        self._tracker = Tracker(clock)
+        self._tracker = Tracker(clock, max_distance_m * 100)
         self._chunk = bytearray(_BUFFER_MAX)
         self._acks: "list[tuple[int, int, bytes]]" = []
         self._talks_idle = False

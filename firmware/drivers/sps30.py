@@ -191,7 +191,7 @@ class SPS30:
         if values is None:
             raise SensorError(RANGE)
         if self._repeats.seen(payload):
-            raise SensorError(STUCK, retry=False)
+            raise SensorError(STUCK, retry=self._repeats.worth_waiting())
         flag = SUSPECT if self._status & FAN_SPEED else GOOD
         self.covered_ms = self._covered.reading()
         return [self.items[at] + (value, flag) for at, value in enumerate(values)]

@@ -9,8 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-MIN_HITS = 5
-MIN_TRAVEL_CM = 500  # the radar's steps are 1 m
+MIN_HITS = 8
+MIN_TRAVEL_CM = 1000  # what rain and leaves pretend to move is less
 STEPS_CM = 200  # first and last distance, each in steps of 1 m
 HIT_EVERY_MS = 250  # on average, of ten reports a second: clutter comes and goes
 LOST_MS = 1500  # a report in ten is missing, and a lorry hides a car for a second
@@ -69,10 +69,10 @@ class Track:
         self.hits += 1
         self.speed_sum += target[2]
 
-    def is_vehicle(self) -> bool:
+    def is_vehicle(self, min_travel_cm: int = MIN_TRAVEL_CM) -> bool:
         """Seen often and steadily enough, and it went as far as its speed says (within a half)."""
         way_cm = abs(self.distance_cm - self.first_cm)
-        if self.hits < MIN_HITS or way_cm < MIN_TRAVEL_CM or self.hits * HIT_EVERY_MS < self.duration_ms:
+        if self.hits < MIN_HITS or way_cm < min_travel_cm or self.hits * HIT_EVERY_MS < self.duration_ms:
             return False
         by_speed_cm = travel_cm(self.speed_sum, self.duration_ms) // self.hits
         return 2 * by_speed_cm // 3 - STEPS_CM <= way_cm <= 3 * by_speed_cm // 2 + STEPS_CM
@@ -81,7 +81,8 @@ class Track:
 class Tracker:
     """`report` takes the targets of one report; `ended` gives what has passed since."""
 
-    def __init__(self, clock: "Any") -> None:
+    def __init__(self, clock: "Any", range_cm: int = 10000) -> None:
+        self._min_travel_cm = min(MIN_TRAVEL_CM, range_cm // 3)
         self._diff = clock.ticks_diff
         self.tracks: "list[Track]" = []
         self.refused = 0  # tracks that were no vehicles
@@ -126,7 +127,7 @@ class Tracker:
         self.tracks = alive
 
     def _end(self, track: Track) -> None:
-        if not track.is_vehicle():
+        if not track.is_vehicle(self._min_travel_cm):
             self.refused += 1
             return
         if (track.distance_cm < track.first_cm) == (track.direction == 1):

@@ -56,8 +56,8 @@ _BIAS = 0x3FFFFFFF  # states are kept with this added: never negative
 _LOW1, _LOW2, _LOW3, _LOW4, _SMOOTH1, _SMOOTH2 = 0, 1, 2, 3, 4, 5
 _F_HIGH, _F_LOW, _MAX_HIGH, _MAX_LOW = 6, 7, 8, 9  # energies: high * 2**24 + low
 _SUM_HIGH, _SUM_MID, _SUM_LOW = 10, 11, 12  # energy since `clear`: base 2**24
-_PEAK, _CONSTANT, _OVERLOAD = 13, 14, 15
-_SIZE = 16
+_TOP, _CONSTANT, _OVERLOAD, _BOTTOM = 13, 14, 15, 16
+_SIZE = 17
 
 
 @micropython.viper
@@ -73,7 +73,8 @@ def run(samples, count: int, state):  # type: ignore[no-untyped-def]
     smooth2 = s[5] - 0x3FFFFFFF
     f_high = s[6]
     f_low = s[7]
-    peak = s[13]
+    top = s[13]
+    bottom = 0 - s[16]
     overload = s[15]
     at = 0
     end = count * 2
@@ -88,10 +89,10 @@ def run(samples, count: int, state):  # type: ignore[no-untyped-def]
             x = ((p[at + 1] ^ 32768) - 32768) * 256 + (p[at] >> 8)
             at += 2
             changed |= x ^ first
-            if x > peak:
-                peak = x
-            elif x < 0 - peak:
-                peak = 0 - x
+            if x > top:
+                top = x
+            elif x < bottom:
+                bottom = x
             # 20.6 Hz, 20.6 Hz: a = 0.0026928, states with 6 more bits
             x -= low1 >> 6
             low1 += ((x >> 10) * 45177 + (((x & 1023) * 45177) >> 10)) >> 8
@@ -155,7 +156,8 @@ def run(samples, count: int, state):  # type: ignore[no-untyped-def]
     s[5] = smooth2 + 0x3FFFFFFF
     s[6] = f_high
     s[7] = f_low
-    s[13] = peak
+    s[13] = top
+    s[16] = 0 - bottom
     s[15] = overload
 
 
@@ -196,7 +198,16 @@ class Meter:
     @property
     def peak(self) -> int:
         """Highest magnitude of a sample, 0 to 2**23."""
-        return self.state[_PEAK]
+        return max(self.state[_TOP], self.state[_BOTTOM])
+
+    @property
+    def one_sided(self) -> bool:
+        """Loud and yet never on one side of zero: words of two samples, not sound."""
+        state = self.state
+        if state[_TOP] and state[_BOTTOM]:
+            return False
+        energy = (state[_SUM_HIGH] << 48) + (state[_SUM_MID] << 24) + state[_SUM_LOW]
+        return energy * 64 > self.peak * self.peak * self.samples
 
     @property
     def constant_samples(self) -> int:

@@ -280,3 +280,19 @@ def test_an_unprovisioned_board_transmits_nothing_and_says_so(tmp_path: Path) ->
         await world.board.cut()
 
     play(script, tmp_path)
+
+
+def test_a_window_open_at_the_first_sync_belongs_to_the_one_it_began_in(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        world.board.provision(KEY, provisioned_s=START_S + 50, retry_max_ms=1000)
+        world.gateway.connected = False
+        world.board.start()
+        await asyncio.sleep(15)
+        world.gateway.connected = True  # it is second 65 now: the window that began at 50 is over
+        await asyncio.sleep(60)
+        await world.drained()
+        assert [record.time for record in world.records()] == [(UTC, START_S + 60), (UTC, START_S + 120)]
+        assert world.totals() == (2, 2, 0, 0, 0, 0)
+        await world.board.cut()
+
+    play(script, tmp_path, at_s=50)

@@ -285,3 +285,14 @@ class OutboxMachine(RuleBasedStateMachine):
 
 OutboxMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestOutboxModel = OutboxMachine.TestCase
+
+
+def test_what_went_because_it_was_held_is_known_as_held_after_a_cut(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path)
+    begin(outbox)
+    fill(outbox, 1000)
+    outbox.acknowledge(outbox.segments[-1][1], 0, 0)
+    assert len(outbox.segments) == 1
+    outbox.close()
+    again = open_outbox(tmp_path)
+    assert again.held() >= again.segments[0][1] > 0

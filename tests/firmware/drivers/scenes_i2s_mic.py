@@ -1,6 +1,6 @@
 """The microphone on a fake receiver: levels, settling, gaps, dead and stuck lines. Each scene runs on both interpreters."""
 
-from firmware.drivers import GOOD, NO_ANSWER, READY, SILENT, STALE, STUCK, SUSPECT
+from firmware.drivers import GOOD, NO_ANSWER, READY, SHIFTED, SILENT, STALE, STUCK, SUSPECT
 from firmware.drivers.i2s_mic import I2SMic
 from tests.fakes.bus import FakeClock, FakeI2s, fails
 
@@ -122,6 +122,17 @@ async def scene_short_dropouts_are_lost_time():
         assert abs(readings[0][2] - 9400) <= 12 and readings[0][3] == SUSPECT, readings
         assert 12 <= driver.lost_ms <= 17, driver.lost_ms
         assert abs(driver.covered_ms + driver.lost_ms - (clock.now_ms - began)) < 40
+
+
+async def scene_a_stream_that_lost_a_byte():
+    _clock, receiver, driver = microphone(amplitude=10000)
+    tone = receiver.source
+    await driver.start()
+    receiver.source = lambda first, count: tone(first, count + 1)[1:-3]
+    await fails(driver.read(), SHIFTED)
+    receiver.source = tone
+    await driver.read()
+    assert (await driver.read())[0][3] == GOOD
 
 
 async def scene_clipping_is_flagged():

@@ -1,0 +1,395 @@
+"""Each driver on its simulated chip, which was written apart from it: the same datasheet, no shared code or constant.
+
+The world knows the truth; the driver must find it through the chip's bytes, and see each fault that the chip can have.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from firmware import drivers
+from firmware.aggregate import Window
+from firmware.drivers import SensorError
+from tests.fakes.bus import FakeClock
+from tools.sim import chips
+from tools.sim.world import World
+from wire import channels
+
+START_S = 1_772_600_400  # a Wednesday morning in March, 6:00 in Bochum
+
+
+class Stage:
+    """A driver, its simulated chip, and a clock that both follow. Transfers take their time on the bus."""
+
+    def __init__(
+        self, driver: str, chip: str, start_s: int = START_S, params: dict[str, Any] | None = None, **chip_params: Any
+    ) -> None:
+        self.clock = FakeClock()
+        self._began_ms = self.clock.now_ms
+        self.world = World(7, start_s)
+        self.chip: Any = chips.create(chip, self.world, 3, **chip_params)
+        kind = {"sps30": I2cBus, "bme280": I2cBus, "ld2451": UartLine, "i2s_mic": I2sReceiver}[driver]
+        self.driver = drivers.load(driver)(kind(self), self.clock, **(params or {}))
+
+    def now_us(self) -> int:
+        return self.world.start_s * 1_000_000 + (self.clock.now_ms - self._began_ms) * 1000
+
+    async def run(self, seconds: int) -> tuple[dict[str, list[int]], list[int]]:
+        """Values by channel and reasons of refused readings, read as the sampler reads."""
+        values: dict[str, list[int]] = {}
+        refused = []
+        driver = self.driver
+        until_ms = self.clock.now_ms + 1000 * seconds
+        running = False
+        while self.clock.now_ms < until_ms:
+            began_ms = self.clock.now_ms
+            try:
+                if not running:
+                    await driver.start()
+                    running = True
+                for channel, _, value, _ in await driver.read():
+                    values.setdefault(channels.by_id(channel).name, []).append(value)
+            except SensorError as error:
+                refused.append(error.reason)
+                if not running or not error.retry:
+                    await driver.stop()
+                    running = False
+            await self.clock.sleep_ms(max(0, began_ms + 1000 - self.clock.now_ms))
+        return values, refused
+
+
+class I2cBus:
+    """100 kHz: a byte takes 90 us; the fake clock counts whole milliseconds."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._rest_us = 0
+
+    def _spend(self, size: int) -> None:
+        self._rest_us += 90 * (size + 1)
+        self._stage.clock.now_ms += self._rest_us // 1000
+        self._rest_us %= 1000
+
+    def writeto(self, address: int, data: bytes) -> None:
+        self._spend(len(data))
+        if address != self._stage.chip.address:
+            raise OSError(19)
+        try:
+            self._stage.chip.write(bytes(data), self._stage.now_us())
+        except chips.Nack:
+            raise OSError(19) from None
+
+    def readfrom_into(self, address: int, buffer: bytearray) -> None:
+        self._spend(len(buffer))
+        if address != self._stage.chip.address:
+            raise OSError(19)
+        try:
+            buffer[:] = self._stage.chip.read(len(buffer), self._stage.now_us())
+        except chips.Nack:
+            raise OSError(19) from None
+
+    def recover(self) -> None:
+        pass
+
+
+class UartLine:
+    """115200 baud, without the bytes' own time on the line."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._due = b""
+
+    def write(self, data: bytes) -> int:
+        self._stage.chip.receive(bytes(data), self._stage.now_us())
+        return len(data)
+
+    async def readinto(self, buffer: bytearray, timeout_ms: int) -> int:
+        clock, chip = self._stage.clock, self._stage.chip
+        until_us = self._stage.now_us() + 1000 * timeout_ms
+        while not self._due:
+            due_us = chip.next_output_us()
+            if due_us is None or due_us > until_us:
+                clock.now_ms += (until_us - self._stage.now_us()) // 1000
+                return 0
+            clock.now_ms += max(0, math.ceil((due_us - self._stage.now_us()) / 1000))
+            self._due = chip.output(self._stage.now_us())
+        size = min(len(buffer), len(self._due))
+        buffer[:size] = self._due[:size]
+        self._due = self._due[size:]
+        return size
+
+
+class I2sReceiver:
+    """48 frames each millisecond, in pieces of 256."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._taken = 0
+        self._opened_us: int | None = None
+
+    async def readinto(self, buffer: memoryview, timeout_ms: int) -> int:
+        stage = self._stage
+        if self._opened_us is None:
+            self._opened_us = stage.now_us()
+            stage.chip.open(self._opened_us, 48000)
+        while (waiting := (stage.now_us() - self._opened_us) * 48 // 1000 // 256 * 256 - self._taken) < 256:
+            stage.clock.now_ms += 1
+        frames = min(waiting, len(buffer) // 4)
+        buffer[: 4 * frames] = stage.chip.frames(self._taken, frames, stage.now_us())
+        self._taken += frames
+        return 4 * frames
+
+
+def play(stage: Stage, scene: Callable[[Stage], Awaitable[Any]]) -> Any:
+    return asyncio.run(scene(stage))  # type: ignore[arg-type]
+
+
+def mean(values: list[int]) -> float:
+    return sum(values) / len(values)
+
+
+# --- Air -------------------------------------------------------------------------------------------------------------
+
+AIR = {"warmup_ms": 2000, "clean_at_start": 0}
+
+
+@pytest.mark.parametrize("mode", ["float", "uint16"])
+def test_sps30_finds_the_particles(mode: str) -> None:
+    stage = Stage("sps30", "sps30", params={**AIR, "mode": mode}, humid_growth=False)
+    values, refused = play(stage, lambda s: s.run(120))
+    assert set(refused) <= {drivers.WARMING_UP}
+    assert len(values["pm2_5"]) >= 110
+    truth = stage.world.air(START_S + 60)
+    for name, exact in (
+        ("pm1", truth.pm1_ugm3),
+        ("pm2_5", truth.pm2_5_ugm3),
+        ("pm10", truth.pm10_ugm3),
+        ("nc1", truth.nc1_cm3),
+    ):
+        assert mean(values[name][-60:]) / 100 == pytest.approx(exact, rel=0.2, abs=1.5), name
+    assert mean(values["typical_size"]) / 10000 == pytest.approx(truth.typical_size_um, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("bad_crc", drivers.BAD_CRC),
+        ("byte_shift", drivers.BAD_CRC),
+        ("silence", drivers.NO_ANSWER),
+        ("no_new_data", drivers.STALE),
+        ("stuck", drivers.STUCK),
+        ("dead_fan", drivers.CHIP_FAULT),
+        ("dead_laser", drivers.CHIP_FAULT),
+    ],
+)
+def test_sps30_faults_are_seen_and_go_away(fault: str, reason: int) -> None:
+    stage = Stage("sps30", "sps30", params={**AIR, "stuck_reads": 20})
+
+    async def scene(stage: Stage) -> None:
+        values, _ = await stage.run(20)
+        assert values
+        stage.chip.switch(fault)
+        await stage.run(60)
+        values, refused = await stage.run(60)
+        assert reason in refused
+        assert values == {}
+        stage.chip.switch(fault, False)
+        await stage.run(60)
+        values, refused = await stage.run(30)
+        assert len(values["pm2_5"]) >= 25
+        assert set(refused) <= {drivers.WARMING_UP}
+
+    play(stage, scene)
+
+
+def test_sps30_slow_fan_is_flagged() -> None:
+    stage = Stage("sps30", "sps30", params=AIR, faults=("slow_fan",))
+
+    async def scene(stage: Stage) -> None:
+        await stage.run(10)
+        assert {flag for _, _, _, flag in await stage.driver.read()} == {drivers.SUSPECT}
+
+    play(stage, scene)
+
+
+def test_bme280_finds_the_weather() -> None:
+    for calibration in (None, "B"):
+        stage = Stage(
+            "bme280", "bme280", self_heating_degc=0.0, **({"calibration": calibration} if calibration else {})
+        )
+        values, refused = play(stage, lambda s: s.run(60))
+        assert refused == []
+        assert len(values["temperature"]) >= 59
+        truth = stage.world.air(START_S + 30)
+        assert mean(values["temperature"]) / 1000 == pytest.approx(truth.temperature_degc, abs=0.6)
+        assert mean(values["humidity"]) / 100 == pytest.approx(truth.humidity_pct, abs=4)
+        assert mean(values["pressure"]) / 100 == pytest.approx(truth.pressure_hpa, abs=1.5)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reasons"),
+    [
+        ("silence", {drivers.NO_ANSWER}),
+        ("wrong_chip_id", {drivers.WRONG_CHIP}),
+        ("all_ff", {drivers.WRONG_CHIP}),
+        ("byte_shift", {drivers.WRONG_CHIP}),
+        ("not_triggered", {drivers.STALE}),
+        ("late_answer", {drivers.STALE}),
+        ("stuck", {drivers.STUCK}),
+    ],
+)
+def test_bme280_faults_are_seen_and_go_away(fault: str, reasons: set[int]) -> None:
+    stage = Stage("bme280", "bme280", params={"stuck_reads": 20})
+
+    async def scene(stage: Stage) -> None:
+        await stage.run(10)
+        stage.chip.switch(fault)
+        await stage.run(40)
+        values, refused = await stage.run(40)
+        assert set(refused) == reasons
+        assert values == {}
+        stage.chip.switch(fault, False)
+        await stage.run(5)
+        values, refused = await stage.run(10)
+        assert refused == []
+        assert len(values["pressure"]) >= 9
+
+    play(stage, scene)
+
+
+def test_bme280_blank_calibration() -> None:
+    stage = Stage("bme280", "bme280", faults=("blank_calibration",))
+    assert play(stage, lambda s: s.run(10)) == ({}, [drivers.CALIBRATION] * 10)
+
+
+# --- Sound -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_microphone_hears_the_calibrator() -> None:
+    stage = Stage("i2s_mic", "ics43434", tone=(1000.0, 94.0))
+    values, refused = play(stage, lambda s: s.run(4))
+    assert refused == []
+    assert values["laeq"][-1] == pytest.approx(9400, abs=30)
+    assert values["lafmax"][-1] == pytest.approx(9400, abs=30)
+
+
+def test_the_microphone_hears_the_street() -> None:
+    stage = Stage("i2s_mic", "ics43434", start_s=START_S + 7200)
+    laeq = channels.by_name("laeq").id
+    lafmax = channels.by_name("lafmax").id
+
+    async def scene(stage: Stage) -> None:
+        window = Window(((laeq, 0), (lafmax, 0)), 30000)
+        await stage.driver.start()
+        begin_us = stage.now_us()
+        while stage.now_us() < begin_us + 30_000_000:
+            for channel, instance, value, flag in await stage.driver.read():
+                window.add(channel, instance, value, stage.driver.covered_ms, flag)
+        closed = window.close()
+        truth = stage.world.sound_truth(begin_us, stage.now_us())
+        assert closed.coverage_pct == 100
+        assert closed.values[0] / 10 == pytest.approx(truth[0], abs=1.0)
+        assert closed.values[1] / 10 == pytest.approx(truth[1], abs=2.0)
+
+    play(stage, scene)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("silence", drivers.SILENT),
+        ("swapped_channel", drivers.SILENT),
+        ("all_ones", drivers.STUCK),
+        ("stuck", drivers.STUCK),
+        ("byte_shift", drivers.SHIFTED),
+    ],
+)
+def test_microphone_faults_are_seen_and_go_away(fault: str, reason: int) -> None:
+    stage = Stage("i2s_mic", "ics43434")
+
+    async def scene(stage: Stage) -> None:
+        await stage.run(3)
+        stage.chip.switch(fault)
+        await stage.run(2)
+        values, refused = await stage.run(3)
+        assert values == {}
+        assert set(refused) == {reason}
+        stage.chip.switch(fault, False)
+        await stage.run(2)
+        values, refused = await stage.run(2)
+        assert len(values["laeq"]) >= 1
+        assert refused == []
+
+    play(stage, scene)
+
+
+@pytest.mark.parametrize("fault", ["gaps", "clipping"])
+def test_doubtful_sound_is_flagged(fault: str) -> None:
+    stage = Stage("i2s_mic", "ics43434", level_db=80.0, faults=(fault,))
+
+    async def scene(stage: Stage) -> None:
+        await stage.driver.start()
+        for _ in range(2):
+            assert {flag for _, _, _, flag in await stage.driver.read()} == {drivers.SUSPECT}
+
+    play(stage, scene)
+
+
+# --- Traffic ---------------------------------------------------------------------------------------------------------
+
+
+def traffic(**chip_params: Any) -> tuple[tuple[int, int], tuple[int, int], dict[str, list[int]], Stage]:
+    """(counted, true) vehicles (approaching, departing) of ten minutes in the morning's rush."""
+    stage = Stage("ld2451", "ld2451", start_s=START_S + 5400, **chip_params)
+    values, refused = play(stage, lambda s: s.run(600))
+    assert refused == []
+    passed = stage.world.vehicles(stage.world.start_s * 1_000_000, stage.now_us())
+    counted = (sum(values["vehicles_approach"]), sum(values["vehicles_depart"]))
+    true = (sum(v.approaching for v in passed), sum(not v.approaching for v in passed))
+    return counted, true, values, stage
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"drop_percent": 10}, {"idle_frames": False}], ids=["plain", "dropped", "silent idle"]
+)
+def test_the_radar_counts_the_street(params: dict[str, Any]) -> None:
+    counted, true, values, stage = traffic(**params)
+    assert sum(true) >= 30, "a street with traffic"
+    for found, exact in zip(counted, true, strict=True):
+        assert found == pytest.approx(exact, rel=0.05, abs=1)
+    speeds = [v.speed_kmh for v in stage.world.vehicles(stage.world.start_s * 1_000_000, stage.now_us())]
+    assert mean(values["speed_mean"]) / 100 == pytest.approx(sum(speeds) / len(speeds), abs=4)
+
+
+def test_rain_is_no_traffic() -> None:
+    (approach, depart), true, _, _ = traffic(faults=("ghosts",))
+    assert approach + depart <= 1.05 * sum(true) + 1
+
+
+@pytest.mark.parametrize(("fault", "reason"), [("silence", drivers.NO_ANSWER), ("byte_shift", drivers.SHIFTED)])
+def test_radar_faults_are_seen_and_go_away(fault: str, reason: int) -> None:
+    stage = Stage("ld2451", "ld2451", start_s=START_S + 5400, params={"dead_ms": 10000})
+
+    async def scene(stage: Stage) -> None:
+        await stage.run(10)
+        stage.chip.switch(fault)
+        await stage.run(20)
+        values, refused = await stage.run(20)
+        assert reason in refused
+        stage.chip.switch(fault, False)
+        await stage.run(5)
+        values, refused = await stage.run(10)
+        assert refused == []
+        assert len(values["vehicles"]) >= 9
+
+    play(stage, scene)
+
+
+@pytest.mark.parametrize("fault", ["garbage", "wrong_count", "late_answer"])
+def test_the_radar_survives(fault: str) -> None:
+    stage = Stage("ld2451", "ld2451", start_s=START_S + 5400, faults=(fault,))
+    values, _ = play(stage, lambda s: s.run(60))
+    assert "vehicles" in values or fault != "garbage"
