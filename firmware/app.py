@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from wire.profiles import Profile
 
 PROVEN_MS = 60000  # a start that lived so long, or delivered data, was no early death
-LEFT_MS = 3600000  # the watchdog cannot be stopped: a board that is left at the REPL starts again by itself
+LEFT_MS = 900000  # the watchdog cannot be stopped: a board that is left at the REPL starts again by itself
 SAY_AGAIN_MS = 10000  # how often an unprovisioned board says so
 
 
@@ -226,11 +226,14 @@ class Node:
                 self.clock.forget()  # what was recorded already is later than that: measure on without a clock
                 return
             self.log.info("clock", "set")
+            sealed = [grid for grid in self.grids if grid.start_ms]
             for grid in self.grids:
                 for place in grid.sync():
                     self.sessions[0].note(place)
             self.sessions[0].sweep_again()
             self.wake.set()
+            if sealed:
+                health.put_health(self)  # uptime and UTC together: what was sealed before can be dated, whoever gets it
         elif outcome == STEPPED:
             self.event(messages.CLOCK_STEPPED, self.clock.step_ms // 1000)
             if self._behind():
@@ -259,6 +262,8 @@ async def run(node: Node) -> None:
         "node", "address %d, life %08x, boot %d, %s%s", node.life.address, node.life.id, node.boot, node.board["board"],
         ", safe mode" if node.safe else "",
     )  # fmt: skip
+    if node.board["power"] != "mains":
+        node.log.warning("node", "power %s, runs as on mains: this version never sleeps", node.board["power"])
     node.add_tasks()
     await node.supervisor.run()
 

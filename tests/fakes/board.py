@@ -159,6 +159,7 @@ class Board:
     def description(self) -> dict[str, Any]:
         return {
             "board": "fake-v1",
+            "power": "mains",
             "buses": {"i2c0": {"kind": "i2c", "id": 0, "scl": 22, "sda": 21, "freq": 100000}},
             "sensors": [{"driver": "fake", "bus": "i2c0", "instance": 0, "params": {}}],
             "profiles": [{"items": ["temperature", "humidity"], "window_setting": 0}],
