@@ -92,13 +92,15 @@ def test_reset_starts_the_firmware_again(board: Running) -> None:
     assert not board.stat("repl")
 
 
-def test_firmware_comes_back_by_itself_after_soft_reset(board: Running) -> None:
-    """After mpremote's soft reset the board sits at the prompt, as a real one; its watchdog ends that."""
-    bites = board.stat("board").get("watchdog", 0)
-    board.mpremote("soft-reset")
-    assert board.stat("repl")
-    board.wait_for("opened", True, 45)
-    assert board.stat("board")["watchdog"] == bites + 1
+def test_firmware_comes_back_by_itself_after_soft_reset(folder: Path) -> None:
+    """After mpremote's soft reset a board sits at the prompt, a real one too; its watchdog ends that (15 min, here 9 s)."""
+    provision(folder / "left.flash", BOARD, 5)
+    with Running(folder, BOARD, name="left", speed=100) as board:
+        board.wait_for("opened", True)
+        board.mpremote("soft-reset")
+        assert board.stat("repl")
+        board.wait_for("opened", True, 20)
+        assert board.stat("board")["watchdog"] == 1
 
 
 def test_a_program_that_asks_nothing_is_interrupted(board: Running) -> None:
@@ -107,7 +109,7 @@ def test_a_program_that_asks_nothing_is_interrupted(board: Running) -> None:
     try:
         os.write(fd, b"\r\x02")
         read_until(fd, b">>> ")
-        os.write(b"" and fd or fd, b"while True: pass\r\r\r")
+        os.write(fd, b"while True: pass\r\r\r")
         read_until(fd, b"pass\r\n... \r\n")
         os.write(fd, b"\x03")
         read_until(fd, b"KeyboardInterrupt")
@@ -194,7 +196,7 @@ def drain(fd: int) -> None:
 def test_a_kill_at_any_instant_is_a_power_cut(folder: Path) -> None:
     provision(folder / "cut.flash", BOARD, 4)
     chance = Random(3)
-    for round_number in range(5):
+    for _ in range(3):
         board = Running(folder, BOARD, name="cut", speed=20)
         board.wait_for("opened", True)
         writes = board.stat("flash").get("progs", 0) + chance.randrange(5, 60)
@@ -202,7 +204,6 @@ def test_a_kill_at_any_instant_is_a_power_cut(folder: Path) -> None:
         child = children(board.process.pid)
         board.kill()
         wait_until(lambda: not any(map(alive, child)), 5, "the interpreter died with its host")
-        assert round_number < 5
     with Running(folder, BOARD, name="cut", speed=20) as board:
         board.wait_for("opened", True)
         assert "settings.a" in board.mpremote("fs", "ls")

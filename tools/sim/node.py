@@ -155,6 +155,9 @@ class Node:
         """Read from the port only while somebody has it open: a closed one is always ready, with nothing."""
         before = self.port.fileno()
         self.port.look()
+        if self.port.rest:
+            self.line_in.send(self.port.rest)
+            self.port.rest = b""
         wanted = self.port.connected and not self.line_in.full
         if self._reading and (not wanted or self.port.fileno() != before):
             self._ready.unregister(before)

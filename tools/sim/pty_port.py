@@ -17,12 +17,16 @@ from tools.errors import UsageError
 
 
 class PtyPort:
-    """`connected`: somebody has the port open. Call `look()` now and then: the kernel does not tell of an open."""
+    """`connected`: somebody has the port open. Call `look()` now and then: the kernel does not tell of an open.
+
+    `rest`: what was written last, before the close; a real port sends it on as well.
+    """
 
     def __init__(self, link: Path) -> None:
         self.link = link
         self.connected = False
         self.lost = 0  # bytes that nobody read
+        self.rest = b""
         self._master = -1
         self._hung = select.poll()
         if link.is_symlink() or link.exists():
@@ -81,6 +85,8 @@ class PtyPort:
             return False
         self.connected = not hung
         if hung:
+            while part := self.read():
+                self.rest += part
             self._free()
         return True
 

@@ -25,6 +25,7 @@ class Time(Protocol):
     """What the simulator's parts know of time: microseconds since the start of the simulation."""
 
     virtual: bool
+    speed: int
 
     @property
     def now_us(self) -> int: ...
@@ -97,6 +98,7 @@ class VirtualTime(Timers):
     """Time that jumps to the next event. `computing` says whether some program computes at this instant."""
 
     virtual = True
+    speed = 1
 
     def __init__(self) -> None:
         super().__init__()
