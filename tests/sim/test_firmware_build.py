@@ -1,0 +1,71 @@
+"""What goes onto a board."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from boards import board_names, load_board
+from tools import firmware_build
+from tools.errors import SteigerError
+
+
+@pytest.mark.parametrize("name", ["air-v1", "noise-v1", "traffic-v1"])
+def test_a_board_gets_its_own_drivers_alone(name: str) -> None:
+    board = load_board(name)
+    files = firmware_build.slot_files(board, "xtensawin", "esp32")
+    drivers = {Path(file).stem for file in files if file.startswith("firmware/drivers/")}
+    wanted = {type(sensor).__struct_config__.tag for sensor in board.sensors}
+    others = {"sps30", "bme280", "ld2451", "i2s_mic"} - wanted
+    assert wanted <= drivers
+    assert not others & drivers
+    assert "firmware/hal/esp32.mpy" in files
+    assert "firmware/hal/sim.mpy" not in files
+    assert not any(file.endswith(".py") or "/board/" in file or "_host" in file for file in files)
+    assert all(content[:2] == b"M\x06" for content in files.values())
+
+
+def test_the_same_bytecode_on_every_architecture() -> None:
+    board = load_board("air-v1")
+    esp32 = {e.name: e for e in firmware_build.manifest(board, "xtensawin", "esp32")}
+    here = {e.name: e for e in firmware_build.manifest(board, "x64", "sim")}
+    for name in set(esp32) & set(here):
+        assert esp32[name].source_sha256 == here[name].source_sha256
+        assert esp32[name].native == here[name].native
+        assert esp32[name].native or esp32[name].sha256 == here[name].sha256
+
+
+def test_everything_compiles_for_every_board() -> None:
+    for name in board_names():
+        files = firmware_build.root_files(load_board(name))
+        assert json.loads(files["board.json"])["board"] == name
+        assert set(files) == {"boot.py", "main.py", "board.json"}
+
+
+def test_without_machine_code_such_modules_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    text = b"import micropython\n@micropython.viper\ndef f(x: int) -> int:\n    return x\n"
+    assert firmware_build._compiled("firmware/x.py", text, "") is None
+    compiled = firmware_build._compiled("firmware/x.py", text, "xtensawin")
+    assert compiled is not None
+    assert firmware_build.has_machine_code(compiled)
+    assert not firmware_build.has_machine_code(firmware_build._compiled("firmware/y.py", b"x = 1", "xtensawin") or b"")
+
+
+def test_a_syntax_error_names_file_and_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(SteigerError, match=r"SyntaxError.*firmware/x\.py"):
+        firmware_build._compiled("firmware/x.py", b"match x:\n    case 1: pass\n", "x64")
+
+
+def test_the_cache_is_used_and_can_be_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = firmware_build._compiled("firmware/x.py", b"x = 1", "x64")
+    assert len(list((tmp_path / "steiger" / "mpy").iterdir())) == 1
+    monkeypatch.setattr(firmware_build, "_compile", lambda *_: pytest.fail("compiled again"))
+    assert firmware_build._compiled("firmware/x.py", b"x = 1", "x64") == first
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    assert firmware_build._compiled("firmware/x.py", b"x = 1", "x64") == first
