@@ -79,11 +79,11 @@ DRIVERS = {
 class SensorError(Exception):
     """No valid reading. `retry`: just call `read()` again at the next period; otherwise `stop()` and `start()` first.
 
-    `detail` is an integer a technician can look up (a register, an error code), 0 if there is none.
+    `detail` is an integer a technician can look up (a register, an error code), 0 if there is none; `text` says more.
     """
 
-    def __init__(self, reason: int, retry: bool = True, detail: int = 0) -> None:
-        super().__init__(REASONS[reason], detail)
+    def __init__(self, reason: int, retry: bool = True, detail: int = 0, text: str = "") -> None:
+        super().__init__(REASONS[reason] + ": " + text if text else REASONS[reason])
         self.reason = reason
         self.retry = retry
         self.detail = detail

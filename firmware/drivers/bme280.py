@@ -162,20 +162,23 @@ class BME280:
         if name == "temperature_offset_cdeg":
             self._offset_cdeg = value
 
+    def _no_answer(self, register: int) -> SensorError:
+        return SensorError(NO_ANSWER, detail=register, text="BME280 at 0x%02x" % self._address)
+
     def _read(self, register: int, size: int) -> bytearray:
         buffer = bytearray(size)
         try:
             self._bus.writeto(self._address, bytes((register,)))
             self._bus.readfrom_into(self._address, buffer)
         except OSError:
-            raise SensorError(NO_ANSWER, detail=register)
+            raise self._no_answer(register)
         return buffer
 
     def _write(self, register: int, value: int) -> None:
         try:
             self._bus.writeto(self._address, bytes((register, value)))
         except OSError:
-            raise SensorError(NO_ANSWER, detail=register)
+            raise self._no_answer(register)
 
     async def start(self) -> None:
         """Identify, reset, read the calibration, set up. SensorError NO_ANSWER, WRONG_CHIP, CALIBRATION."""
@@ -200,8 +203,8 @@ class BME280:
     def _identify(self) -> None:
         chip = self._read(_REG_ID, 1)[0]
         if chip != CHIP_ID:
-            self.identity = "BMP280: no humidity" if chip in BMP280_IDS else "id %02x is no BME280" % chip
-            raise SensorError(WRONG_CHIP, retry=False, detail=chip)
+            what = "BMP280 (0x%02x), which has no humidity" if chip in BMP280_IDS else "id 0x%02x, a BME280 has 0x60"
+            raise SensorError(WRONG_CHIP, retry=False, detail=chip, text=what % chip)
 
     async def read(self) -> "list[Reading]":
         """One forced measurement. SensorError NO_ANSWER, STALE, RANGE, STUCK."""
@@ -265,5 +268,5 @@ class BME280:
             rows.append(("humidity 0.01 %", True, values[1][2]))
             rows.append(("pressure 0.01 hPa", True, values[2][2]))
         except SensorError as error:
-            rows.append((str(error.args[0]), False, error.detail))
+            rows.append((str(error), False, error.detail))
         return rows

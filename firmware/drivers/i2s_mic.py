@@ -82,7 +82,7 @@ class I2SMic:
         while self._filled < len(self._block):
             size = await self._i2s.readinto(view[self._filled :], _SILENCE_MS)
             if not size:
-                raise SensorError(NO_ANSWER, retry=False)
+                raise SensorError(NO_ANSWER, retry=False, text="I2S receiver")
             self._filled += size
         self._filled = 0
 
@@ -159,7 +159,7 @@ class I2SMic:
             readings = await self.read()
             rows.append(("laeq 0.01 dB", readings[0][3] == GOOD, readings[0][2]))
         except SensorError as error:
-            rows.append((str(error.args[0]), False, error.detail))
+            rows.append((str(error), False, error.detail))
         rows.append(("peak", 0 < self._meter.peak < _CLIPPED, self._meter.peak))
         rows.append(("gaps ms", self.gaps_ms == 0, self.gaps_ms))
         return rows

@@ -235,7 +235,7 @@ class LD2451:
                             raise SensorError(REFUSED, retry=False, detail=code)
                         return answer
                 left_ms = _ACK_MS - clock.ticks_diff(clock.ticks_ms(), began)
-        raise SensorError(NO_ANSWER, retry=False, detail=code)
+        raise SensorError(NO_ANSWER, retry=False, detail=code, text="radar")
 
     async def _listen(self, timeout_ms: int) -> None:
         """Take what comes within `timeout_ms`."""
@@ -330,7 +330,7 @@ class LD2451:
             await self._command(_END)
             rows.append(("answers", True, self._parser.frames))
         except SensorError as error:
-            rows.append((str(error.args[0]), False, error.detail))
+            rows.append((str(error), False, error.detail))
         dropped = 0
         for count in self._parser.dropped.values():
             dropped += count

@@ -72,7 +72,7 @@ class Commands:
     def _failed(self, error: OSError, command: int) -> SensorError:
         if error.args and error.args[0] != 19:  # ENODEV: nobody there, and the bus is free
             self._bus.recover()
-        return SensorError(NO_ANSWER, detail=command)
+        return SensorError(NO_ANSWER, detail=command, text="chip at 0x%02x" % self._address)
 
     async def send(self, command: int, wait_ms: int, arguments: bytes = b"") -> None:
         """Write, then leave the chip its time. SensorError NO_ANSWER with the command as detail."""

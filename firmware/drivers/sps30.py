@@ -259,5 +259,5 @@ class SPS30:
                 values = decode_floats(payload) if self._floats else decode_integers(payload)
                 rows.append(("pm2_5 0.01 ug/m3", values is not None, values[1] if values else 0))
         except SensorError as error:
-            rows.append((str(error.args[0]), False, error.detail))
+            rows.append((str(error), False, error.detail))
         return rows

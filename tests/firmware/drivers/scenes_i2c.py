@@ -339,7 +339,7 @@ async def scene_sps30_self_test():
     assert ("status word", False, 32) in rows
     bus.absent.add(0x69)
     rows = await driver.self_test()
-    assert rows[-1][:2] == ("no answer", False)
+    assert rows[-1][:2] == ("no answer: chip at 0x69", False)
 
 
 CAL_A = bytes.fromhex("706B436718FC7D8E43D6D00B270B8C00F9FF8C3CF8C67017004B")
@@ -424,10 +424,10 @@ async def scene_bme280_is_a_bmp280():
     chip.registers[0xD0] = 0x58
     error = await fails(driver.start(), WRONG_CHIP, False)
     assert error.detail == 0x58
-    assert driver.identity == "BMP280: no humidity"
+    assert str(error) == "wrong chip: BMP280 (0x58), which has no humidity"
     chip.registers[0xD0] = 0x33
-    await fails(driver.start(), WRONG_CHIP, False)
-    assert driver.identity == "id 33 is no BME280"
+    error = await fails(driver.start(), WRONG_CHIP, False)
+    assert str(error) == "wrong chip: id 0x33, a BME280 has 0x60"
 
 
 async def scene_bme280_calibration_is_a_bus_fault():
@@ -471,7 +471,7 @@ async def scene_bme280_stuck():
 async def scene_bme280_absent():
     _clock, _chip, bus, driver = bme280()
     bus.absent.add(0x76)
-    await fails(driver.start(), NO_ANSWER)
+    assert str(await fails(driver.start(), NO_ANSWER)) == "no answer: BME280 at 0x76"
     bus.absent.clear()
     await driver.start()
     await driver.read()
@@ -518,4 +518,4 @@ async def scene_bme280_self_test():
     rows = await driver.self_test()
     assert [row[1] for row in rows] == [True] * 5
     chip.registers[0xD0] = 0x58
-    assert (await driver.self_test())[-1] == ("wrong chip", False, 0x58)
+    assert (await driver.self_test())[-1] == ("wrong chip: BMP280 (0x58), which has no humidity", False, 0x58)

@@ -284,4 +284,4 @@ async def scene_self_test():
     await driver.start()
     assert [row[1] for row in await driver.self_test()] == [True, True, True]
     chip.dead = True
-    assert (await driver.self_test())[0] == ("no answer", False, 0xFF)
+    assert (await driver.self_test())[0] == ("no answer: radar", False, 0xFF)
