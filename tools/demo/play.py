@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from gateway import keys as key_file
 from gateway.errors import GatewayError
 from gateway.models import RECORD, Record
-from tools.demo import account, screen
+from tools.demo import account, city, screen
 from tools.demo.keyboard import Keyboard
 from tools.demo.stage import WINDOW_S, Stage
 from tools.demo.subscriber import Subscriber
@@ -50,7 +56,8 @@ class Play:
                     looked = now
                     self.look()
                 data = screen.rows(self.stage.nodes, self.newest, self.ledger, int(time.time() * 1000))
-                view.show(data, self.stage.gateway.running, now - begun, self.stage.happened)
+                clock = city.clock_text(self.stage.city_shift_s)
+                view.show(data, self.stage.gateway.running, now - begun, self.stage.happened, clock)
 
     def disturb(self, key: str, now: float) -> None:
         """What a key does: c cuts a cable, p pulls a board's power, g kills the gateway; other keys nothing."""
@@ -137,12 +144,12 @@ class Play:
             status = self.stage.gateway.call("status")
         except (GatewayError, OSError):
             return False
-        heard_ms = {
-            int(node["node"]): status["now_ms"] - node["age_s"] * 1000
-            for node in status["nodes"]
-            if node["age_s"] is not None
+        heard = {
+            int(node["node"])
+            for node in status["nodes"]  # an entry for each life
+            if node["age_s"] is not None and status["now_ms"] - node["age_s"] * 1000 > begun_ms
         }
-        return all(heard_ms.get(node.address, 0) > begun_ms for node in self.stage.nodes)
+        return {node.address for node in self.stage.nodes} <= heard
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
@@ -157,44 +164,65 @@ def first_screen(stage: Stage, mqtt: str | None) -> list[str]:
     """What runs, where its things lie, and what to type in a second terminal."""
     node = stage.nodes[0]
     gateway = stage.gateway
+    steiger = typed("steiger")
+    clock = city.clock_text(stage.city_shift_s)
     lines = [
-        f"nodes     {len(stage.nodes)} simulated boards, the real firmware on {node.interpreter}",
-        f"folder    {stage.folder}",
-        f"flash     {', '.join(n.flash.name for n in stage.nodes)}: a littlefs each",
-        f"archive   {gateway.store}",
-        f"window    {WINDOW_S} s (a minute on a street)",
         "",
-        "look inside, in a second terminal:",
-        f"  steiger monitor {node.port} --keys {gateway.keys} --config {gateway.config}",
-        f"  steiger gateway status --config {gateway.config}",
-        f"  steiger gateway release {node.port} --config {gateway.config}",
+        f"nodes    {len(stage.nodes)} simulated boards run the real firmware on {node.interpreter}",
+        f"folder   {stage.folder}: a littlefs flash and a log of each board (node1.flash, node1.log, …), gateway.log",
+        f"archive  {gateway.store}",
+        f"window   {WINDOW_S} s (a minute on a street); {clock}",
+        "",
+        "To look inside, type in a second terminal:",
+        f"  {steiger} monitor {node.port} --keys {gateway.keys}",
+        f"  {steiger} gateway status --config {gateway.config}",
+        f"  {steiger} gateway ledger --config {gateway.config}",
     ]
     if "shims" not in node.interpreter:
-        lines.append(f"  mpremote connect {node.port} repl        (after the release above)")
+        lines += [
+            f"  {steiger} gateway release {node.port} --config {gateway.config}",
+            f"  {typed('mpremote')} connect {node.port} repl        (after the line before; Ctrl-X leaves)",
+        ]
     else:
         lines.append("  (no MicroPython here: mpremote does not work on the simulated boards)")
     if mqtt:
-        from urllib.parse import urlsplit
-
         parts = urlsplit(mqtt if "://" in mqtt else f"mqtt://{mqtt}")
         lines.append(f"  mosquitto_sub -h {parts.hostname} -p {parts.port or 1883} -t 'steiger/v1/#' -v")
     else:
-        lines.append(
-            "  mosquitto_sub -t 'steiger/v1/#' -v        (with a broker, and the demo started with --mqtt URL)"
-        )
+        lines.append("  mosquitto_sub -t 'steiger/v1/#' -v        (with a broker, and --mqtt mqtt://127.0.0.1)")
     return lines
 
 
+def typed(command: str) -> str:
+    """How a person in this folder types a command of this installation."""
+    path = Path(sys.executable).with_name(command)
+    if shutil.which(command) == str(path) or not path.exists():
+        return command
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def own_folder() -> Path:
+    """A folder of this user alone; keys lie in it."""
+    folder = Path(tempfile.gettempdir()) / f"steiger-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise SteigerError("this folder must be yours alone", where=str(folder), next_step="Choose another: --dir")
+    return folder
+
+
 def fresh_folder(base: Path) -> Path:
-    """A folder of this run's own; sockets need short paths."""
-    stamp = time.strftime("%m%d-%H%M%S")
-    for number in range(100):
-        folder = base / (stamp if not number else f"{stamp}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise SteigerError(f"cannot make the demo's folder: {error.strerror}", where=str(folder)) from None
-        return folder
-    raise SteigerError("too many demos in this second", where=str(base))
+    """A folder of this run's own, numbered: paths stay short, for sockets and for people."""
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        number = max((int(path.name) for path in base.iterdir() if path.name.isdecimal()), default=0)
+        for attempt in range(1, 100):
+            folder = base / str(number + attempt)
+            try:
+                folder.mkdir(mode=0o700)
+            except FileExistsError:
+                continue
+            return folder
+    except OSError as error:
+        raise SteigerError(f"cannot make the demo's folder: {error.strerror}", where=str(base)) from None
+    raise SteigerError("too many demos at once", where=str(base))
