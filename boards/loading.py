@@ -47,7 +47,7 @@ class Problems:
 
     def lines(self) -> list[str]:
         """The problems, sorted by line."""
-        return [text for _, text in sorted(self._found.values())]
+        return [text for _, text in sorted(self._found.values(), key=lambda found: found[0])]
 
 
 def dotted(path: KeyPath) -> str:

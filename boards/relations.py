@@ -136,7 +136,7 @@ def _simulation(board: Board) -> Iterator[Problem]:
             yield ("simulation", "chips", at, "bus"), f"there is no bus {chip.bus!r}"
     simulated = {chip.bus for chip in board.simulation.chips}
     for sensor in board.sensors:
-        if sensor.bus not in simulated:
+        if sensor.bus not in simulated and simulated <= set(board.buses):
             yield ("simulation", "chips"), f"no simulated chip on {sensor.bus}, where sensors wait for one"
     drivers = {sensor.__struct_config__.tag for sensor in board.sensors}
     for name in msgspec.structs.asdict(board.simulation.params):

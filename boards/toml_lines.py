@@ -8,7 +8,8 @@ Path = tuple[str | int, ...]
 
 _HEADER = re.compile(r"^\s*(\[{1,2})\s*([^\[\]]+?)\s*\]{1,2}\s*(#.*)?$")
 _ASSIGNMENT = re.compile(r"^\s*([A-Za-z0-9_.\"'-]+)\s*=")
-_INLINE = re.compile(r"[{,]\s*([A-Za-z0-9_-]+)\s*=")
+_INLINE_KEY = re.compile(r"[{,]\s*([A-Za-z0-9_-]+)\s*=")
+_INLINE_TABLE = re.compile(r"\{(?:[^{}]|\{[^{}]*\})*\}")
 
 
 def find_line(text: str, path: Path) -> int:
@@ -21,20 +22,40 @@ def find_line(text: str, path: Path) -> int:
 
 
 def key_lines(text: str) -> dict[Path, int]:
-    """Line of each table and key; [[arrays]] are counted from 0. Made for text that tomllib has accepted."""
+    """Line of each table and key; elements of arrays of tables are counted from 0. For text that tomllib has accepted."""
     lines: dict[Path, int] = {}
     table: Path = ()
+    array: Path = ()  # inside a list of inline tables that goes over several lines
+    element = 0
     for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(line):
+        if array:
+            for inline in _INLINE_TABLE.findall(line):
+                _inline((*array, element), inline, number, lines)
+                element += 1
+            if line.lstrip().startswith("]"):
+                array = ()
+        elif header := _HEADER.match(line):
             table = _table(_names(header.group(2)), header.group(1) == "[[", lines)
             for length in range(1, len(table) + 1):
                 lines.setdefault(table[:length], number)
         elif assignment := _ASSIGNMENT.match(line):
             path = table + _names(assignment.group(1))
+            value = line[assignment.end() :].strip()
             lines.setdefault(path, number)
-            for inner in _INLINE.findall(line[assignment.end() :]):
-                lines.setdefault((*path, inner), number)
+            if value.startswith("["):
+                for element, inline in enumerate(_INLINE_TABLE.findall(value)):
+                    _inline((*path, element), inline, number, lines)
+                array, element = (() if "]" in value else path), 0
+            else:
+                _inline(path, value, number, lines)
     return lines
+
+
+def _inline(path: Path, inline: str, number: int, lines: dict[Path, int]) -> None:
+    """An inline table and its keys."""
+    lines.setdefault(path, number)
+    for key in _INLINE_KEY.findall(inline):
+        lines.setdefault((*path, key), number)
 
 
 def _names(dotted: str) -> Path:

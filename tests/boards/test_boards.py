@@ -1,0 +1,328 @@
+"""The boards that come with Steiger, and every mistake that a board.toml can hold."""
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import boards
+from boards.model import BUS_OF, CHANNELS_OF, Bme280, I2sMicParams
+from boards.toml_lines import find_line
+from firmware import drivers
+from tests.boards.renew_board_schema import FILE, text
+from tools.sim import chips
+from wire import channels
+
+GOOD = """\
+name = "test-1"
+title = "A board for tests"
+mcu = "esp32"
+image = "ESP32_GENERIC"
+
+[link]
+kind = "serial"
+
+[buses.i2c0]
+kind = "i2c"
+id = 0
+scl = 22
+sda = 21
+
+[buses.uart2]
+kind = "uart"
+id = 2
+tx = 17
+rx = 16
+
+[[sensors]]
+driver = "bme280"
+bus = "i2c0"
+
+[[sensors]]
+driver = "ld2451"
+bus = "uart2"
+params = { flip = true }
+
+[[profiles]]
+items = ["temperature", "vehicles:0"]
+
+[simulation]
+chips = [
+    { chip = "bme280", bus = "i2c0" },
+    { chip = "ld2451", bus = "uart2", params = { idle_frames = false } },
+]
+
+[simulation.params.ld2451]
+dead_ms = 5000
+"""
+
+
+@pytest.fixture
+def load(tmp_path: Path):
+    def load(text: str) -> boards.Board:
+        file = tmp_path / "board.toml"
+        file.write_text(text)
+        return boards.load_board(file)
+
+    return load
+
+
+def test_names() -> None:
+    assert {"air-v1", "noise-v1", "traffic-v1", "bme280-v1"} <= set(boards.board_names())
+
+
+@pytest.mark.parametrize("name", boards.board_names())
+def test_every_board_is_complete(name: str) -> None:
+    board = boards.load_board(name)
+    folder = Path(boards.__file__).parent / name
+    assert board.name == name
+    readme = (folder / "README.md").read_text()
+    for bus in board.buses.values():
+        for role in ("scl", "sda", "tx", "rx", "sck", "ws", "sd"):
+            if hasattr(bus, role):
+                assert re.search(rf"\bGPIO {getattr(bus, role)}\b", readme), f"{role} is not in the wiring table"
+    assert board.image in readme
+    for simulated in (False, True):
+        compiled = boards.compile_board(board, simulated)
+        assert json.loads(json.dumps(compiled)) == compiled
+        assert compiled["board"] == name
+        assert len(json.dumps(compiled)) < 2048, "it is parsed whole on the board"
+    for chip in boards.simulated_chips(board):
+        assert chips.chip_class(chip.chip)
+
+
+@pytest.mark.parametrize("name", boards.board_names())
+def test_the_firmware_takes_every_board(name: str) -> None:
+    """Drivers are made from board.json as the sampler makes them, and give what the profiles name."""
+    for simulated in (False, True):
+        compiled = boards.compile_board(boards.load_board(name), simulated)
+        given = set()
+        for sensor in compiled["sensors"]:  # type: ignore[attr-defined]
+            driver = drivers.load(sensor["driver"])(None, Ticks(), instance=sensor["instance"], **sensor["params"])
+            given |= set(driver.items)
+        for profile in compiled["profiles"]:  # type: ignore[attr-defined]
+            for item in profile["items"]:
+                channel, _, instance = item.partition(":")
+                assert (channels.by_name(channel).id, int(instance or 0)) in given
+
+
+class Ticks:
+    """A clock that only exists."""
+
+    def ticks_ms(self) -> int:
+        return 0
+
+    def ticks_diff(self, a: int, b: int) -> int:
+        return a - b
+
+
+@pytest.mark.parametrize("name", sorted(CHANNELS_OF))
+def test_tables_agree_with_the_drivers(name: str) -> None:
+    driver = drivers.load(name)
+    assert CHANNELS_OF[name] == driver.CHANNELS
+    kinds = {kind.__struct_config__.tag: kind for kind in boards.model.AnySensor.__args__}
+    params = kinds[name].__struct_fields__
+    assert "params" in params
+    defaults = {field.name: field.default for field in _fields(kinds[name])}
+    signature = inspect.signature(driver)
+    taken = {
+        parameter: value.default
+        for parameter, value in signature.parameters.items()
+        if parameter not in ("bus", "clock", "instance")
+    }
+    assert defaults == taken
+    assert set(CHANNELS_OF) == set(drivers.DRIVERS) == set(BUS_OF) == set(kinds)
+
+
+def _fields(kind: type) -> tuple:
+    import msgspec
+
+    (params,) = [field.default for field in msgspec.structs.fields(kind) if field.name == "params"]
+    return msgspec.structs.fields(type(params))
+
+
+def test_schema_is_what_the_types_say() -> None:
+    assert FILE.read_text() == text(), "types have changed: run tests/boards/renew_board_schema.py"
+
+
+def test_compiled(load) -> None:
+    board = load(GOOD)
+    compiled = boards.compile_board(board)
+    assert compiled == {
+        "board": "test-1",
+        "name": "A board for tests",
+        "mcu": "esp32",
+        "power": "mains",
+        "link": {"kind": "serial", "baudrate": 115200},
+        "buses": {
+            "i2c0": {"kind": "i2c", "id": 0, "scl": 22, "sda": 21, "freq": 100000},
+            "uart2": {"kind": "uart", "id": 2, "tx": 17, "rx": 16, "baudrate": 115200, "rxbuf": 1024},
+        },
+        "sensors": [
+            {"driver": "bme280", "bus": "i2c0", "instance": 0, "params": {"address": 118, "stuck_reads": 120}},
+            {
+                "driver": "ld2451",
+                "bus": "uart2",
+                "instance": 0,
+                "params": {
+                    "max_distance_m": 100,
+                    "min_speed_kmh": 5,
+                    "snr_threshold": 0,
+                    "flip": 1,
+                    "dead_ms": 60000,
+                },
+            },
+        ],
+        "profiles": [{"items": ["temperature", "vehicles:0"], "window_setting": 0}],
+    }
+    twin = boards.compile_board(board, simulated=True)
+    assert twin["sensors"][1]["params"]["dead_ms"] == 5000  # type: ignore[index]
+    assert twin["sensors"][1]["params"]["flip"] == 1  # type: ignore[index]
+    assert boards.simulated_chips(board)[1].params == {"idle_frames": False}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ('name = "test-1"', "", 1, "'name' is missing"),
+        ('name = "test-1"', 'name = "Test 1"', 1, "name: "),
+        ('title = "A board for tests"', "title = 3", 2, "title: expected `str`, got `int`"),
+        ('mcu = "esp32"', 'mcu = "esp32"\nwifi_password = "x"', 4, "wifi_password: a secret has no place"),
+        ('mcu = "esp32"', 'mcu = "esp32"\ncolour = "x"', 4, "colour: unknown key; known are name, title"),
+        ('mcu = "esp32"', 'mcu = "esp8266"', 3, "mcu: invalid enum value 'esp8266'"),
+        ("scl = 22", "scl = 22\nspeed = 1", 13, "buses.i2c0.speed: unknown key; known are id, scl, sda, freq"),
+        ("scl = 22", 'scl = "22"', 12, "buses.i2c0.scl: expected `int`, got `str`"),
+        ("scl = 22", "scl = 6", 12, "buses.i2c0.scl: GPIO 6 does not exist on an esp32 or belongs to its flash"),
+        ("scl = 22", "scl = 34", 12, "buses.i2c0.scl: GPIO 34 is input only"),
+        ("scl = 22", "scl = 12", 12, "buses.i2c0.scl: GPIO 12 decides at power-up (flash voltage)"),
+        ("scl = 22", "scl = 3", 12, "buses.i2c0.scl: GPIO 3 is taken by UART 0"),
+        ("sda = 21", "sda = 22", 13, "buses.i2c0.sda: GPIO 22 is taken by buses.i2c0.scl"),
+        ("sda = 21", "", 9, "buses.i2c0: 'sda' is missing"),
+        ("sda = 21", "sda = 21\nfreq = 2000000", 14, "buses.i2c0.freq: expected `int` <= 1000000"),
+        ('kind = "i2c"', 'kind = "spi"', 10, "buses.i2c0.kind: 'spi' is not known; it is one of i2c, uart, i2s"),
+        ('kind = "i2c"\n', "", 9, "buses.i2c0: 'kind' is missing"),
+        ('driver = "bme280"', 'driver = "bme680"', 22, "sensors[0].driver: 'bme680' is not known; it is one of sps30, bme280"),
+        ('driver = "bme280"\nbus = "i2c0"', 'driver = "bme280"\nbus = "i2c1"', 23, "sensors[0].bus: there is no bus 'i2c1'"),
+        ('driver = "bme280"\nbus = "i2c0"', 'driver = "bme280"\nbus = "uart2"', 23, "sensors[0].bus: bme280 needs a bus of kind i2c"),
+        ("flip = true", "flip = true, angle = 3", 28, "sensors[1].params.angle: unknown key; known are max_distance_m"),
+        ("flip = true", "dead_ms = 1", 28, "sensors[1].params.dead_ms: expected `int` >= 2000"),
+        ("[[profiles]]", '[[sensors]]\ndriver = "bme280"\nbus = "i2c0"\n[[profiles]]', 30, "sensors[2]: address 0x76 on i2c0 is already sensors[0]"),
+        (
+            "[[profiles]]",
+            '[[sensors]]\ndriver = "bme280"\nbus = "i2c0"\nparams = {address = 119}\n[[profiles]]',
+            30,
+            "sensors[2].instance: temperature of instance 0 already comes from sensors[0]",
+        ),
+        (
+            "[[profiles]]",
+            '[[sensors]]\ndriver = "ld2451"\nbus = "uart2"\ninstance = 1\n[[profiles]]',
+            32,
+            "sensors[2].bus: uart2 already belongs to sensors[1]",
+        ),
+        ('"temperature", ', '"temprature", ', 31, "profiles[0].items: 'temprature' is no channel"),
+        ('"temperature", ', '"temperature:1", ', 31, "profiles[0].items: no sensor of this board gives temperature with instance 1"),
+        ('"temperature", ', '"temperature", "temperature:0", ', 31, "profiles[0].items: temperature:0 stands twice"),
+        ('"temperature", "vehicles:0"', "", 31, "profiles[0].items: "),
+        ("[simulation]", '[[profiles]]\nitems = ["humidity"]\n[simulation]', 33, "profiles[1].window_setting: another profile has the same"),
+        ('"bme280", bus = "i2c0" }', '"bme280", bus = "i2c7" }', 35, "simulation.chips[0].bus: there is no bus 'i2c7'"),
+        ('    { chip = "bme280", bus = "i2c0" },\n', "", 34, "simulation.chips: no simulated chip on i2c0"),
+        ("[simulation.params.ld2451]\ndead_ms = 5000", "[simulation.params.sps30]", 39, "simulation.params.sps30: this board has no sps30"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named_with_line_and_key(load, old: str, new: str, line: int, message: str) -> None:
+    assert old in GOOD
+    with pytest.raises(boards.BoardError) as raised:
+        load(GOOD.replace(old, new, 1))
+    problem = raised.value.problems[0]
+    assert re.match(rf".*board\.toml:{line}: ", problem), problem
+    assert message in problem
+
+
+def test_all_mistakes_at_once(load) -> None:
+    with pytest.raises(boards.BoardError) as raised:
+        load(
+            GOOD.replace("scl = 22", "scl = true")
+            .replace('driver = "bme280"', 'driver = "x"')
+            .replace('"serial"', '"smoke"')
+        )
+    assert [problem.split(":")[1] for problem in raised.value.problems] == ["7", "12", "22"]
+
+
+def test_a_slow_chip_and_a_fast_bus(load) -> None:
+    text = (Path(boards.__file__).parent / "air-v1" / "board.toml").read_text()
+    with pytest.raises(boards.BoardError, match="sps30 takes at most 100000 Hz"):
+        load(text.replace("freq = 100000", "freq = 400000"))
+
+
+def test_two_chips_with_two_instances(load) -> None:
+    board = load(
+        GOOD.replace(
+            "[[profiles]]",
+            '[[sensors]]\ndriver = "bme280"\nbus = "i2c0"\ninstance = 1\nparams = { address = 0x77 }\n[[profiles]]',
+        ).replace('"temperature", ', '"temperature", "temperature:1", ')
+    )
+    assert isinstance(board.sensors[2], Bme280)
+    assert board.sensors[2].params.address == 119
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'name = "x"\nname = "y"\n\nmcu = 1\n', "board.toml:2: no valid TOML"),
+        (b"name = ", "no valid TOML"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"#" * 70000, "is no board.toml (larger than 64 KiB)"),
+    ],
+)
+def test_no_toml(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "board.toml").write_bytes(content)
+    with pytest.raises(boards.BoardError) as raised:
+        boards.load_board(tmp_path)
+    assert message in str(raised.value)
+
+
+def test_unknown_board() -> None:
+    with pytest.raises(boards.BoardError, match=r"no such board; known are air-v1, .*traffic-v1"):
+        boards.load_board("air-v9")
+
+
+def test_hardware_only(load) -> None:
+    board = load(GOOD[: GOOD.index("[simulation]")])
+    assert boards.compile_board(board, simulated=True) == boards.compile_board(board)
+    with pytest.raises(boards.BoardError, match="hardware only"):
+        boards.simulated_chips(board)
+
+
+def test_every_parameter_has_bounds() -> None:
+    """A number without limits in a board file would end up in a driver."""
+    properties = json.loads(FILE.read_text())["$defs"]
+    for name, definition in properties.items():
+        for key, schema in definition.get("properties", {}).items():
+            if schema.get("type") == "integer":
+                assert {"minimum", "maximum"} <= set(schema), f"{name}.{key}"
+    assert I2sMicParams().offset_cdb == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        (("a",), 1),
+        (("t", "b"), 3),
+        (("t", "u", "c"), 5),
+        (("list", 0, "d"), 7),
+        (("list", 1, "d"), 9),
+        (("list", 1, "e", "f"), 10),
+        (("list", 1, "g", "h"), 12),
+        (("list", 1, "missing"), 8),
+        (("list", 1, "g", "k", 1, "m"), 15),
+        (("list", 1, "g", "k", 2, "m"), 13),
+        (("list", 1, "g", "n", 1, "o"), 17),
+        (("nowhere",), 1),
+    ],
+)
+def test_lines(path: tuple[str | int, ...], line: int) -> None:
+    toml = "a = 1\n[t]\nb = 2\n[t.u]\nc = 3\n[[list]]\nd = 4\n[[list]]\nd = 5\ne = { f = 6 }\n[list.g]\nh = 7\n"
+    toml += "k = [\n{ l = 1 },\n  { m = 2, n = { x = 1 } },\n]\nn = [{ o = 1 }, { o = 2 }]\n"
+    assert find_line(toml, path) == line
