@@ -25,6 +25,7 @@ from tools.errors import SteigerError
 LOOK_EVERY_S = 1.0
 HEARD_TIMEOUT_S = 60.0  # after the worst of disturbances every node is heard again within this
 DRAIN_TIMEOUT_S = 90.0
+SETTING_TIMEOUT_S = 35.0  # the gateway itself asks a node for 30 s
 CLOSE_IN_S = 4  # the nodes must have the end of their grid before it comes
 POLL_S = 0.2
 
@@ -126,12 +127,33 @@ class Play:
             if until_s % WINDOW_S == 0:
                 until_s += 1  # not on a boundary: the last window is an open one, closed early
             for node in self.stage.nodes:
-                self.stage.gateway.call(
-                    "set-setting", node=node.address, name="grid_until_s", instance=0, value=until_s
-                )
+                self._set_until(node.address, until_s)
             if time.time() < until_s:
                 return until_s
             close_in_s *= 2  # a board heard it only after that second: all go on until a later one
+
+    def _set_until(self, address: int, until_s: int) -> None:
+        """Until the board said yes: one without a clock says no, one that is just starting says nothing."""
+        deadline = time.monotonic() + HEARD_TIMEOUT_S
+        while True:
+            try:
+                answer = self.stage.gateway.call(
+                    "set-setting",
+                    timeout_s=SETTING_TIMEOUT_S,
+                    node=address,
+                    name="grid_until_s",
+                    instance=0,
+                    value=until_s,
+                )
+                if answer["ok"]:
+                    return
+            except GatewayError:
+                if time.monotonic() > deadline:
+                    raise
+            if time.monotonic() > deadline:
+                return  # the sum at the end shows what that cost
+            self.stage.tick(time.monotonic())
+            time.sleep(POLL_S)
 
     def _seen(self) -> account.Seen:
         if self.subscriber is not None:
