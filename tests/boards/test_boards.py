@@ -326,3 +326,13 @@ def test_lines(path: tuple[str | int, ...], line: int) -> None:
     toml = "a = 1\n[t]\nb = 2\n[t.u]\nc = 3\n[[list]]\nd = 4\n[[list]]\nd = 5\ne = { f = 6 }\n[list.g]\nh = 7\n"
     toml += "k = [\n{ l = 1 },\n  { m = 2, n = { x = 1 } },\n]\nn = [{ o = 1 }, { o = 2 }]\n"
     assert find_line(toml, path) == line
+
+
+def test_docs_have_a_row_for_each_board_and_driver() -> None:
+    docs = (Path(boards.__file__).parents[1] / "docs" / "boards.md").read_text()
+    for name in boards.board_names():
+        assert f"| [`{name}`](../boards/{name}/README.md) |" in docs
+    for driver, given in CHANNELS_OF.items():
+        (row,) = re.findall(rf"^\| `{driver}` \|.*$", docs, re.MULTILINE)
+        for channel in given:
+            assert f"`{channel}`" in row
