@@ -21,12 +21,16 @@ from gateway import keys as key_file
 from tools import firmware_build
 from tools.board_link import BoardError, BoardLink
 from tools.errors import SteigerError, UsageError
+from wire import channels
+from wire.profiles import Profile, distinct
+from wire.settings import by_name
 
 # sys.implementation._mpy >> 10, in MicroPython's own order (py/persistentcode.h)
 ARCHES = (
     "", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "xtensa", "xtensawin",
     "rv32imc", "rv64imc",
 )  # fmt: skip
+_HARMLESS = ("window_s", "health_s", "log_level")  # settings that change no value's meaning
 OLDEST = (1, 25)  # asyncio, vfs and the .mpy format that the firmware is built for
 
 # What is on a board is printed file by file: a hundred hashes kept at once would tear a small heap to pieces.
@@ -183,6 +187,26 @@ def firmware_target(look: Mapping[str, Any], port: str) -> tuple[str, str]:
     return arch, "esp32" if look["platform"] == "esp32" else "sim"
 
 
+def first_descriptors(board: Board, values: Mapping[str, int]) -> tuple[str, ...]:
+    """The profiles that the board will begin with, as hex: who has the key file can read its first record.
+
+    Nothing where a setting is given that changes what values mean: the board names that set by a number of its own, and
+    tells it when asked.
+    """
+    if any(name.partition(".")[0] not in _HARMLESS for name in values):
+        return ()
+    taken: set[int] = set()
+    descriptors = []
+    for entry in board.profiles:
+        window_s = values.get(f"window_s.{entry.window_setting}", by_name("window_s").default)
+        parts = [name.partition(":") for name in entry.items]
+        items = tuple((channels.by_name(name).id, int(instance or 0)) for name, _, instance in parts)
+        profile = distinct(Profile(items, window_s), taken)
+        taken.add(profile.short)
+        descriptors.append(profile.encode().hex())
+    return tuple(descriptors)
+
+
 def new_key() -> bytes:
     """A fresh random key."""
     return secrets.token_bytes(16)
@@ -220,7 +244,10 @@ def provision(
     _write_files(link, todo, said, progress)
     key = key or new_key()
     begun_s = now_s()  # the grid begins with the window in which the board gets its key, not with the copying before
-    life = key_file.Life(address=address, key=key, board=board.name, name=name, provisioned_s=begun_s)
+    life = key_file.Life(
+        address=address, key=key, board=board.name, name=name, provisioned_s=begun_s,
+        profiles=first_descriptors(board, values or {}),
+    )  # fmt: skip
     before = keys.read_bytes() if keys.exists() else None
     key_file.add_life(keys, life)
     new = {"address": address, "key": key.hex(), "provisioned_s": begun_s, "values": dict(values or {})}
@@ -251,7 +278,10 @@ def provision_shims(
     """The same for a simulated board without MicroPython: its firmware lies there, its process runs the last step."""
     key = new_key()
     begun_s = now_s()
-    life = key_file.Life(address=address, key=key, board=board.name, provisioned_s=begun_s)
+    life = key_file.Life(
+        address=address, key=key, board=board.name, provisioned_s=begun_s,
+        profiles=first_descriptors(board, values or {}),
+    )  # fmt: skip
     new = {"address": address, "key": key.hex(), "provisioned_s": begun_s, "values": dict(values or {})}
     before = keys.read_bytes() if keys.exists() else None
     key_file.add_life(keys, life)

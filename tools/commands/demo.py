@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import tempfile
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ NODES_MAX = 20  # processes; each takes some 5 % of a core
 SOCKET_PATH_MAX = 92  # a unix socket's path is short; node links live in this folder
 
 
-class _Ended(Exception):
+class _Ended(KeyboardInterrupt):
     """A person, or SIGTERM, ended the show; the drain follows."""
 
 
@@ -30,6 +30,9 @@ def demo(
     mqtt: Annotated[str | None, typer.Option(help="Forward to this broker too, mqtt://HOST[:PORT]")] = None,
     summary: Annotated[Path | None, typer.Option(help="Write the result as JSON to this file")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the simulated city")] = 1,
+    city_time: Annotated[
+        str, typer.Option(help="The simulated city's time at the start: HH:MM of a working day, or now")
+    ] = "07:45",
     folder: Annotated[
         Path | None, typer.Option("--dir", help="Where everything lies (default: a temporary folder)")
     ] = None,
@@ -38,7 +41,7 @@ def demo(
     """Simulated boards with real firmware, a real gateway, the ledger. Exit code 0 only if the sum holds."""
     from rich.console import Console
 
-    from tools.demo import account, play, screen
+    from tools.demo import account, city, play, screen
     from tools.demo.stage import Stage
     from tools.demo.subscriber import Subscriber
 
@@ -48,13 +51,14 @@ def demo(
     def said(line: str) -> None:
         print(line, file=out, flush=True)
 
-    base = folder or Path(tempfile.gettempdir()) / "steiger-demo"
+    shift_s = city.shift_s(city_time, int(time.time()))
+    base = folder or play.own_folder()
     here = play.fresh_folder(base.absolute())
     if len(str(here)) > SOCKET_PATH_MAX:
         raise SteigerError("the path is too long for sockets", where=str(here), next_step="Choose a shorter --dir")
     subscriber = Subscriber(mqtt, "steiger/v1/demo/records") if mqtt else None
     signal.signal(signal.SIGTERM, _end)
-    stage = Stage(here, nodes, seed, mqtt)
+    stage = Stage(here, nodes, seed, mqtt, shift_s)
     try:
         if subscriber is not None:
             subscriber.start()
@@ -67,7 +71,7 @@ def demo(
         with screen.Screen(console) as view:
             try:
                 course.run(view, seconds)
-            except (KeyboardInterrupt, _Ended):
+            except KeyboardInterrupt:
                 pass
         signal.signal(signal.SIGINT, signal.default_int_handler)
         result = course.drain(said)
@@ -92,6 +96,8 @@ def _report(
     as_json: bool,
     screen: Any,
 ) -> None:
+    from tools.demo import play
+
     if summary is not None:
         summary.write_text(json.dumps(result, indent=1) + "\n")
     if as_json:
@@ -100,7 +106,9 @@ def _report(
         console.print(screen.ledger_table(result))
         print(f"duplicates {result['duplicates']}, redelivered {result['redelivered']}")
         print(f"archive: {stage.gateway.store}")
-        print(f"export:  steiger gateway export --config {stage.gateway.config} --format csv --output readings.csv")
+        print(
+            f"export:  {play.typed('steiger')} gateway export --config {stage.gateway.config} --format csv --output readings.csv"
+        )
     if problems:
         raise SteigerError("the ledger does not close:\n  " + "\n  ".join(problems), where=str(stage.folder))
     if not as_json:

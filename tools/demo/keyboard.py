@@ -18,7 +18,7 @@ class Keyboard:
 
     def __enter__(self) -> Keyboard:
         if self._fd >= 0:
-            self._before = termios.tcgetattr(self._fd)  # type: ignore[assignment]
+            self._before = termios.tcgetattr(self._fd)
             tty.setcbreak(self._fd)
         return self
 

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from os.path import commonprefix
 from typing import Any, NamedTuple
 
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gateway.models import RECORD, Record
+from gateway.models import Record
 from tools.decode import pretty_unit
+from tools.demo.stage import WINDOW_S
 
 PLAIN_EVERY_S = 5.0
+WIDTH = 100  # wider than this nothing gets clearer
+OTHER_COLUMNS = 59  # all but the values, with frame and padding
+ROWS_IN_FULL = 6  # with more nodes each gets one line, so that a screen holds them
+KEYS = (
+    "[bold]c[/] cut a cable   [bold]p[/] pull a board's power   [bold]g[/] kill the gateway   "
+    "[bold]q[/] or Ctrl-C end with the ledger"
+)
 
 
 class Row(NamedTuple):
@@ -22,24 +32,45 @@ class Row(NamedTuple):
 
     node: int
     board: str
-    values: str
+    groups: list[str]
     age_s: float | None
     seq: int | None
     completeness: str
-    losses: str
+    losses: list[str]
     state: str
 
 
-def value_text(record: Record) -> str:
-    """`pm2_5 12.3 µg/m³  temperature 8.21 °C`: every value, missing ones as a dash."""
-    parts = []
+def value_groups(record: Record) -> list[str]:
+    """`pm1 6.3 · pm2_5 8.0 µg/m³`, `temperature 5.36 °C`, …: neighbours of one unit share it; a missing value is a dash."""
+    groups: list[tuple[str, list[str]]] = []
     for channel, raw in zip(record.profile.channels if record.profile else (), record.values, strict=True):
-        if raw is None:
-            parts.append(f"{channel.name} –")
-            continue
-        number = f"{raw / 10**channel.decimals:.{channel.decimals}f}"
-        parts.append(f"{channel.name} {number} {pretty_unit(channel.unit)}".rstrip())
-    return "  ".join(parts)
+        number = "–" if raw is None else f"{raw / 10**channel.decimals:.{channel.decimals}f}"
+        unit = pretty_unit(channel.unit)
+        if not groups or groups[-1][0] != unit:
+            groups.append((unit, []))
+        groups[-1][1].append(f"{channel.name} {number}")
+    return [f"{' · '.join(_shortened(items))} {unit}".rstrip() for unit, items in groups]
+
+
+def _shortened(items: list[str]) -> list[str]:
+    """A row of nothing but dashes (speeds of fewer than three vehicles) needs one."""
+    if len(items) > 2 and all(item.endswith(" –") for item in items):
+        return [f"{commonprefix([item[:-2] for item in items])}… –"]
+    return items
+
+
+def flow(groups: Sequence[str], width: int) -> list[str]:
+    """Fill lines of `width` with groups; one that is too long is broken between its values."""
+    lines: list[str] = []
+    for group in groups:
+        parts = [group] if len(group) <= width else group.split(" · ")
+        for number, part in enumerate(parts):
+            space = " · " if number else "  "
+            if lines and len(lines[-1]) + len(space) + len(part) <= width:
+                lines[-1] += space + part
+            else:
+                lines.append(part)
+    return lines
 
 
 def rows(nodes: Sequence[Any], newest: Mapping[int, Record], ledger: Mapping[str, Any], now_ms: int) -> list[Row]:
@@ -56,39 +87,58 @@ def rows(nodes: Sequence[Any], newest: Mapping[int, Record], ledger: Mapping[str
             Row(
                 node.address,
                 node.board,
-                value_text(record)
-                if record is not None and record.kind_code == RECORD
-                else "waiting for the first window",
+                ["waiting for its first window"] if record is None else value_groups(record),
                 None if record is None else max(0.0, (now_ms - record.end_ms) / 1000),
                 None if record is None else record.seq,
                 share,
-                ", ".join(f"{name} {count}" for name, count in causes.items()) or "none",
+                [f"{cause_text(name)} {count}" for name, count in causes.items()],
                 state,
             )
         )
     return out
 
 
-def table(data: Sequence[Row], gateway_up: bool, elapsed_s: float, events: Sequence[str], keys: bool) -> Group:
-    """The whole live picture."""
-    view = Table(expand=True, title=None, header_style="bold")
-    for name in ("node", "board", "newest window", "age", "seq", "complete", "losses by cause", "state"):
-        view.add_column(name, justify="right" if name in ("node", "age", "seq", "complete") else "left")
+def cause_text(name: str) -> str:
+    """A cause of the ledger as people read it."""
+    return name.replace("_", " ")
+
+
+def table(
+    data: Sequence[Row], gateway_up: bool, elapsed_s: float, events: Sequence[str], city: str, keys: bool, width: int
+) -> Group:
+    """The whole live picture, at most `width` columns."""
+    width = min(width, WIDTH)
+    room = max(20, width - OTHER_COLUMNS)
+    short = len(data) > ROWS_IN_FULL
+    view = Table(width=width, header_style="bold", box=box.ROUNDED, show_lines=not short, padding=(0, 1))
+    view.add_column("node", width=12, no_wrap=True)
+    view.add_column("newest window", width=room, no_wrap=True)
+    view.add_column("age", justify="right", width=4)
+    view.add_column("seq", justify="right", width=4)
+    view.add_column("complete", justify="right", width=8)
+    view.add_column("losses by cause", width=15)
     for row in data:
-        age = "–" if row.age_s is None else f"{row.age_s:.0f} s"
-        style = "" if row.state == "runs" else "yellow"
+        values = flow(row.groups, room)
+        if short and len(values) > 1:
+            values = [values[0][: room - 2] + " …"]
+        colour = {"runs": "green", "cable cut": "yellow"}.get(row.state, "red")
+        name = Text(f"{row.node} {row.board}")
+        if not short or row.state != "runs":
+            name.append(f"{' ' if short else chr(10)}{row.state}", style=colour)
         view.add_row(
-            str(row.node), row.board, row.values, age, "–" if row.seq is None else str(row.seq), row.completeness,
-            row.losses, row.state, style=style,
-        )  # fmt: skip
+            name,
+            Text("\n".join(values), style="dim" if row.seq is None else ""),
+            "–" if row.age_s is None else f"{row.age_s:.0f} s",
+            "–" if row.seq is None else str(row.seq),
+            row.completeness,
+            Text("\n".join(row.losses) or "none", style="yellow" if row.losses else "dim"),
+        )
     state = "[green]gateway runs[/]" if gateway_up else "[red]gateway is dead[/]"
-    head = Text.from_markup(f"{state}   {elapsed_s:.0f} s   a window is 5 s here (a minute on a street)")
+    head = Text.from_markup(f" {state}   {elapsed_s:.0f} s   {city}   a window is {WINDOW_S} s (a minute on a street)")
     lines: list[Any] = [head, view]
     if keys:
-        lines.append(
-            Text("c cut a cable   p pull a board's power   g kill the gateway   q or Ctrl-C end", style="bold")
-        )
-    lines += [Text(f"· {event}", style="dim") for event in events[-4:]]
+        lines.append(Text.from_markup(f" {KEYS}"))
+    lines += [Text(f" · {event}", style="dim") for event in events[-4:]]
     return Group(*lines)
 
 
@@ -111,12 +161,13 @@ class Screen:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, data: Sequence[Row], gateway_up: bool, elapsed_s: float, events: Sequence[str]) -> None:
+    def show(self, data: Sequence[Row], gateway_up: bool, elapsed_s: float, events: Sequence[str], city: str) -> None:
         if self._live is not None:
-            self._live.update(table(data, gateway_up, elapsed_s, events, keys=True), refresh=True)
+            width = self._console.width
+            self._live.update(table(data, gateway_up, elapsed_s, events, city, keys=True, width=width), refresh=True)
             return
         for event in events[self._told :]:
-            print(f"* {event}", flush=True)
+            print(f"* {event}", file=self._console.file, flush=True)
         self._told = len(events)
         if time.monotonic() < self._plain_at:
             return
@@ -125,18 +176,22 @@ class Screen:
             age = "–" if row.age_s is None else f"{row.age_s:.0f} s"
             seq = "–" if row.seq is None else row.seq
             print(
-                f"{elapsed_s:4.0f} s  node {row.node} {row.board:10} {row.values}  age {age}  seq {seq}"
-                f"  complete {row.completeness}  losses: {row.losses}  {row.state}",
+                f"{elapsed_s:4.0f} s  node {row.node} {row.board:10} {'  '.join(row.groups)}  age {age}  seq {seq}"
+                f"  complete {row.completeness}  losses: {', '.join(row.losses) or 'none'}  {row.state}",
+                file=self._console.file,
                 flush=True,
             )
 
 
 def ledger_table(result: Mapping[str, Any]) -> Table:
     """The sum at the end, node by node."""
-    view = Table(title="Ledger: scheduled = delivered + causes + pending", header_style="bold", title_justify="left")
+    view = Table(
+        title="Ledger: scheduled = delivered + causes + pending", header_style="bold", title_justify="left",
+        box=box.ROUNDED,
+    )  # fmt: skip
     names = sorted({name for node in result["nodes"].values() for name in node["causes"]})
     for name in ("node", "scheduled", "delivered", *names, "pending"):
-        view.add_column(name, justify="right")
+        view.add_column(cause_text(name), justify="right")
     for address, node in result["nodes"].items():
         view.add_row(
             address, str(node["scheduled"]), str(node["delivered"]), *(str(node["causes"].get(n, 0)) for n in names),

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
+from gateway.errors import GatewayError
 from tools.errors import NoConnection, SteigerError
 
 BOARDS = ("air-v1", "noise-v1", "traffic-v1")
@@ -40,7 +41,7 @@ def steiger_command() -> list[str]:
 class NodeProcess:
     """One simulated board: a process, a flash file, a link to its port. Killing the process is a power cut."""
 
-    def __init__(self, folder: Path, address: int, board: str, seed: int) -> None:
+    def __init__(self, folder: Path, address: int, board: str, seed: int, site: int = 0, city_shift_s: int = 0) -> None:
         self.address = address
         self.board = board
         self.name = f"node{address}"
@@ -50,7 +51,7 @@ class NodeProcess:
         self.ctl = Path(f"{self.port}.ctl")
         self.uncut_at: float | None = None
         self.powered_at: float | None = None
-        self._seed = seed
+        self._city = ["--seed", str(seed), "--site", str(site), "--city-shift", str(city_shift_s)]
         self._log_path = folder / f"{self.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
@@ -72,7 +73,7 @@ class NodeProcess:
         self._log_from = self._log.tell()
         command = [
             *steiger_command(), "sim", "node", self.board, "--flash", str(self.flash), "--port", str(self.port),
-            "--seed", str(self._seed), "--json",
+            *self._city, "--json",
         ]  # fmt: skip
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
@@ -221,11 +222,12 @@ class GatewayProcess:
 class Stage:
     """All of it. `tick` brings back what was disturbed, when its time has come."""
 
-    def __init__(self, folder: Path, count: int, seed: int, mqtt: str | None) -> None:
+    def __init__(self, folder: Path, count: int, seed: int, mqtt: str | None, city_shift_s: int = 0) -> None:
         self.folder = folder
+        self.city_shift_s = city_shift_s
         self.nodes = [
-            NodeProcess(folder, address, BOARDS[(address - 1) % len(BOARDS)], seed + address)
-            for address in range(1, count + 1)
+            NodeProcess(folder, number + 1, BOARDS[number % len(BOARDS)], seed, number // len(BOARDS), city_shift_s)
+            for number in range(count)
         ]
         self.gateway = GatewayProcess(folder, [node.port for node in self.nodes], mqtt)
         self.happened: list[str] = []
@@ -286,8 +288,16 @@ class Stage:
                 node.restore_cable()
         for node in self.nodes:
             node.wait_ready()
+            if node.control({"do": "stats"}).get("repl"):
+                node.control({"do": "reset"})  # somebody looked inside and left the board at its prompt
         if self.gateway.back_at is not None or not self.gateway.running:
             self.gateway.start()
+            return
+        for node in self.nodes:
+            try:
+                self.gateway.call("resume", port=str(node.port))
+            except GatewayError:
+                pass  # it was not lent
 
     def close(self) -> None:
         for node in self.nodes:
