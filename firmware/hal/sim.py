@@ -5,11 +5,11 @@ The same surface as firmware.hal.esp32. Which interpreter runs and whether time 
 
 import asyncio
 import gc
+import time
 
 import machine
-import ops
-import simbus
-import time
+import ops  # type: ignore[import-not-found]  # of the interpreter's own side, tools/sim/stub
+import simbus  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

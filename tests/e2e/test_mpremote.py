@@ -197,16 +197,20 @@ def test_a_kill_at_any_instant_is_a_power_cut(folder: Path) -> None:
     provision(folder / "cut.flash", BOARD, 4)
     chance = Random(3)
     for _ in range(3):
-        board = Running(folder, BOARD, name="cut", speed=20)
-        board.wait_for("opened", True)
-        writes = board.stat("flash").get("progs", 0) + chance.randrange(5, 60)
-        wait_until(lambda: board.stat("flash").get("progs", 0) >= writes, 20, "the outbox is written")
-        child = children(board.process.pid)
-        board.kill()
-        wait_until(lambda: not any(map(alive, child)), 5, "the interpreter died with its host")
+        kill_while_it_writes(folder, chance.randrange(5, 60))
     with Running(folder, BOARD, name="cut", speed=20) as board:
         board.wait_for("opened", True)
         assert "settings.a" in board.mpremote("fs", "ls")
+
+
+def kill_while_it_writes(folder: Path, writes: int) -> None:
+    board = Running(folder, BOARD, name="cut", speed=20)
+    board.wait_for("opened", True)
+    enough = board.stat("flash").get("progs", 0) + writes
+    wait_until(lambda: board.stat("flash").get("progs", 0) >= enough, 20, "the outbox is written")
+    interpreters = children(board.process.pid)
+    board.kill()
+    wait_until(lambda: not any(map(alive, interpreters)), 5, "the interpreter died with its host")
 
 
 def children(pid: int) -> list[int]:

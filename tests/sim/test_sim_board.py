@@ -103,7 +103,11 @@ else:
 
 
 def test_power_cut_loses_rtc_memory_and_the_calendar(conductor: Conductor) -> None:
-    node = little(conductor, "import machine, time\nr = machine.RTC()\nprint(machine.reset_cause(), r.memory(), time.time())\nr.memory(b'x')\ntime.sleep(1)\nprint('on')\ntime.sleep(100)")
+    node = little(
+        conductor,
+        "import machine, time\nr = machine.RTC()\nprint(machine.reset_cause(), r.memory(), time.time())\n"
+        "r.memory(b'x')\ntime.sleep(1)\nprint('on')\ntime.sleep(100)",
+    )
     assert conductor.run_until(lambda: b"on" in node.said, 10)
     node.board.power_off()
     conductor.run(5)

@@ -38,7 +38,9 @@ def test_programming_only_clears_bits(flash: Flash) -> None:
     assert flash.counts["rewrites"] == 1
 
 
-@pytest.mark.parametrize(("address", "length", "pages"), [(0, 1, 1), (0, 256, 1), (255, 2, 2), (0, 257, 2), (128, 512, 3)])
+@pytest.mark.parametrize(
+    ("address", "length", "pages"), [(0, 1, 1), (0, 256, 1), (255, 2, 2), (0, 257, 2), (128, 512, 3)]
+)
 def test_a_page_takes_its_time(flash: Flash, address: int, length: int, pages: int) -> None:
     assert flash.prog(address, bytes(length)) == pages * 700
 

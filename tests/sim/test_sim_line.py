@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_noise_is_repeatable_and_has_its_rate() -> None:
     assert wrong == pytest.approx(100, rel=0.4)
     burst = Noise(3, burst=0.05).damage(data)
     hit = [place for place, byte in enumerate(burst) if byte]
-    near = sum(1 for a, b in zip(hit, hit[1:], strict=False) if b - a < 8)
+    near = sum(1 for a, b in pairwise(hit) if b - a < 8)
     assert near > len(hit) // 2
 
 

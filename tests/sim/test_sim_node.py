@@ -100,7 +100,9 @@ def test_shims_run_the_firmware_and_say_so(tmp_path: Path, monkeypatch: pytest.M
         assert "shims" in board.ready["interpreter"]
         board.wait_for("opened", True)
         board.ask("run", code=PROVISION.format(settings_of(1)))
-        wait_until(lambda: board.stat("bytes_out") > 500 or board.stat("unread") > 500, 20, "the provisioned board speaks")
+        wait_until(
+            lambda: board.stat("bytes_out") > 500 or board.stat("unread") > 500, 20, "the provisioned board speaks"
+        )
         with pytest.raises(NoConnection, match="needs MicroPython"):
             control.require_micropython(board.port)
         board.kill()

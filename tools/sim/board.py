@@ -11,15 +11,18 @@ import errno
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from random import Random
 from struct import Struct
 
 from tools.sim.console import CTRL_C, REBOOT_TEXT, Console
-from tools.sim.devices import Attached, attach
-from tools.sim.flash import BLOCK, READ_US, Flash, PowerCut
+from tools.sim.devices import Attached
+from tools.sim.flash import READ_US, Flash, PowerCut
 from tools.sim.interpreter import Interpreter, Process
+from tools.sim.periphery import Answer, Carry, Periphery
 from tools.sim.stub import ops
 from tools.sim.timers import Time, Timer
+from tools.sim.watchdog import Watchdog
 
 HEADER = Struct("<qqqq")
 BOOT_US = 300_000  # ROM, bootloader and start of MicroPython
@@ -36,8 +39,6 @@ TEMPERATURE_CDEG = 4200
 _WHOLE = frozenset(
     (ops.FLASH_BLOCKS, ops.FLASH_READ, ops.FLASH_PROG, ops.FLASH_ERASE, ops.SYNC, ops.INTERRUPT_LATER, ops.HELLO)
 )
-
-Answer = tuple[int, bytes]
 
 
 class Board:
@@ -77,7 +78,8 @@ class Board:
         self.script: str | None = None
         self.format = False
         self.script_result: int | None = None
-        self.root_folder = None  # under the shims: the folder that is the flash
+        self.script_output = b""
+        self.root_folder: Path | None = None  # under the shims: the folder that is the flash
         self._world_start_us = world_start_s * 1_000_000
         self._said = said
         self._chance = Random(f"board {seed} {uid.hex()}")
@@ -87,9 +89,7 @@ class Board:
         self._rtc = b""
         self._clock_us = 0  # uptime in us at which the calendar clock showed 2000-01-01
         self._power_us = 0
-        self._watchdog_ms = 0
-        self._watchdog_us = 0
-        self._watchdog_timer: Timer | None = None
+        self._watchdog = Watchdog(time, self._bitten)
         self._interrupt = False
         self._interrupt_timer: Timer | None = None
         self._op = 0  # outstanding request, 0: the program computes
@@ -97,8 +97,9 @@ class Board:
         self._answer: Answer = (0, b"")
         self._reply_timer: Timer | None = None
         self.console = Console(time, deliver, baudrate=baudrate)
-        self.i2c, self.uarts, self.i2s = attach(self, self.chips)
-        self._requests: dict[int, Callable[[int, int, bytes], Answer | None]] = self._table()
+        self.periphery = Periphery(self, self.chips)
+        self.i2c, self.uarts, self.i2s = self.periphery.i2c, self.periphery.uarts, self.periphery.i2s
+        self._requests = self._table() | self.periphery.requests()
 
     # --- Time ------------------------------------------------------------------------------------------------------
 
@@ -145,7 +146,7 @@ class Board:
     def _begin(self, cause: int, after_us: int) -> None:
         self._cause = cause
         if cause != ops.SOFT:
-            self._watchdog_ms = 0
+            self._watchdog.clear()
         self.console.restart(keep_raw=cause == ops.SOFT)
         self.stats[f"start {cause}"] += 1
         self._boots_timer = self.time.call_at(self.time.now_us + after_us, self._start)
@@ -163,10 +164,7 @@ class Board:
         self._interrupt = False
         self.stalled = False
         self.console.fifo.clear()
-        for uart in self.uarts.values():
-            uart.close()
-        for i2s in self.i2s.values():
-            i2s.close()
+        self.periphery.stop()
 
     def _start(self) -> None:
         self._boots_timer = None
@@ -217,8 +215,6 @@ class Board:
             else:
                 self.console.printed(text)
 
-    script_output = b""
-
     def serve(self, request: bytes) -> None:
         """Carry out one request of the program."""
         self.take_output()
@@ -253,7 +249,7 @@ class Board:
         if self.process is not None:
             self.process.reply(HEADER.pack(value, flags, self.uptime_us() // 1000, len(payload)) + payload)
 
-    def _after(self, charge_us: int, answer: Answer, *, stall: bool = False) -> Answer | None:
+    def after(self, charge_us: int, answer: Answer, *, stall: bool = False) -> Answer | None:
         """Answer when `charge_us` have passed; with `stall` interrupts are off meanwhile."""
         if self.time.skip(charge_us):
             return answer
@@ -266,24 +262,9 @@ class Board:
         self._reply_timer = None
         if self.stalled:
             self.stalled = False
-            self._serve_fifos()
+            self.periphery.serve_fifos()
         self._wait_mask = 0
         self._reply(self._answer)
-
-    def _serve_fifos(self) -> None:
-        self.console.fifo.serve()
-        for uart in self.uarts.values():
-            uart.serve()
-
-    def _ready_mask(self) -> int:
-        mask = 1 << ops.CONSOLE if self.console.opened and len(self.console.fifo) else 0
-        for n, uart in self.uarts.items():
-            if uart.available():
-                mask |= 1 << (ops.UART + n)
-        for n, i2s in self.i2s.items():
-            if i2s.available():
-                mask |= 1 << (ops.I2S + n)
-        return mask
 
     def notify(self, handle: int) -> None:
         """Something can be read now."""
@@ -355,7 +336,9 @@ class Board:
     def _arm_signal(self) -> None:
         """In virtual time a program is interrupted at its next request alone: a signal's instant is this machine's."""
         if not self.time.virtual and self._interrupt_timer is None:
-            self._interrupt_timer = self.time.call_at(self.time.now_us + INTERRUPT_S * 1_000_000 * self.time.speed, self._signal)
+            self._interrupt_timer = self.time.call_at(
+                self.time.now_us + INTERRUPT_S * 1_000_000 * self.time.speed, self._signal
+            )
 
     def _signal(self) -> None:
         """The program computes without asking anything: only a signal reaches it."""
@@ -370,32 +353,20 @@ class Board:
             else:
                 self._interrupt = False  # it came to the prompt meanwhile
 
-    # --- Watchdog ----------------------------------------------------------------------------------------------------
-
-    def _feed(self) -> None:
-        self._watchdog_us = self.time.now_us + self._watchdog_ms * 1000
-        if self._watchdog_timer is None and self._watchdog_ms:
-            self._watchdog_timer = self.time.call_at(self._watchdog_us, self._watch)
-
-    def _watch(self) -> None:
-        self._watchdog_timer = None
-        if not self._watchdog_ms or not self.powered:
-            return
-        if self.time.now_us < self._watchdog_us:
-            self._watchdog_timer = self.time.call_at(self._watchdog_us, self._watch)
-            return
-        self._said("the watchdog was not fed: reset")
-        self.stats["watchdog"] += 1
-        self.reset(ops.WDT)
+    def _bitten(self) -> None:
+        if self.powered:
+            self._said("the watchdog was not fed: reset")
+            self.stats["watchdog"] += 1
+            self.reset(ops.WDT)
 
     # --- The table of requests ---------------------------------------------------------------------------------------
 
-    def _table(self) -> dict[int, Callable[[int, int, bytes], Answer | None]]:
+    def _table(self) -> dict[int, Carry]:
         return {
             ops.HELLO: self._hello, ops.STATE: self._state, ops.TIME: self._tell_time, ops.CLOCK_US: self._clock_us_,
             ops.WAIT: self._wait, ops.SLEEP: self._sleep, ops.RESET: self._reset, ops.DEEPSLEEP: self._deepsleep,
             ops.SYNC: self._sync, ops.INTERRUPT_LATER: self._interrupt_later, ops.KBD_INTR: self._kbd_intr,
-            ops.WATCHDOG: self._watchdog, ops.FEED: self._fed,
+            ops.WATCHDOG: self._start_watchdog, ops.FEED: self._feed,
             ops.RESET_CAUSE: lambda h, a, d: (self._cause, b""),
             ops.UNIQUE_ID: lambda h, a, d: (len(self.uid), self.uid),
             ops.RANDOM: lambda h, a, d: (a, self._random(a)),
@@ -406,10 +377,6 @@ class Board:
             ops.SCRIPT: self._script, ops.FILE: self._file,
             ops.FLASH_BLOCKS: lambda h, a, d: (self.flash.blocks, b""),
             ops.FLASH_READ: self._flash_read, ops.FLASH_PROG: self._flash_prog, ops.FLASH_ERASE: self._flash_erase,
-            ops.I2C_OPEN: self._i2c_open, ops.I2C_WRITE: self._i2c_write, ops.I2C_READ: self._i2c_read,
-            ops.I2C_RECOVER: lambda h, a, d: self._after(200, (0, b"")),
-            ops.UART_OPEN: self._uart_open, ops.I2S_OPEN: self._i2s_open, ops.CONSOLE_OPEN: self._console_open,
-            ops.READ: self._read, ops.WRITE: self._write, ops.CLOSE: self._close, ops.WANT: self._want,
         }  # fmt: skip
 
     def _hello(self, handle: int, argument: int, data: bytes) -> Answer:
@@ -434,17 +401,17 @@ class Board:
         return 0, b""
 
     def _tell_time(self, handle: int, argument: int, data: bytes) -> Answer | None:
-        return self._after(SPIN_US, (0, b"")) if self.time.virtual else (0, b"")
+        return self.after(SPIN_US, (0, b"")) if self.time.virtual else (0, b"")
 
     def _clock_us_(self, handle: int, argument: int, data: bytes) -> Answer | None:
         return self.uptime_us(), b""
 
     def _wait(self, mask: int, deadline_ms: int, data: bytes) -> Answer | None:
-        ready = self._ready_mask() & mask
+        ready = self.periphery.ready_mask() & mask
         if ready or self._interrupt:
             return ready, b""
         if 0 <= deadline_ms <= self.uptime_us() // 1000:
-            return self._after(SPIN_US, (0, b"")) if self.time.virtual else (0, b"")
+            return self.after(SPIN_US, (0, b"")) if self.time.virtual else (0, b"")
         self._answer = (0, b"")
         self._wait_mask = mask
         if deadline_ms >= 0:
@@ -455,7 +422,7 @@ class Board:
         return None
 
     def _sleep(self, handle: int, duration_us: int, data: bytes) -> Answer | None:
-        return self._after(duration_us, (0, b""))
+        return self.after(duration_us, (0, b""))
 
     def _reset(self, handle: int, argument: int, data: bytes) -> None:
         if handle == ops.SOFT:
@@ -485,16 +452,12 @@ class Board:
         self.console.interrupt_char = argument
         return 0, b""
 
-    def _watchdog(self, handle: int, timeout_ms: int, data: bytes) -> Answer:
-        self._watchdog_ms = timeout_ms
-        if self._watchdog_timer is not None:
-            self._watchdog_timer.cancel()
-            self._watchdog_timer = None
-        self._feed()
+    def _start_watchdog(self, handle: int, timeout_ms: int, data: bytes) -> Answer:
+        self._watchdog.start(timeout_ms)
         return 0, b""
 
-    def _fed(self, handle: int, argument: int, data: bytes) -> Answer:
-        self._feed()
+    def _feed(self, handle: int, argument: int, data: bytes) -> Answer:
+        self._watchdog.feed()
         return 0, b""
 
     def _random(self, count: int) -> bytes:
@@ -526,7 +489,7 @@ class Board:
 
     def _flash_read(self, count: int, address: int, data: bytes) -> Answer | None:
         answer = (0, self.flash.read(address, count))
-        return self._after(READ_US, answer) if self.time.virtual and self.script is None else answer
+        return self.after(READ_US, answer) if self.time.virtual and self.script is None else answer
 
     def _flash_prog(self, handle: int, address: int, data: bytes) -> Answer | None:
         return self._flash_busy(self.flash.prog(address, data))
@@ -540,60 +503,4 @@ class Board:
         if self.script is not None:
             return 0, b""
         self.stats["flash busy us"] += charge_us
-        return self._after(charge_us, (0, b""), stall=True)
-
-    def _i2c_open(self, handle: int, freq: int, data: bytes) -> Answer:
-        self.i2c[handle].freq = freq
-        return 0, b""
-
-    def _i2c_write(self, handle: int, address: int, data: bytes) -> Answer | None:
-        bus = self.i2c[handle]
-        return self._after(bus.charge_us(len(data)), (bus.write(address, data), b""))
-
-    def _i2c_read(self, handle: int, argument: int, data: bytes) -> Answer | None:
-        bus = self.i2c[handle]
-        count = argument & 0xFFFF
-        return self._after(bus.charge_us(count), bus.read(argument >> 16, count))
-
-    def _uart_open(self, handle: int, argument: int, data: bytes) -> Answer:
-        self.uarts[handle].open(argument >> 20, argument & 0xFFFFF)
-        return 0, b""
-
-    def _i2s_open(self, handle: int, argument: int, data: bytes) -> Answer:
-        self.i2s[handle].open(argument >> 24, argument & 0xFFFFFF)
-        return 0, b""
-
-    def _console_open(self, handle: int, argument: int, data: bytes) -> Answer:
-        self.console.opened = True
-        return 0, b""
-
-    def _read(self, handle: int, count: int, data: bytes) -> Answer:
-        if handle == ops.CONSOLE:
-            part = self.console.fifo.take(count)
-        elif handle < ops.I2S:
-            part = self.uarts[handle - ops.UART].read(count)
-        else:
-            part = self.i2s[handle - ops.I2S].read(count)
-        return len(part), part
-
-    def _want(self, handle: int, frames: int, data: bytes) -> Answer:
-        self.i2s[handle - ops.I2S].want(frames)
-        return 0, b""
-
-    def _write(self, handle: int, argument: int, data: bytes) -> Answer | None:
-        if handle == ops.CONSOLE:
-            return self._after(self.console.write(data), (len(data), b""))
-        self.uarts[handle - ops.UART].write(data)
-        return len(data), b""
-
-    def _close(self, handle: int, argument: int, data: bytes) -> Answer:
-        if handle == ops.CONSOLE:
-            self.console.opened = False
-        elif handle < ops.I2S:
-            self.uarts[handle - ops.UART].close()
-        else:
-            self.i2s[handle - ops.I2S].close()
-        return 0, b""
-
-
-assert BLOCK == 4096
+        return self.after(charge_us, (0, b""), stall=True)

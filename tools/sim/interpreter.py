@@ -87,7 +87,8 @@ def find() -> Interpreter:
         found = _try("file", str(Path(wanted).expanduser()))
         if found is None:
             raise UsageError(
-                "STEIGER_MICROPYTHON does not name a MicroPython that runs", where=wanted,
+                "STEIGER_MICROPYTHON does not name a MicroPython that runs",
+                where=wanted,
                 next_step="Name the unix port's program, or 'none' for the CPython shims",
             )
         return found
@@ -110,7 +111,11 @@ def _try(kind: str, place: str) -> Interpreter | None:
     try:
         done = subprocess.run(
             Interpreter(kind, place, "", 0).command(["-c", _QUESTION]),
-            capture_output=True, text=True, timeout=20, check=False, stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
         name, version, mpy = done.stdout.split()
     except (OSError, ValueError, subprocess.TimeoutExpired):

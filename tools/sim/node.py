@@ -222,7 +222,9 @@ class Node:
             "connected": self.port.connected,
             "bytes_out": board.console.out.bytes,
             "bytes_in": self.line_in.bytes,
-            "noise": [[n.hit, n.seen] if (n := line.noise) else None for line in (self.line_in, self.board.console.out)],
+            "noise": [
+                [n.hit, n.seen] if (n := line.noise) else None for line in (self.line_in, self.board.console.out)
+            ],
             "unread": self.port.lost,
             "lost": {"console": board.console.fifo.lost}
             | {f"uart{n}": uart.fifo.lost for n, uart in board.uarts.items() if uart.fifo.lost}
@@ -298,4 +300,3 @@ class Node:
             if was_powered:
                 self.board.power_on()
         return {"out": out}
-

@@ -58,7 +58,8 @@ class PtyPort:
         except OSError as error:
             os.close(self._master)
             raise UsageError(
-                f"the port cannot be made: {error.strerror}", where=str(self.link),
+                f"the port cannot be made: {error.strerror}",
+                where=str(self.link),
                 next_step="Name a link in a folder of yours",
             ) from None
 

@@ -21,14 +21,18 @@ class ShimFlash(Flash):
         self.folder = path.with_name(path.name + ".files")
         if path.exists() and path.read_bytes()[: len(NOTE)] != NOTE:
             raise UsageError(
-                "this flash file belongs to MicroPython, and there is none here", where=str(path),
+                "this flash file belongs to MicroPython, and there is none here",
+                where=str(path),
                 next_step="Install MicroPython's unix port, or name another file",
             )
         if not path.exists():
             path.write_bytes(NOTE.ljust(BLOCK, b"\xff"))
             if self.folder.exists():
                 shutil.rmtree(self.folder)
-            files = {f"{SLOT}/{name}": text for name, text in firmware_build.source_files(description, "sim", host=True).items()}
+            files = {
+                f"{SLOT}/{name}": text
+                for name, text in firmware_build.source_files(description, "sim", host=True).items()
+            }
             files |= firmware_build.root_files(description, simulated=True)
             for name, content in files.items():
                 target = self.folder / name

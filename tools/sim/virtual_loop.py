@@ -64,7 +64,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def now_us(self) -> int:
         return self.stepped.now_us
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(  # type: ignore[override]  # any callable, as the base says with type variables
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         done: asyncio.Future[Any] = self.create_future()
         try:
             done.set_result(func(*args))

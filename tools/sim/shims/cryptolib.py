@@ -3,7 +3,7 @@
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 
-class aes:  # noqa: N801  # its name on the board
+class aes:
     def __init__(self, key, mode, iv=None):
         if mode not in (1, 2):
             raise ValueError("mode")

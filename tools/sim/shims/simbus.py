@@ -134,7 +134,7 @@ async def ready(handle, timeout_ms):
     loop.waiting.tasks[handle] = future
     try:
         await asyncio.wait_for(future, timeout_ms / 1000)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         pass
     finally:
         if loop.waiting.tasks.get(handle) is future:

@@ -1,9 +1,9 @@
 """The standard modules of an ESP32 that this port lacks or has otherwise: time from 2000, wrapping ticks, machine."""
 
-import micropython as _micropython
 import sys
 import time as _time
 
+import micropython as _micropython
 import ops
 from simbus import call, check, sleep_us, uptime_ms
 

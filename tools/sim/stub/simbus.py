@@ -7,9 +7,9 @@ one then finds the stream's place again by SYNC.
 import array
 import asyncio.core as core
 import os
-import uctypes
 
 import ops
+import uctypes
 
 _fds = os.getenv("STEIGER_BUS").split(",")
 _in = open("/dev/fd/" + _fds[0], "rb", 0)

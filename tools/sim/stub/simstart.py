@@ -3,11 +3,11 @@
 import gc
 import os
 import sys
-import vfs
 
 import ops
 import simboard
 import simbus
+import vfs
 
 _run_code = exec  # the snippets are the host's own
 
