@@ -9,7 +9,7 @@ New entries go before the backlog.
 
 from firmware.outbox import entries
 from wire import WireError, frame, messages
-from wire.messages import AckTime, Backfill, DescriptorRequest, TimeMsg
+from wire.messages import OUTBOX_REPAIRED, AckTime, Backfill, DescriptorRequest, TimeMsg
 from wire.records import Record, encode_records
 
 TYPE_CHECKING = False
@@ -155,7 +155,21 @@ class Session:
             if found:
                 return self._send(found, now_ms)
         found = self._sweep()
+        if not (found or self._live or self._in_flight or self.life.outbox.drained()):
+            found = self._search()
         return self._send(found, now_ms) if found else None
+
+    def _search(self) -> "list[tuple]":
+        """Nothing waits, and yet the gateway lacks something: what waits after all, searched from the beginning. What
+        flash holds no more is given up and told, else it would be waited for, and its segments kept, for ever."""
+        self._cursor = (0, 0)
+        found = self._sweep()
+        if not found:
+            lost = self.life.outbox.give_up()
+            self.note(self.life.event(OUTBOX_REPAIRED, lost))
+            self._hello_due = True  # the gateway learns at once that these seqs are not held any more
+            self._hello_at_ms = 0
+        return found
 
     def _waiting(self, kind: int, body: bytes) -> bool:
         """Whether an entry has still to be sent."""

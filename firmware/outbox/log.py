@@ -255,6 +255,15 @@ class Outbox:
             self.state.acked.remove(first, end)
             self._acked_news = True
 
+    def give_up(self) -> int:
+        """What is not acknowledged is not in flash either: wait for it no longer. How many seqs that are."""
+        acked, end = self.state.acked, self.state.next_seq
+        lost = end - acked.cum
+        for low, high in acked.ranges:
+            lost -= high - low
+        self.acknowledge(end, 0, 0)
+        return lost
+
     def _oldest_held(self) -> bool:
         has = self.state.acked.has
         if not has(self.segments[0][1], self.segments[1][1]):
