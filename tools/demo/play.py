@@ -25,6 +25,7 @@ from tools.errors import SteigerError
 LOOK_EVERY_S = 1.0
 HEARD_TIMEOUT_S = 60.0  # after the worst of disturbances every node is heard again within this
 DRAIN_TIMEOUT_S = 90.0
+SETTLED_S = 15.0  # nothing pending, and a sum that has not changed for so long: it will not close any more
 SETTING_TIMEOUT_S = 35.0  # the gateway itself asks a node for 30 s
 CLOSE_IN_S = 4  # the nodes must have the end of their grid before it comes
 POLL_S = 0.2
@@ -106,17 +107,21 @@ class Play:
         world = account.scheduled(stage.gateway.keys, {}, WINDOW_S)
         deadline = time.monotonic() + DRAIN_TIMEOUT_S
         told = 0.0
+        before: Any = None
+        settled = deadline
         while True:
             self.look()
             result = account.summary(world, self._seen(), self.ledger)
-            if time.time() > until_s and not account.faults(result, self.ledger):
+            problems = account.faults(result, self.ledger)
+            now = time.monotonic()
+            if problems != before:
+                before, settled = problems, now + SETTLED_S
+            if (time.time() > until_s and not problems) or now > deadline or (now > settled and not result["pending"]):
                 return result
-            if time.monotonic() > deadline:
-                return result
-            if time.monotonic() > told:
-                told = time.monotonic() + 5
+            if now > told:
+                told = now + 5
                 said(f"draining: {result['pending']} pending")
-            stage.tick(time.monotonic())
+            stage.tick(now)
             time.sleep(POLL_S)
 
     def _end_grids(self) -> int:
