@@ -38,7 +38,7 @@ class RandomKeys:
         self._next = time.monotonic() + DISTURB_EVERY_S
         self.pressed: dict[str, int] = {"c": 0, "p": 0, "g": 0}
 
-    def show(self, data: list[Row], gateway_up: bool, elapsed_s: float, events: list[str]) -> None:
+    def show(self, data: list[Row], gateway_up: bool, elapsed_s: float, events: list[str], clock: str) -> None:
         now = time.monotonic()
         if now >= self._next:
             key = self._random.choice("cpg")
