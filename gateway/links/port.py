@@ -118,7 +118,7 @@ def _refusal(path: str, err: OSError) -> PortError:
         return PortBusy(path, holder_of(path))
     if err.errno == errno.ENOENT:
         return PortMissing(
-            "there is no such port", where=path, next_step="Is the board plugged in? See: steiger doctor"
+            "there is no such port", where=path, next_step="Is the board plugged in? See: ls /dev/serial/by-id/"
         )
     return PortMissing(f"cannot be opened: {err.strerror}", where=path, next_step="Plug it in again")
 
@@ -172,4 +172,4 @@ def _command(pid: int) -> str:
         return "?"
     name = os.path.basename(words[0].decode(errors="replace"))
     rest = " ".join(os.path.basename(word.decode(errors="replace")) for word in words[1:4] if word)
-    return f"{name} {rest}".strip()[:80] or "?"
+    return " ".join(f"{name} {rest}".split())[:80] or "?"  # one line, whatever was in the arguments
