@@ -8,11 +8,9 @@ waiting for a reply.
 from __future__ import annotations
 
 import errno
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from random import Random
 from struct import Struct
 
 from tools.sim.console import CTRL_C, REBOOT_TEXT, Console
@@ -20,6 +18,7 @@ from tools.sim.devices import Attached
 from tools.sim.flash import READ_US, Flash, PowerCut
 from tools.sim.interpreter import Interpreter, Process
 from tools.sim.periphery import Answer, Carry, Periphery
+from tools.sim.registers import Registers
 from tools.sim.stub import ops
 from tools.sim.timers import Time, Timer
 from tools.sim.watchdog import Watchdog
@@ -32,9 +31,6 @@ FREE_USES = 64  # how often a program may use a known time again in virtual time
 # A program that asks nothing for so long is interrupted by a signal: the last resort, since this port raises at once, be
 # it in the middle of a collection. Counted on this machine's clock.
 INTERRUPT_S = 1
-RTC_BYTES = 2048
-SUPPLY_MV = 3300
-TEMPERATURE_CDEG = 4200
 # Requests whose reply never raises KeyboardInterrupt: the flash driver of a real port is C and cannot be interrupted.
 _WHOLE = frozenset(
     (ops.FLASH_BLOCKS, ops.FLASH_READ, ops.FLASH_PROG, ops.FLASH_ERASE, ops.SYNC, ops.INTERRUPT_LATER, ops.HELLO)
@@ -82,13 +78,9 @@ class Board:
         self.root_folder: Path | None = None  # under the shims: the folder that is the flash
         self._world_start_us = world_start_s * 1_000_000
         self._said = said
-        self._chance = Random(f"board {seed} {uid.hex()}")
         self._boots_timer: Timer | None = None
         self._boot_us = 0
-        self._cause = ops.PWRON
-        self._rtc = b""
-        self._clock_us = 0  # uptime in us at which the calendar clock showed 2000-01-01
-        self._power_us = 0
+        self.registers = Registers(time, uid, seed)
         self._watchdog = Watchdog(time, self._bitten)
         self._interrupt = False
         self._interrupt_timer: Timer | None = None
@@ -99,7 +91,7 @@ class Board:
         self.console = Console(time, deliver, baudrate=baudrate)
         self.periphery = Periphery(self, self.chips)
         self.i2c, self.uarts, self.i2s = self.periphery.i2c, self.periphery.uarts, self.periphery.i2s
-        self._requests = self._table() | self.periphery.requests()
+        self._requests = self._table() | self.periphery.requests() | self.registers.requests()
 
     # --- Time ------------------------------------------------------------------------------------------------------
 
@@ -122,9 +114,7 @@ class Board:
         if self.powered:
             return
         self.powered = True
-        self._rtc = b""
-        self._power_us = self.time.now_us
-        self._clock_us = self.time.now_us
+        self.registers.power_on()
         for entry in self.chips:
             entry.chip.power_on(self.world_us())
         self._begin(ops.PWRON, BOOT_US)
@@ -144,7 +134,7 @@ class Board:
             self._begin(cause, BOOT_US)
 
     def _begin(self, cause: int, after_us: int) -> None:
-        self._cause = cause
+        self.registers.cause = cause
         if cause != ops.SOFT:
             self._watchdog.clear()
         self.console.restart(keep_raw=cause == ops.SOFT)
@@ -168,7 +158,7 @@ class Board:
 
     def _start(self) -> None:
         self._boots_timer = None
-        if self._cause != ops.SOFT:
+        if self.registers.cause != ops.SOFT:
             self._boot_us = self.time.now_us
         self.process = Process(self.interpreter, self.root_folder, self.flash.image_fd)
         self._op = 0
@@ -363,17 +353,10 @@ class Board:
 
     def _table(self) -> dict[int, Carry]:
         return {
-            ops.HELLO: self._hello, ops.STATE: self._state, ops.TIME: self._tell_time, ops.CLOCK_US: self._clock_us_,
+            ops.HELLO: self._hello, ops.STATE: self._state, ops.TIME: self._tell_time, ops.CLOCK_US: self._tell_uptime,
             ops.WAIT: self._wait, ops.SLEEP: self._sleep, ops.RESET: self._reset, ops.DEEPSLEEP: self._deepsleep,
             ops.SYNC: self._sync, ops.INTERRUPT_LATER: self._interrupt_later, ops.KBD_INTR: self._kbd_intr,
             ops.WATCHDOG: self._start_watchdog, ops.FEED: self._feed,
-            ops.RESET_CAUSE: lambda h, a, d: (self._cause, b""),
-            ops.UNIQUE_ID: lambda h, a, d: (len(self.uid), self.uid),
-            ops.RANDOM: lambda h, a, d: (a, self._random(a)),
-            ops.SUPPLY: lambda h, a, d: (SUPPLY_MV, b""),
-            ops.TEMPERATURE: lambda h, a, d: (TEMPERATURE_CDEG, b""),
-            ops.RTC_READ: lambda h, a, d: (len(self._rtc), self._rtc),
-            ops.RTC_WRITE: self._rtc_write, ops.CLOCK: self._clock, ops.CLOCK_SET: self._set_clock,
             ops.SCRIPT: self._script, ops.FILE: self._file,
             ops.FLASH_BLOCKS: lambda h, a, d: (self.flash.blocks, b""),
             ops.FLASH_READ: self._flash_read, ops.FLASH_PROG: self._flash_prog, ops.FLASH_ERASE: self._flash_erase,
@@ -403,7 +386,7 @@ class Board:
     def _tell_time(self, handle: int, argument: int, data: bytes) -> Answer | None:
         return self.after(SPIN_US, (0, b"")) if self.time.virtual else (0, b"")
 
-    def _clock_us_(self, handle: int, argument: int, data: bytes) -> Answer | None:
+    def _tell_uptime(self, handle: int, argument: int, data: bytes) -> Answer | None:
         return self.uptime_us(), b""
 
     def _wait(self, mask: int, deadline_ms: int, data: bytes) -> Answer | None:
@@ -458,22 +441,6 @@ class Board:
 
     def _feed(self, handle: int, argument: int, data: bytes) -> Answer:
         self._watchdog.feed()
-        return 0, b""
-
-    def _random(self, count: int) -> bytes:
-        return self._chance.randbytes(count) if self.time.virtual else os.urandom(count)
-
-    def _rtc_write(self, handle: int, argument: int, data: bytes) -> Answer:
-        if len(data) > RTC_BYTES:
-            return -errno.EINVAL, b""
-        self._rtc = data
-        return len(data), b""
-
-    def _clock(self, handle: int, argument: int, data: bytes) -> Answer:
-        return (self.time.now_us - self._clock_us) // 1_000_000, b""
-
-    def _set_clock(self, handle: int, seconds: int, data: bytes) -> Answer:
-        self._clock_us = self.time.now_us - seconds * 1_000_000
         return 0, b""
 
     def _script(self, handle: int, offset: int, data: bytes) -> Answer:
