@@ -2,7 +2,6 @@
 at import."""
 
 import asyncio
-import gc
 import json
 
 from firmware import grid as grids
@@ -174,7 +173,7 @@ class Node:
         """What has to be looked after now and then."""
         while True:
             task.beat()
-            gc.collect()
+            self.port.collect()
             if self.clock.uptime_ms() >= PROVEN_MS:
                 self._prove()
             await self.clock.sleep_ms(10000)

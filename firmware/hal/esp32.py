@@ -30,6 +30,7 @@ reset = machine.reset
 reset_cause = machine.reset_cause
 random_bytes = os.urandom
 unique_id = machine.unique_id
+collect = gc.collect
 
 
 def prepare_loop() -> None:

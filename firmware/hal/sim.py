@@ -24,6 +24,7 @@ sleep_ms = asyncio.sleep_ms
 reset = machine.reset
 reset_cause = machine.reset_cause
 unique_id = machine.unique_id
+collect = gc.collect
 deepsleep = machine.deepsleep
 
 _PART = 1024  # bytes of one request

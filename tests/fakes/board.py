@@ -90,6 +90,9 @@ class Port:
     def feed(self) -> None:
         self.fed += 1
 
+    def collect(self) -> None:
+        """Garbage is CPython's own matter."""
+
     def supply_mv(self) -> None:
         return None
 

@@ -31,6 +31,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now_s
 
 
+async def virtual_s(seconds: float) -> None:
+    """Let so much virtual time pass: no second of a real clock does."""
+    await asyncio.sleep(seconds)
+
+
 def run_virtual(main: Coroutine[Any, Any, Any], loop: VirtualLoop | None = None) -> Any:
     """Run `main` to its end in virtual time."""
     loop = loop or VirtualLoop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.virtual_time import virtual_s
 from tests.firmware.test_node import KEY, LIFE, World, play
 from wire import BOOT, UTC, messages, stream
 from wire.records import Record
@@ -21,7 +21,7 @@ def test_noise_and_forged_frames_change_nothing(tmp_path: Path) -> None:
         world.board.provision(KEY)
         world.board.start()
         for _ in range(300):
-            await asyncio.sleep(1)
+            await virtual_s(1)
             noise = bytes(chance.randrange(256) for _ in range(chance.randrange(60)))
             forged = bytes([0x80 | 1 << 5 | chance.choice([16, 17, 18, 22, 23, 24])]) + noise
             world.gateway.send(noise if chance.random() < 0.5 else bytes(stream.encode(forged)))
@@ -42,22 +42,22 @@ def test_a_recorded_downlink_is_refused_now_and_after_a_restart_of_the_gateway(t
         assert world.board.console is not None
         console = world.board.console
         world.gateway.send = lambda data: (recorded.append(data), console.put(data))[1]
-        await asyncio.sleep(70)
+        await virtual_s(70)
         assert world.board.node is not None
         session = world.board.node.sessions[0]
         answered = session.answered
         for data in list(recorded):
             console.put(data)
-        await asyncio.sleep(1)
+        await virtual_s(1)
         assert session.answered == answered
         assert session.refused["replay"] == len(recorded)
         world.gateway.restart()
-        await asyncio.sleep(60)
+        await virtual_s(60)
         assert session.answered > answered  # a restarted gateway is heard
         answered = session.answered
         for data in list(recorded):
             console.put(data)
-        await asyncio.sleep(1)
+        await virtual_s(1)
         assert session.answered == answered
         await world.board.cut()
 
@@ -68,12 +68,12 @@ def test_a_command_runs_once_and_never_after_its_expiry(tmp_path: Path) -> None:
     async def script(world: World) -> None:
         world.board.provision(KEY)
         world.board.start()
-        await asyncio.sleep(10)
+        await virtual_s(10)
         expiry = world.now_s() + 1000
         ask = messages.Command(77, messages.SEND_HEALTH, 0, expiry)
         late = messages.Command(78, messages.SEND_HEALTH, 0, world.now_s() - 1)
         world.gateway.asks = [ask, ask, late, messages.Command(79, messages.IDENTIFY, 5, expiry)]
-        await asyncio.sleep(120)
+        await virtual_s(120)
         results = [(other.command_id, other.code) for other in world.gateway.others if hasattr(other, "command_id")]
         assert results == [
             (77, messages.DONE),
@@ -86,7 +86,7 @@ def test_a_command_runs_once_and_never_after_its_expiry(tmp_path: Path) -> None:
         await world.board.cut()
         world.board.start()
         world.gateway.asks = [ask]
-        await asyncio.sleep(120)
+        await virtual_s(120)
         repeated = messages.CommandResult(77, messages.REPEATED, 0)
         assert world.gateway.others.count(repeated) == 2  # also across a boot
         await world.board.cut()
@@ -98,12 +98,12 @@ def test_after_unanswered_frames_comes_a_hello_and_then_the_backlog(tmp_path: Pa
     async def script(world: World) -> None:
         world.board.provision(KEY, retry_max_ms=2000)
         world.board.start()
-        await asyncio.sleep(100)
+        await virtual_s(100)
         hellos = len(world.gateway.hellos)
         world.gateway.connected = False
-        await asyncio.sleep(600)
+        await virtual_s(600)
         world.gateway.connected = True
-        await asyncio.sleep(10)
+        await virtual_s(10)
         assert len(world.gateway.hellos) == hellos + 1
         await world.drained()
         assert len(world.records()) == world.totals().sealed
@@ -116,9 +116,9 @@ def test_live_records_go_before_the_backlog_and_batches_carry_it(tmp_path: Path)
     async def script(world: World) -> None:
         world.board.provision(KEY, retry_max_ms=2000)
         world.board.start()
-        await asyncio.sleep(100)
+        await virtual_s(100)
         world.gateway.connected = False
-        await asyncio.sleep(3600)
+        await virtual_s(3600)
         order: list[int] = []
         store = world.gateway._store
 
@@ -129,7 +129,7 @@ def test_live_records_go_before_the_backlog_and_batches_carry_it(tmp_path: Path)
         world.gateway._store = note  # type: ignore[method-assign]
         frames = world.gateway.frames
         world.gateway.connected = True
-        await asyncio.sleep(30)
+        await virtual_s(30)
         await world.drained()
         assert order[0] == max(order[:20])  # the newest first
         assert order[10:40] == sorted(order[10:40])  # then from the oldest on
@@ -144,13 +144,13 @@ def test_a_gateway_whose_clock_jumps_a_day_does_not_move_the_records(tmp_path: P
     async def script(world: World) -> None:
         world.board.provision(KEY)
         world.board.start()
-        await asyncio.sleep(300)
+        await virtual_s(300)
         world.at_s += 86400
-        await asyncio.sleep(600)
+        await virtual_s(600)
         world.at_s -= 2 * 86400
-        await asyncio.sleep(600)
+        await virtual_s(600)
         world.at_s += 86400
-        await asyncio.sleep(300)
+        await virtual_s(300)
         await world.drained()
         ends = [record.time for record in world.records()]
         start = ends[0][1]
@@ -164,11 +164,11 @@ def test_a_clock_behind_what_is_recorded_is_not_believed_at_boot(tmp_path: Path)
     async def script(world: World) -> None:
         world.board.provision(KEY)
         world.board.start()
-        await asyncio.sleep(300)
+        await virtual_s(300)
         await world.board.cut()
         world.at_s -= 86400
         world.board.start()
-        await asyncio.sleep(300)
+        await virtual_s(300)
         await world.drained()
         times = [record.time for record in world.records()]
         assert len(times) == len(set(times))
@@ -188,7 +188,7 @@ def test_two_profiles_with_windows_of_their_own(tmp_path: Path) -> None:
         (tmp_path / "board.json").write_text(json.dumps(description))
         world.board.provision(KEY, **{"window_s.1": 300})
         world.board.start()
-        await asyncio.sleep(905)
+        await virtual_s(905)
         await world.drained()
         short = [record.time[1] for record in world.records() if len(record.values) == 1]
         long = [record.time[1] for record in world.records() if len(record.values) == 2]
@@ -211,11 +211,11 @@ def test_cuts_of_power_cable_and_gateway_together(tmp_path: Path, seed: int) -> 
         world.board.ppm = 40
         world.board.start()
         for _ in range(12):
-            await asyncio.sleep(chance.randrange(20, 400))
+            await virtual_s(chance.randrange(20, 400))
             fault = chance.randrange(4)
             if fault == 0:
                 await world.board.cut()
-                await asyncio.sleep(chance.choice([0.3, 5, 200]))
+                await virtual_s(chance.choice([0.3, 5, 200]))
                 world.board.start()
             elif fault == 1:
                 world.gateway.connected = not world.gateway.connected
@@ -223,7 +223,7 @@ def test_cuts_of_power_cable_and_gateway_together(tmp_path: Path, seed: int) -> 
                 world.gateway.restart()
         world.gateway.connected = True
         world.gateway.lose_up = world.gateway.lose_down = lambda: False
-        await asyncio.sleep(200)
+        await virtual_s(200)
         await world.drained(900)
         node = world.board.node
         assert node is not None

@@ -137,4 +137,4 @@ class LeaseMachine(RuleBasedStateMachine):
 
 
 LeaseMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=20, deadline=None)
-TestLeaseModel = LeaseMachine.TestCase
+TestLeaseModel = pytest.mark.fuzz(LeaseMachine.TestCase)

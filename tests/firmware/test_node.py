@@ -14,7 +14,7 @@ import pytest
 from firmware import drivers
 from tests.fakes.board import START_S, Board, Sensor
 from tests.fakes.gateway_end import GatewayEnd
-from tests.fakes.virtual_time import VirtualLoop, run_virtual
+from tests.fakes.virtual_time import VirtualLoop, run_virtual, virtual_s
 from wire import BOOT, UTC, crypto, messages
 from wire.records import Record
 
@@ -52,7 +52,7 @@ class World:
         deadline = self.loop.time() + timeout_s
         while not all(session.idle() for session in self.board.node.sessions):  # type: ignore[union-attr]
             assert self.loop.time() < deadline, "not drained"
-            await asyncio.sleep(0.05)
+            await virtual_s(0.05)
 
 
 def play(script: Callable[[World], Coroutine[Any, Any, None]], folder: Path, **knobs: Any) -> None:
@@ -71,7 +71,7 @@ def test_half_an_hour_of_windows_is_delivered_once_and_the_totals_agree(tmp_path
     async def script(world: World) -> None:
         world.board.provision(KEY, provisioned_s=START_S)
         world.board.start()
-        await asyncio.sleep(1805)
+        await virtual_s(1805)
         await world.drained()
         assert [record.time for record in world.records()] == [(UTC, START_S + 60 * i) for i in range(1, 31)]
         assert all(record.values == (2100, 500) for record in world.records())
@@ -86,7 +86,7 @@ def test_first_health_comes_within_three_seconds_of_node_time(tmp_path: Path) ->
     async def script(world: World) -> None:
         world.board.provision(KEY)
         world.board.start()
-        await asyncio.sleep(3)
+        await virtual_s(3)
         assert any(isinstance(thing, messages.Health) for thing in world.gateway.things(LIFE))
         await world.board.cut()
 
@@ -97,7 +97,7 @@ def test_the_first_window_is_partial_and_says_so(tmp_path: Path) -> None:
     async def script(world: World) -> None:
         world.board.provision(KEY, provisioned_s=world.now_s())
         world.board.start()
-        await asyncio.sleep(45)
+        await virtual_s(45)
         await world.drained()
         (record,) = world.records()
         assert record.time == (UTC, START_S + 60)
@@ -111,11 +111,11 @@ def test_a_power_cut_is_told_as_off_and_unused_seqs_as_void(tmp_path: Path) -> N
     async def script(world: World) -> None:
         world.board.provision(KEY)
         world.board.start()
-        await asyncio.sleep(305)
+        await virtual_s(305)
         await world.board.cut()
-        await asyncio.sleep(595)
+        await virtual_s(595)
         world.board.start()
-        await asyncio.sleep(310)
+        await virtual_s(310)
         await world.drained()
         end = (world.now_s() - START_S) // 60
         assert world.totals().scheduled == end
@@ -133,9 +133,9 @@ def test_without_a_gateway_records_wait_and_keep_their_order_and_times(tmp_path:
         world.board.provision(KEY)
         world.gateway.connected = False
         world.board.start()
-        await asyncio.sleep(3600 + 30)
+        await virtual_s(3600 + 30)
         world.gateway.connected = True
-        await asyncio.sleep(120)
+        await virtual_s(120)
         await world.drained()
         times = [record.time for record in world.records()]
         assert times[:3] == [(BOOT, 1, 60000), (BOOT, 1, 120000), (BOOT, 1, 180000)]
@@ -151,17 +151,17 @@ def test_boots_without_a_clock_are_subtracted_from_off(tmp_path: Path) -> None:
     async def script(world: World) -> None:
         world.board.provision(KEY)
         world.board.start()
-        await asyncio.sleep(130)
+        await virtual_s(130)
         await world.board.cut()
         world.gateway.connected = False
-        await asyncio.sleep(1000)
+        await virtual_s(1000)
         world.board.start()
-        await asyncio.sleep(400)  # six whole windows
+        await virtual_s(400)  # six whole windows
         await world.board.cut()
-        await asyncio.sleep(1000)
+        await virtual_s(1000)
         world.gateway.connected = True
         world.board.start()
-        await asyncio.sleep(200)
+        await virtual_s(200)
         await world.drained()
         scheduled = (world.now_s() - START_S) // 60
         unclocked = [record for record in world.records() if record.time[0] == BOOT]
@@ -181,7 +181,7 @@ def test_a_bad_line_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> None
         world.gateway.lose_down = lambda: chance.random() < 0.2
         world.board.provision(KEY, retry_max_ms=5000)
         world.board.start()
-        await asyncio.sleep(1800)
+        await virtual_s(1800)
         world.gateway.lose_up = world.gateway.lose_down = lambda: False
         await world.drained()
         assert len(world.records()) == world.totals().sealed == 30
@@ -194,13 +194,13 @@ def test_a_silent_sensor_is_not_sampled_and_a_refused_one_refused(tmp_path: Path
     async def script(world: World) -> None:
         world.board.provision(KEY)
         world.board.start()
-        await asyncio.sleep(61)
+        await virtual_s(61)
         Sensor.failing = drivers.NO_ANSWER
-        await asyncio.sleep(180)
+        await virtual_s(180)
         Sensor.failing = drivers.BAD_CRC
-        await asyncio.sleep(360)
+        await virtual_s(360)
         Sensor.failing = 0
-        await asyncio.sleep(300)
+        await virtual_s(300)
         await world.drained()
         assert world.totals().not_sampled == world.gaps(messages.NOT_SAMPLED) > 0
         assert world.totals().refused == world.gaps(messages.REFUSED) > 0
@@ -216,16 +216,16 @@ def test_settings_windows_and_the_end_of_the_grid(tmp_path: Path) -> None:
     async def script(world: World) -> None:
         world.board.provision(KEY)
         world.board.start()
-        await asyncio.sleep(70)
+        await virtual_s(70)
         world.gateway.asks = [messages.SetSetting(1, 0, 300), messages.GetSetting(2, 0)]
-        await asyncio.sleep(1200)
+        await virtual_s(1200)
         await world.drained()
         assert messages.SettingValue(1, 0, 300, 1) in world.gateway.others
         assert messages.SettingValue(2, 0, 3600, 1) in world.gateway.others
         ends = [record.time[1] - START_S for record in world.records()]
         assert ends == [60, 120, 180, 300, 600, 900, 1200]
         world.gateway.asks = [messages.SetSetting(7, 0, START_S + 1700)]
-        await asyncio.sleep(1200)
+        await virtual_s(1200)
         await world.drained()
         ends = [record.time[1] - START_S for record in world.records()]
         assert ends == [60, 120, 180, 300, 600, 900, 1200, 1500, 1700]
@@ -241,16 +241,16 @@ def test_provisioning_anew_loses_nothing_of_the_life_before(tmp_path: Path) -> N
         world.gateway.lives.update(GatewayEnd([(7, other)], world.unix_ms).lives)
         world.board.provision(KEY)
         world.board.start()
-        await asyncio.sleep(300)
+        await virtual_s(300)
         world.gateway.connected = False
-        await asyncio.sleep(300)
+        await virtual_s(300)
         await world.board.cut()
-        await asyncio.sleep(200)
+        await virtual_s(200)
         at_s = world.now_s()
         world.board.provision(other, provisioned_s=at_s)
         world.board.start()
         world.gateway.connected = True
-        await asyncio.sleep(300)
+        await virtual_s(300)
         await world.drained()
         assert world.board.node is not None
         assert len(world.board.node.sessions) == 1  # the life before is delivered and gone
@@ -267,14 +267,14 @@ def test_provisioning_anew_loses_nothing_of_the_life_before(tmp_path: Path) -> N
 def test_an_unprovisioned_board_transmits_nothing_and_says_so(tmp_path: Path) -> None:
     async def script(world: World) -> None:
         world.board.start()
-        await asyncio.sleep(15)
+        await virtual_s(15)
         assert world.gateway.frames == 0
         assert "needs provisioning" in world.gateway.texts[0]
         await world.board.cut()
         world.board.provision(KEY)
         world.board.uid = b"another chip"
         world.board.start()
-        await asyncio.sleep(15)
+        await virtual_s(15)
         assert world.gateway.frames == 0
         assert "another chip" in world.gateway.texts[-1]
         await world.board.cut()
@@ -287,9 +287,9 @@ def test_a_window_open_at_the_first_sync_belongs_to_the_one_it_began_in(tmp_path
         world.board.provision(KEY, provisioned_s=START_S + 50, retry_max_ms=1000)
         world.gateway.connected = False
         world.board.start()
-        await asyncio.sleep(15)
+        await virtual_s(15)
         world.gateway.connected = True  # it is second 65 now: the window that began at 50 is over
-        await asyncio.sleep(60)
+        await virtual_s(60)
         await world.drained()
         assert [record.time for record in world.records()] == [(UTC, START_S + 60), (UTC, START_S + 120)]
         assert world.totals() == (2, 2, 0, 0, 0, 0)

@@ -23,6 +23,7 @@ def micropython() -> str:
     return binary
 
 
+@pytest.mark.slow
 def test_power_cuts_on_a_real_littlefs_lose_nothing_and_repeat_no_number() -> None:
     script = ROOT / "tests" / "firmware" / "run_on_board_flash.py"
     run = subprocess.run(

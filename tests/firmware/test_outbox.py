@@ -284,7 +284,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
 
 OutboxMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-TestOutboxModel = OutboxMachine.TestCase
+TestOutboxModel = pytest.mark.fuzz(OutboxMachine.TestCase)
 
 
 def test_what_went_because_it_was_held_is_known_as_held_after_a_cut(tmp_path: Path) -> None:

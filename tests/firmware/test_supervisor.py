@@ -11,7 +11,7 @@ from firmware.log import DEBUG, ERROR, Log
 from firmware.tasks import watchdog
 from firmware.tasks.supervisor import GIVE_UP, Supervisor, Task
 from tests.fakes.board import Port
-from tests.fakes.virtual_time import VirtualLoop, run_virtual
+from tests.fakes.virtual_time import VirtualLoop, run_virtual, virtual_s
 
 
 def play(script: Any) -> None:
@@ -54,7 +54,7 @@ def test_a_failing_task_is_restarted_ever_later_while_others_go_on() -> None:
         bench.supervisor.add("good", bench.lively)
         bench.supervisor.add("bad", failing)
         running = asyncio.ensure_future(bench.supervisor.run())
-        await asyncio.sleep(100)
+        await virtual_s(100)
         assert [after - before for before, after in itertools.pairwise(starts)] == [
             1000,
             2000,
@@ -76,17 +76,17 @@ def test_the_watchdog_starves_when_a_task_hangs() -> None:
         bench = Bench()
 
         async def hanging(task: Task) -> None:
-            await asyncio.sleep(10_000)
+            await virtual_s(10_000)
 
         bench.supervisor.add("good", bench.lively)
         bench.supervisor.add("hanging", hanging)
         bench.add_watchdog()
         running = asyncio.ensure_future(bench.supervisor.run())
-        await asyncio.sleep(59)
+        await virtual_s(59)
         assert bench.port.fed > 10
-        await asyncio.sleep(5)
+        await virtual_s(5)
         fed = bench.port.fed
-        await asyncio.sleep(60)
+        await virtual_s(60)
         assert bench.port.fed == fed
         assert b"hanging" in bench.lines[-1]
         running.cancel()
@@ -104,10 +104,10 @@ def test_the_watchdog_starves_when_a_task_never_comes_back() -> None:
         bench.supervisor.add("bad", failing)
         bench.add_watchdog()
         running = asyncio.ensure_future(bench.supervisor.run())
-        await asyncio.sleep(600)
+        await virtual_s(600)
         assert bench.supervisor.tasks[0].failures >= GIVE_UP
         fed = bench.port.fed
-        await asyncio.sleep(60)
+        await virtual_s(60)
         assert bench.port.fed == fed
         running.cancel()
 
