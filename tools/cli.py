@@ -56,7 +56,7 @@ def run(args: Sequence[str]) -> int:
             return EXIT_FAILURE
         return stop.code or 0
     except Exception as error:
-        return _report(error)
+        return _report(error, as_json="--json" in args)
 
 
 def _dispatch(args: list[str]) -> int:
@@ -117,24 +117,35 @@ def _run_typer(app: Any, name: str, args: list[str]) -> int:
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
 
 
-def _report(error: Exception) -> int:
-    """Print one line for `error` and return the exit code."""
+def _report(error: Exception, as_json: bool) -> int:
+    """Print one line for `error` and return the exit code; a script that asked for JSON gets an object on stdout too."""
     if os.environ.get("STEIGER_DEBUG") == "1":
         import traceback
 
         traceback.print_exception(error)
     if isinstance(error, SteigerError):
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return _say(error.what, error.where, error.next_step, str(error), error.exit_code, as_json)
     # The gateway's own errors have the same shape; its package is only looked at where it was already imported.
     gateway_errors = sys.modules.get("gateway.errors")
     if gateway_errors is not None and isinstance(error, gateway_errors.GatewayError):
-        print(f"error: {error}", file=sys.stderr)
-        return int(error.exit_code)
+        return _say(error.what, error.where, error.next_step, str(error), int(error.exit_code), as_json)
     place = _save_traceback(error)
     what = f"{type(error).__name__}: {error}".splitlines()[0]
-    print(f"error: unexpected {what}. Details: {place}; please report it with this file", file=sys.stderr)
-    return EXIT_FAILURE
+    text = f"unexpected {what}. Details: {place}; please report it with this file"
+    return _say(f"unexpected {what}", place, "Report it with this file", text, EXIT_FAILURE, as_json)
+
+
+def _say(what: str, where: str, next_step: str, text: str, exit_code: int, as_json: bool) -> int:
+    print(f"error: {text}", file=sys.stderr)
+    if as_json:
+        import json
+
+        facts = {"what": what, "where": where, "next_step": next_step, "exit_code": exit_code}
+        try:
+            print(json.dumps({"error": facts}), flush=True)
+        except BrokenPipeError:
+            _silence_stdout()
+    return exit_code
 
 
 def _save_traceback(error: Exception) -> str:
@@ -194,5 +205,6 @@ def _help() -> str:
         f"Commands (steiger COMMAND --help says more):\n{rows}\n\n"
         "Options:\n  --version  Show the version\n  --help     Show this page\n\n"
         "Start with: steiger demo\n"
+        'With --json an error is an object as well: {"error": {"what", "where", "next_step", "exit_code"}}.\n'
         "Exit codes: 0 done, 1 failure, 2 wrong usage or configuration, 3 no connection, 130 interrupted."
     )

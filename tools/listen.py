@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import control
+from gateway.config import Config, load
 from gateway.errors import GatewayError
 from gateway.keys import load_keys
 from gateway.links.port import PortBusy, close_port, open_port
@@ -17,6 +18,7 @@ from tools.decode import Decoder
 from tools.errors import NoConnection
 from wire.stream import Parser
 
+BAUDRATE = 115_200
 READ_BYTES = 4096
 POLL_S = 0.5  # how soon an idle listener notices that it shall end
 
@@ -46,24 +48,60 @@ def port_chunks(port: str, baudrate: int, until_s: float | None = None) -> Itera
         close_port(fd)
 
 
-def tap_chunks(data_dir: Path, port: str) -> Iterator[tuple[str, bytes]]:
-    """(direction, bytes) as they pass through the gateway that holds the port."""
-    for item in control.stream(data_dir, "tap", port=port):
-        yield str(item["dir"]), bytes.fromhex(item["hex"])
+def tap_chunks(data_dir: Path, port: str, until_s: float | None = None) -> Iterator[tuple[str, bytes]]:
+    """(direction, bytes) as they pass through the gateway that holds the port; ends at monotonic `until_s`.
+
+    NoConnection when the gateway ends before that.
+    """
+    left_s = None if until_s is None else max(0.1, until_s - time.monotonic())
+    try:
+        for item in control.stream(data_dir, "tap", timeout_s=left_s, port=port):
+            yield str(item["dir"]), bytes.fromhex(item["hex"])
+            if until_s is not None and time.monotonic() > until_s:
+                return
+    except GatewayError:
+        if until_s is not None and time.monotonic() >= until_s:
+            return  # nothing passed until the end
+        raise
+    raise NoConnection("the gateway ended or gave the port back", where=port, next_step="Start the monitor again")
 
 
-def data_dir_of_holder(busy: PortBusy) -> Path | None:
-    """Where the gateway that holds the port keeps its control socket, if the holder is one."""
+def config_of_holder(busy: PortBusy) -> Config | None:
+    """The configuration of the gateway that holds the port, if the holder is one."""
     try:
         words = Path(f"/proc/{busy.pid}/cmdline").read_text().split("\0")
         if "gateway" not in words or "--config" not in words:
             return None
-        from gateway.config import load
-
         path = Path(words[words.index("--config") + 1])
-        return Path(load(Path(f"/proc/{busy.pid}/cwd").readlink() / path).gateway.data_dir)
+        return load(Path(f"/proc/{busy.pid}/cwd").readlink() / path)
     except (OSError, IndexError, GatewayError):
         return None
+
+
+def config_of_port(port: str) -> Config | None:
+    """As `config_of_holder`, for a port that is not open here."""
+    try:
+        close_port(open_port(port, BAUDRATE))
+    except PortBusy as busy:
+        return config_of_holder(busy)
+    except GatewayError:
+        pass  # missing or not ours: whoever opens it says so
+    return None
+
+
+def gateway_hears(data_dir: Path, address: int, life: int, timeout_s: float) -> bool:
+    """True as soon as the running gateway has heard that life of the node; False after `timeout_s`."""
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        try:
+            nodes = control.call(data_dir, "status")["nodes"]
+        except GatewayError:
+            return False
+        for node in nodes:
+            if node["node"] == address and node["life"] == f"{life:08x}" and node["age_s"] is not None:
+                return True
+        _pause(until)
+    return False
 
 
 def hears_hello(port: str, keys: Path, address: int, timeout_s: float) -> bool:
@@ -74,7 +112,7 @@ def hears_hello(port: str, keys: Path, address: int, timeout_s: float) -> bool:
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
         try:
-            for _, data in port_chunks(port, 115200, until):
+            for _, data in port_chunks(port, BAUDRATE, until):
                 if any(decoder.decode(content)["ok"] for kind, content in parser.feed(data) if kind == "frame"):
                     return True
         except NoConnection:

@@ -7,7 +7,9 @@ from typing import Any
 
 from tools.decode import pretty_unit
 
-_SHOWN_BEFORE = ("ok", "kind", "direction", "type", "node", "bytes", "life", "board", "counter", "records", "answers", "reason")
+_SHOWN_BEFORE = {
+    "ok", "kind", "direction", "type", "node", "bytes", "life", "board", "counter", "records", "answers", "reason",
+}  # fmt: skip
 
 
 def frame_lines(item: dict[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.errors import SteigerError
+from tools.errors import SteigerError, UsageError
 
 app = typer.Typer(help="Run the main job here.", add_completion=False)
 
@@ -55,7 +55,7 @@ def demo(
     base = folder or play.own_folder()
     here = play.fresh_folder(base.absolute())
     if len(str(here)) > SOCKET_PATH_MAX:
-        raise SteigerError("the path is too long for sockets", where=str(here), next_step="Choose a shorter --dir")
+        raise UsageError("the path is too long for sockets", where=str(here), next_step="Choose a shorter --dir")
     subscriber = Subscriber(mqtt, "steiger/v1/demo/records") if mqtt else None
     signal.signal(signal.SIGTERM, _end)
     stage = Stage(here, nodes, seed, mqtt, shift_s)

@@ -58,11 +58,13 @@ def monitor(
     decoder = Decoder(lives)
     parsers: dict[str, Parser] = {"up": Parser(), "down": Parser()}
     opened = {"good": 0}
-    seen: dict[str, int] = {}
+    seen: dict[str, dict[str, int]] = {"up": {}, "down": {}}
+    begun = False
     if not as_json and keys is None:
         print(words["no_keys"], file=sys.stderr)
     try:
         for direction, data in _source(port, config, baudrate, seconds, words, as_json):
+            begun = True
             for kind, content in parsers[direction].feed(data):
                 item: dict[str, Any]
                 if kind == "text":
@@ -75,18 +77,18 @@ def monitor(
                     lines = list(frame_lines(item))
                 _show(item, lines, as_json)
             dropped = parsers[direction].dropped
-            if dropped != seen:
-                new = {reason: count - seen.get(reason, 0) for reason, count in dropped.items()}
+            if dropped != seen[direction]:
+                new = {reason: count - seen[direction].get(reason, 0) for reason, count in dropped.items()}
                 text = ", ".join(f"{reason} ×{count}" for reason, count in new.items() if count)
                 _show({"kind": "bad", **{k: v for k, v in new.items() if v}}, [f"  bad: {text}"], as_json)
-                seen = dict(dropped)
+                seen[direction] = dict(dropped)
     except KeyboardInterrupt:
         pass
     finally:
         total = statistics(parsers, opened)
-        if as_json:
-            print(json.dumps({"kind": "end", **total}))
-        else:
+        if as_json and begun:
+            print(json.dumps({"kind": "end", **total}), flush=True)
+        elif begun:
             bad = ", ".join(f"{k} {v}" for k, v in opened.items() if k != "good") or words["none"]
             lost = ", ".join(f"{k} {v}" for k, v in total["dropped"].items()) or words["none"]
             print(
@@ -106,19 +108,17 @@ def _source(
     try:
         first = next(chunks, None)
     except PortBusy as busy:
-        data_dir = listen.data_dir_of_holder(busy)
+        holder = listen.config_of_holder(busy)
         if config is not None:
             from gateway.config import load
 
-            data_dir = Path(load(config).gateway.data_dir)
-        if data_dir is None:
+            holder = load(config)
+        if holder is None:
             raise
         if not quiet:
-            print(words["tap"].format(holder=f"pid {busy.pid}", port=port), file=sys.stderr)
-        for chunk in listen.tap_chunks(data_dir, port):
-            yield chunk
-            if until is not None and time.monotonic() > until:
-                return
+            print(words["tap"].format(holder=f"the gateway (pid {busy.pid})", port=port), file=sys.stderr)
+        yield "up", b""
+        yield from listen.tap_chunks(Path(holder.gateway.data_dir), port, until)
         return
     if not quiet:
         print(words["listening"].format(port=port, baudrate=baudrate), file=sys.stderr)

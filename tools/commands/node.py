@@ -16,6 +16,7 @@ from tools.errors import NoConnection, SteigerError, UsageError
 
 app = typer.Typer(help="Boards, one at a time.", no_args_is_help=True)
 
+LEND_S = 900.0  # copying all files at 115200 baud takes two minutes; if we die, the gateway takes the port back
 ANSWER_TIMEOUT_S = 15.0  # boot, self tests and the first hello take about 3 s
 
 _WORDS = {
@@ -107,20 +108,25 @@ def provision(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
     """Put firmware, settings and a fresh key onto a board, and enter it into the key file."""
+    from boards import BoardError as BoardDescriptionError
     from boards import load_board
+    from gateway.config import load
     from gateway.keys import load_keys
+    from tools import listen
     from tools import provision as job
 
     if lang not in _WORDS:
         raise UsageError(f"--lang {lang} is not en or de")
-    description = load_board(board)
+    try:
+        description = load_board(board)
+    except BoardDescriptionError as error:
+        raise UsageError(str(error), next_step="A board.toml of your own may be named by its path") from None
     values = _values(setting or [])
     key = _read_key(key_file, key_stdin)
     data_dir: Path | None = None
-    if config is not None:
-        from gateway.config import load
-
-        settings = load(config)
+    # Without --config: the gateway that holds the port lends it, and gets the key.
+    settings = load(config) if config is not None else listen.config_of_port(port)
+    if settings is not None:
         keys = keys or Path(settings.gateway.keys)
         data_dir = Path(settings.gateway.data_dir)
     keys = keys or Path("keys.json")
@@ -149,11 +155,11 @@ def provision(
             _hand_back(data_dir, port)
     words = _WORDS[lang]
     answered = False
-    if wait and not lent:
-        from tools.listen import hears_hello
-
-        answered = hears_hello(port, keys, address, ANSWER_TIMEOUT_S)
-    answer = words["returned" if lent else "answers" if answered else "silent"]
+    if wait and lent and data_dir is not None:
+        answered = listen.gateway_hears(data_dir, address, done.life, ANSWER_TIMEOUT_S)
+    elif wait:
+        answered = listen.hears_hello(port, keys, address, ANSWER_TIMEOUT_S)
+    answer = words["answers" if answered else "silent"] + (f", {words['returned']}" if lent else "")
     if as_json:
         result: dict[str, Any] = {
             "port": port,
@@ -170,7 +176,7 @@ def provision(
     else:
         print(words["done"].format(address=address, board=done.board, port=port, life=done.life, answer=answer))
         print(words["next"].format(port=port, keys=keys))
-    if wait and not lent and not answered:
+    if wait and not answered:
         raise NoConnection(
             f"node {address} took its settings but sent no hello within {ANSWER_TIMEOUT_S:.0f} s",
             where=port,
@@ -235,7 +241,7 @@ def _borrow(data_dir: Path | None, port: str, tell: Any) -> bool:
     from gateway.errors import GatewayError
 
     try:
-        control.call(data_dir, "release", port=port)
+        control.call(data_dir, "release", port=port, for_s=LEND_S)
     except GatewayError:
         return False  # no gateway runs, or it does not hold this port: the port is opened as it is
     tell(f"{port}: lent by the gateway")

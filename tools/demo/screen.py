@@ -55,7 +55,7 @@ def value_groups(record: Record) -> list[str]:
 def _shortened(items: list[str]) -> list[str]:
     """A row of nothing but dashes (speeds of fewer than three vehicles) needs one."""
     if len(items) > 2 and all(item.endswith(" –") for item in items):
-        return [f"{commonprefix([item[:-2] for item in items])}… –"]
+        return [f"{commonprefix([item[:-2] for item in items])}… –"]  # noqa: RUF071  # no paths
     return items
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from urllib.parse import urlsplit
 
 import aiomqtt
 
 from tools.demo.account import MessageCounter, Seen
-from tools.errors import NoConnection
+from tools.errors import NoConnection, UsageError
 
 CONNECT_TIMEOUT_S = 15.0
 RETRY_S = 1.0
+POLL_S = 0.1
 
 
 class Subscriber:
@@ -21,7 +23,7 @@ class Subscriber:
     def __init__(self, url: str, topic: str) -> None:
         parts = urlsplit(url if "://" in url else f"mqtt://{url}")
         if parts.scheme != "mqtt" or not parts.hostname:
-            raise NoConnection("the demo speaks mqtt://HOST[:PORT]", where=url)
+            raise UsageError("the demo speaks mqtt://HOST[:PORT]", where=url)
         self._host = parts.hostname
         self._port = parts.port or 1883
         self._topic = topic
@@ -29,15 +31,22 @@ class Subscriber:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._ready = threading.Event()
+        self._failure: aiomqtt.MqttError | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
     def start(self) -> None:
         """Returns when subscribed: nothing is published before somebody listens."""
         self._thread.start()
-        if not self._ready.wait(CONNECT_TIMEOUT_S):
-            raise NoConnection(
-                f"no broker answers at {self._host}:{self._port}", next_step="Start one: mosquitto -p 1883"
-            )
+        until = time.monotonic() + CONNECT_TIMEOUT_S
+        while not self._ready.wait(POLL_S):
+            where = f"{self._host}:{self._port}"
+            if isinstance(self._failure, aiomqtt.MqttCodeError):
+                raise NoConnection(
+                    f"the broker refuses: {self._failure}", where=where,
+                    next_step="The demo gives no password: use a broker that takes anybody, such as mosquitto -p 1884",
+                )  # fmt: skip
+            if self._failure is not None or time.monotonic() > until:
+                raise NoConnection("no broker answers", where=where, next_step="Start one: mosquitto -p 1883")
 
     def close(self) -> None:
         self._stop.set()
@@ -56,7 +65,8 @@ class Subscriber:
                     await client.subscribe(self._topic, qos=1)
                     self._ready.set()
                     await self._receive(client)
-            except aiomqtt.MqttError:
+            except aiomqtt.MqttError as error:
+                self._failure = error
                 await asyncio.sleep(RETRY_S)
 
     async def _receive(self, client: aiomqtt.Client) -> None:
