@@ -139,7 +139,7 @@ class I2SMic:
         laeq = max(laeq + self._offset_cdb, 0)
         lafmax = max(lafmax + self._offset_cdb, 0)
         flag = GOOD
-        if meter.overloads or meter.peak >= _CLIPPED or lafmax > _OVERLOAD_CDB or laeq < self._floor_cdb:
+        if meter.peak >= _CLIPPED or lafmax > _OVERLOAD_CDB or laeq < self._floor_cdb:
             flag = SUSPECT
         self.covered_ms, self._rest = divmod(frames * 1000 + self._rest, RATE_HZ)
         if self.lost_ms:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 MIN_HITS = 8
 MIN_TRAVEL_CM = 1000  # what rain and leaves pretend to move is less
 STEPS_CM = 200  # first and last distance, each in steps of 1 m
-HIT_EVERY_MS = 250  # on average, of ten reports a second: clutter comes and goes
 LOST_MS = 1500  # a report in ten is missing, and a lorry hides a car for a second
 GATE_CM = 400  # half a car and the radar's steps
 SPEED_GATE_KMH = 12
@@ -70,9 +69,9 @@ class Track:
         self.speed_sum += target[2]
 
     def is_vehicle(self, min_travel_cm: int = MIN_TRAVEL_CM) -> bool:
-        """Seen often and steadily enough, and it went as far as its speed says (within a half)."""
+        """Seen often enough, and it went as far as its speed says (within a half)."""
         way_cm = abs(self.distance_cm - self.first_cm)
-        if self.hits < MIN_HITS or way_cm < min_travel_cm or self.hits * HIT_EVERY_MS < self.duration_ms:
+        if self.hits < MIN_HITS or way_cm < min_travel_cm:
             return False
         by_speed_cm = travel_cm(self.speed_sum, self.duration_ms) // self.hits
         return 2 * by_speed_cm // 3 - STEPS_CM <= way_cm <= 3 * by_speed_cm // 2 + STEPS_CM

@@ -56,8 +56,8 @@ _BIAS = 0x3FFFFFFF  # states are kept with this added: never negative
 _LOW1, _LOW2, _LOW3, _LOW4, _SMOOTH1, _SMOOTH2 = 0, 1, 2, 3, 4, 5
 _F_HIGH, _F_LOW, _MAX_HIGH, _MAX_LOW = 6, 7, 8, 9  # energies: high * 2**24 + low
 _SUM_HIGH, _SUM_MID, _SUM_LOW = 10, 11, 12  # energy since `clear`: base 2**24
-_TOP, _CONSTANT, _OVERLOAD, _BOTTOM = 13, 14, 15, 16
-_SIZE = 17
+_TOP, _CONSTANT, _BOTTOM = 13, 14, 15
+_SIZE = 16
 
 
 @micropython.viper
@@ -74,8 +74,7 @@ def run(samples, count: int, state):  # type: ignore[no-untyped-def]
     f_high = s[6]
     f_low = s[7]
     top = s[13]
-    bottom = 0 - s[16]
-    overload = s[15]
+    bottom = 0 - s[15]
     at = 0
     end = count * 2
     while at < end:
@@ -113,14 +112,7 @@ def run(samples, count: int, state):  # type: ignore[no-untyped-def]
             x = ((x >> 10) * 27525 + (((x & 1023) * 27525) >> 10)) >> 5
             smooth2 += x
             x = smooth2 - ((x * 5) >> 5)
-            # 6 dB above a full sine there is only overload: the squares below need a limit
-            if x > 16777215:
-                x = 16777215
-                overload += 1
-            elif x < -16777215:
-                x = -16777215
-                overload += 1
-            # x * x = high * 2**24 + mid * 2**13 + low, each sum below 2**30 for 47 samples
+            # |x| < 2**24; x * x = high * 2**24 + mid * 2**13 + low, each sum below 2**30 for 47 samples
             h = x >> 12
             x &= 4095
             squares_high += h * h
@@ -157,8 +149,7 @@ def run(samples, count: int, state):  # type: ignore[no-untyped-def]
     s[6] = f_high
     s[7] = f_low
     s[13] = top
-    s[16] = 0 - bottom
-    s[15] = overload
+    s[15] = 0 - bottom
 
 
 class Meter:
@@ -213,8 +204,3 @@ class Meter:
     def constant_samples(self) -> int:
         """Samples in parts (a millisecond) in which all were the same: a live microphone has noise."""
         return self.state[_CONSTANT] * PART
-
-    @property
-    def overloads(self) -> int:
-        """Weighted samples that had to be limited."""
-        return self.state[_OVERLOAD]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmware.dsp import level as module
 from firmware.dsp.level import ENERGY_ONE, bit_length, centi_db, energy
 
 
@@ -28,6 +29,12 @@ def test_there_and_back(level: int) -> None:
 @given(st.integers(0, 1 << 200))
 def test_bit_length(number: int) -> None:
     assert bit_length(number) == number.bit_length()
+
+
+def test_tables() -> None:
+    assert list(module._LOG) == [round(1e5 * math.log10(1 + at / 32)) for at in range(33)]
+    for scale, table in ((10, module._TENTHS), (100, module._HUNDREDTHS), (1000, module._THOUSANDTHS)):
+        assert list(table) == [round(10 ** (at / scale) * 16384) for at in range(10)]
 
 
 def test_steps_never_go_down() -> None:

@@ -64,14 +64,13 @@ def test_a_weighting(nominal: float, above: float, below: float) -> None:
     level = steady(exact, 1328000).laeq_cdb()  # 104 dB
     deviation = (level - 9400) / 100 - 20 * math.log10(1328000 / AT_94_DB) - a_weighting(exact)
     assert -below < deviation < above
-    assert abs(deviation) < 0.35, "the design's own margin"
+    assert abs(deviation) < 0.25, "the design's own margin"
 
 
 @pytest.mark.parametrize("level_db", [30, 40, 50, 60, 70, 80, 90, 100, 110, 119])
 def test_linearity(level_db: int) -> None:
     meter = steady(1000, AT_94_DB * 10 ** ((level_db - 94) / 20))
     assert meter.laeq_cdb() == pytest.approx(100 * level_db, abs=10)
-    assert meter.overloads == 0
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_energy_does_not_depend_on_blocks() -> None:
     feed(whole, samples)
     for at in range(0, len(samples), PART):
         feed(parts, samples[at : at + PART])
-    assert list(whole.state)[:14] == list(parts.state)[:14]
+    assert list(whole.state) == list(parts.state)
 
 
 def test_blocks_are_whole_parts() -> None:
@@ -225,7 +224,9 @@ def test_bounds() -> None:
         if name.startswith("state"):
             assert norm * FULL_SCALE * factor < (1 << 30) - (1 << 20), f"{name}: {norm}"
         elif name.startswith("output"):
-            assert norm < 2.33, f"{name}: {norm}"
+            assert norm < (1.9 if name == "output 5" else 2.33), (
+                f"{name}: {norm}"
+            )  # the last one is squared: below 2**24
         else:
             number = int(name.split()[1])
             coefficient = (45177, 45177, 58690, 48270, 27525, 27525)[number]

@@ -207,7 +207,7 @@ async def scene_a_slow_clock_is_no_gap():
 
     receiver._waiting = waiting
     await driver.start()
-    for _ in range(30):
+    for _ in range(8):
         await driver.read()
         assert driver.lost_ms == 0
 

@@ -276,6 +276,7 @@ def test_the_microphone_hears_the_calibrator() -> None:
     assert values["lafmax"][-1] == pytest.approx(9400, abs=30)
 
 
+@pytest.mark.slow
 def test_the_microphone_hears_the_street() -> None:
     stage = Stage("i2s_mic", "ics43434", start_s=START_S + 7200)
     laeq = channels.by_name("laeq").id
