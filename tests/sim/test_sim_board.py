@@ -257,6 +257,40 @@ asyncio.run(main())
     assert b"KeyboardInterrupt" in node.said
 
 
+def test_what_follows_a_0x03_belongs_to_the_prompt(conductor: Conductor) -> None:
+    """mpremote sends a carriage return and Ctrl-A right behind its 0x03; the interrupted program must not eat them."""
+    node = little(
+        conductor,
+        """
+import asyncio, simbus
+from firmware import hal
+flash = simbus.Flash()
+console = hal.console()
+console.open()
+buf = bytearray(64)
+async def main():
+    while True:
+        await console.readinto(buf, 1)
+        flash.writeblocks(500, buf)
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    console.close()
+""",
+    )
+    node.board.console.feed = lambda give: True  # type: ignore[method-assign]  # keep what is typed
+    for number in range(40):
+        conductor.run(0.5 + number * 0.00017)
+        held = node.board.console.fifo
+        node.down.send(b"\r\x03\r\x01")
+        conductor.run(0.1)
+        assert node.board.console.repl
+        assert bytes(node.board.console._typed) == b"\r\x01", number
+        assert held.lost == 0
+        node.board.reset()
+        conductor.run(0.4)
+
+
 def test_an_interrupt_never_cuts_a_flash_operation(conductor: Conductor) -> None:
     """On a chip the flash driver is C: the file system is whole after any number of breaks."""
     node = little(

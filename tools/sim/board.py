@@ -31,6 +31,7 @@ FREE_USES = 64  # how often a program may use a known time again in virtual time
 # A program that asks nothing for so long is interrupted by a signal: the last resort, since this port raises at once, be
 # it in the middle of a collection. Counted on this machine's clock.
 INTERRUPT_S = 1
+_WAITING = frozenset((ops.READ, ops.WAIT, ops.SLEEP, ops.TIME))
 # Requests whose reply never raises KeyboardInterrupt: the flash driver of a real port is C and cannot be interrupted.
 _WHOLE = frozenset(
     (ops.FLASH_BLOCKS, ops.FLASH_READ, ops.FLASH_PROG, ops.FLASH_ERASE, ops.SYNC, ops.INTERRUPT_LATER, ops.HELLO)
@@ -212,6 +213,9 @@ class Board:
         self._op = op
         self.stats["requests"] += 1
         carry_out = self._requests.get(op)
+        if self._interrupt and op in _WAITING:  # what came behind the 0x03 is not this program's any more
+            self._reply((0, b""))
+            return
         if carry_out is None:
             self._reply((-errno.EINVAL, b""))
             return
