@@ -72,6 +72,7 @@ class Sensor:
     async def _start(self, node: "Any") -> bool:
         try:
             await self.driver.start()
+            node.log.info("sensor %d" % self.number, "started, %s", self.driver.identity)
             return True
         except OSError:
             error = SensorError(NO_ANSWER)
