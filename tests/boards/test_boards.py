@@ -133,7 +133,9 @@ def test_tables_agree_with_the_drivers(name: str) -> None:
         if parameter not in ("bus", "clock", "instance")
     }
     assert defaults == taken
-    assert set(CHANNELS_OF) == set(drivers.DRIVERS) == set(BUS_OF) == set(kinds)
+    assert (
+        set(CHANNELS_OF) == set(drivers.DRIVERS) - {"fake"} == set(BUS_OF) == set(kinds)
+    )  # other tests add a fake one
 
 
 def _fields(kind: type) -> tuple:

@@ -114,6 +114,7 @@ class Sensor:
     period_ms = 1000
     covered_ms = 1000
     lost_ms = 0
+    identity = "a sensor of the tests"
     failing = 0
     started = 0
 
