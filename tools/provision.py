@@ -21,6 +21,7 @@ from gateway import keys as key_file
 from tools import firmware_build
 from tools.board_link import BoardError, BoardLink
 from tools.errors import SteigerError, UsageError
+from tools.sim.control import require_micropython
 from wire import channels
 from wire.profiles import Profile, distinct
 from wire.settings import by_name
@@ -231,6 +232,7 @@ def provision(
     """
     if not 1 <= address <= 0xFFFF:
         raise UsageError(f"address {address} is not 1..65535")
+    require_micropython(port)
     link = BoardLink(port, said)
     said(f"{port}: asking the board what it is")
     look, there = link.ask_and_read(_LOOK)

@@ -137,6 +137,8 @@ class NodeProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait(STOP_TIMEOUT_S)
+            # The link would lead to whatever gets the number of its pty next: a terminal that somebody opens.
+            self.port.unlink(missing_ok=True)
         if self._log is not None:
             self._log.close()
             self._log = None
