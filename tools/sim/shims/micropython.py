@@ -1,5 +1,7 @@
 """What the firmware uses of MicroPython's own module."""
 
+import builtins
+
 
 def const(value):
     return value
@@ -10,6 +12,11 @@ def _same(function):
 
 
 native = viper = _same
+
+# viper's views of a buffer are words of the language there, so nobody imports them.
+builtins.ptr8 = memoryview
+builtins.ptr16 = lambda buffer: memoryview(buffer).cast("B").cast("H")
+builtins.ptr32 = lambda buffer: memoryview(buffer).cast("B").cast("I")
 
 
 def kbd_intr(character):
