@@ -1,0 +1,223 @@
+"""The level meter's machine code on a core with 32 bits: the same bits as the plain reading of its source, in time."""
+
+import inspect
+from array import array
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from firmware.dsp import meter as module
+from firmware.dsp.meter import FULL_SCALE, PART, RATE_HZ, Meter
+from tests.fakes.rv32 import Kernel, compile_source, kernel, viper_codes
+from tests.firmware.test_meter import signals
+
+SOURCE = inspect.getsource(module)
+MOST_PER_SAMPLE = 420  # 20 million a second: an eighth of an ESP32-C3's 160 MHz at one a cycle
+HIGHEST, LOWEST = FULL_SCALE - 1, -FULL_SCALE
+BLOCK = 32 * PART  # the driver's
+N = 12 * BLOCK
+
+
+def to_full_scale(samples: np.ndarray) -> np.ndarray:
+    return np.clip(np.round(samples), LOWEST, HIGHEST).astype(np.int64)
+
+
+def square(period: int) -> np.ndarray:
+    return np.where(np.arange(N) % period < period // 2, HIGHEST, LOWEST)
+
+
+def sine(frequency: float, amplitude: float) -> np.ndarray:
+    return to_full_scale(amplitude * np.sin(2 * np.pi * frequency * np.arange(N) / RATE_HZ))
+
+
+def noise(seed: int, deviation: float) -> np.ndarray:
+    return to_full_scale(np.random.default_rng(seed).normal(0, deviation, N))
+
+
+def bursts(seed: int) -> np.ndarray:
+    """Runs of one value each, of any length: steps between all levels, stuck parts."""
+    source = np.random.default_rng(seed)
+    return np.repeat(source.integers(LOWEST, FULL_SCALE, N), source.integers(1, 200, N))[:N]
+
+
+SIGNALS: dict[str, np.ndarray] = {
+    "silence": np.zeros(N, np.int64),
+    "highest": np.full(N, HIGHEST),
+    "lowest": np.full(N, LOWEST),
+    "noise": noise(1, 3e5),
+    "quiet noise": noise(2, 30),
+    "last bit": np.random.default_rng(3).integers(-1, 1, N),
+    "full-scale noise": np.random.default_rng(4).integers(LOWEST, FULL_SCALE, N),
+    "clipped noise": noise(5, 3e7),
+    "bursts": bursts(6),
+    **{f"square of {period}": square(period) for period in (2, 3, 16, 48, 2 * PART, 2400)},
+    **{f"sine of {frequency} Hz": sine(frequency, HIGHEST) for frequency in (20, 1000, 3000, 12194, 23999)},
+    "sine at 94 dB": sine(1000, 420426),
+    "staircase": np.linspace(LOWEST, HIGHEST, N).astype(np.int64),
+    "falling": -np.arange(N),  # every sample a new lowest: the longest way through the code
+}
+
+
+def words(samples: np.ndarray, seed: int = 0) -> np.ndarray:
+    """As the receiver gives them: 24 bits left-justified; what the line carries after them is anybody's guess."""
+    return (samples << 8 | np.random.default_rng(seed).integers(0, 256, len(samples))).astype("<i4")
+
+
+def feed(run: Callable[..., Any], meter: Meter, received: np.ndarray, block: int = BLOCK) -> list[list[int]]:
+    """The state after each block; `meter` counts as its `feed` would."""
+    states = []
+    for at in range(0, len(received), block):
+        part = received[at : at + block].tobytes()
+        run(memoryview(part), len(part) // 4, meter.state)
+        meter.samples += len(part) // 4
+        states.append(list(meter.state))
+    return states
+
+
+def outputs(meter: Meter) -> tuple[object, ...]:
+    return meter.laeq_cdb(), meter.lafmax_cdb(), meter.peak, meter.one_sided, meter.constant_samples
+
+
+@pytest.fixture(scope="module")
+def machine() -> Kernel:
+    codes, fun_table_at = viper_codes(compile_source(SOURCE))
+    assert len(codes) == 1, "a kernel that is not tested here"
+    return Kernel(codes[0], fun_table_at)
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_the_same_bits(machine: Kernel, name: str) -> None:
+    received = words(SIGNALS[name])
+    chip, plain = Meter(), Meter()
+    assert feed(machine, chip, received) == feed(module.run, plain, received)
+    assert outputs(chip) == outputs(plain)
+
+
+def worst_inputs() -> Iterator[np.ndarray]:
+    """For every signal and state of the chain the input that drives it furthest, both signs."""
+    for _, response, _ in signals():
+        worst = np.where(response[: 60 * PART][::-1] >= 0, HIGHEST, LOWEST)
+        yield worst
+        yield -worst - 1
+
+
+def test_the_same_bits_at_the_bounds(machine: Kernel) -> None:
+    for samples in worst_inputs():
+        received = words(samples)
+        chip, plain = Meter(), Meter()
+        assert feed(machine, chip, received, len(received)) == feed(module.run, plain, received, len(received))
+
+
+def test_the_same_bits_late_in_a_loud_day(machine: Kernel) -> None:
+    """All sums about to carry, energies as high as full scale can bring them, counts of a day."""
+    received = words(SIGNALS["full-scale noise"])
+    results = []
+    for run in (machine, module.run):
+        meter = Meter()
+        for at, value in ((6, 47 << 24), (7, (1 << 24) - 1), (8, 47 << 24), (9, (1 << 24) - 1), (10, 1 << 30)):
+            meter.state[at] = value
+        meter.state[11] = meter.state[12] = (1 << 24) - 1
+        meter.state[14] = 86400 * 1022
+        results.append(feed(run, meter, received))
+    assert results[0] == results[1]
+
+
+def test_any_division_into_blocks_gives_the_same_bits(machine: Kernel) -> None:
+    received = words(SIGNALS["clipped noise"])
+    ends = [feed(machine, Meter(), received, block)[-1] for block in (PART, 7 * PART, BLOCK, len(received))]
+    assert ends[1:] == ends[:-1]
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+def test_instructions_per_sample() -> None:
+    figures = {}
+    counted = kernel(SOURCE, counting=True)
+    for name, samples in SIGNALS.items():
+        before = counted.instructions
+        feed(counted, Meter(), words(samples)[: 4 * BLOCK])
+        figures[name] = (counted.instructions - before) / (4 * BLOCK)
+    worst = max(figures, key=figures.__getitem__)
+    print(
+        f"{figures[worst]:.1f} instructions a sample ({worst}), {figures[worst] * RATE_HZ / 1e6:.2f} million a second"
+    )
+    assert 50 < figures[worst] <= MOST_PER_SAMPLE
+
+
+def test_every_instruction_is_counted() -> None:
+    counted = kernel(SOURCE, counting=True)
+    addresses: list[int] = []
+    counted.trace(addresses.append)
+    feed(counted, Meter(), words(SIGNALS["noise"])[: 5 * PART])
+    assert counted.instructions == len(addresses)
+
+
+# --- would it be seen? -----------------------------------------------------------------------------------------------
+
+SPLIT = "((x >> 10) * 45177 + (((x & 1023) * 45177) >> 10)) >> 8"
+
+
+@pytest.mark.parametrize(
+    ("written", "broken"),
+    [
+        (SPLIT, "(x * 45177) >> 18"),
+        ("squares_mid += h * x", "squares_mid += ((h * x) << 8) >> 8"),
+    ],
+    ids=["product in one", "wide shift"],
+)
+def test_what_needs_more_than_32_bits_is_seen(written: str, broken: str) -> None:
+    """Whole numbers without bounds give the very bits of the right source, so a computer's 64 would hide it."""
+    assert written in SOURCE
+    source = SOURCE.replace(written, broken)
+    received = words(SIGNALS["clipped noise"])
+    right = feed(module.run, Meter(), received)
+    scope: dict[str, Any] = {"__name__": "broken"}
+    exec(compile(source, "broken", "exec"), scope)
+    assert feed(scope["run"], Meter(), received) == right
+    assert feed(kernel(source), Meter(), received) != right
+
+
+# --- the core itself -------------------------------------------------------------------------------------------------
+
+TINY = """
+import micropython
+
+@micropython.viper
+def square(x: int, out):
+    ptr32(out)[0] = x * x
+
+@micropython.viper
+def past(out):
+    ptr32(out)[1] = 7
+
+@micropython.viper
+def ask(out):
+    out + out
+"""
+
+
+def test_the_core_has_32_bits() -> None:
+    out = array("i", [0])
+    for x in (3, -3, 70000, -(1 << 30)):
+        kernel(TINY)(x, out)
+        assert out[0] == ((x * x + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+
+
+def test_nothing_is_written_past_a_buffer() -> None:
+    with pytest.raises(RuntimeError, match="WRITE_UNMAPPED"):
+        kernel(TINY, 1)(array("i", [0]))
+
+
+def test_the_runtime_gives_no_more_than_it_has() -> None:
+    with pytest.raises(RuntimeError, match="entry 18"):
+        kernel(TINY, 2)(array("i", [0]))
+
+
+def test_another_core_is_refused() -> None:
+    mpy = bytearray(compile_source(TINY))
+    mpy[2] = 10 << 2 | mpy[2] & 3
+    with pytest.raises(ValueError, match="rv32imc"):
+        viper_codes(bytes(mpy))
