@@ -26,6 +26,7 @@ class State:
         self.grids: "dict[int, list[int]]" = {}
         self.acked = Acked()
         self.dropping = -1  # number of a segment whose deletion was decided
+        self._loaded = False  # from a checkpoint: what follows it has no holes
 
     def acked_body(self) -> bytes:
         ranges = self.acked.ranges[:CHECKPOINT_RANGES]
@@ -46,6 +47,7 @@ class State:
         form, life, _, next_seq = struct.unpack_from("<BIII", body, 0)
         if form != entries.FORMAT or life != self.life:
             return False
+        self._loaded = True
         self.next_seq = next_seq
         self.totals = list(struct.unpack_from("<IIIIII", body, 13))
         at = self._load_acked(body, 37)
@@ -71,6 +73,7 @@ class State:
         """Take over what an entry changes."""
         if kind == entries.RECORD:
             seq, short = struct.unpack_from("<IB", body, 0)
+            self._reach(seq)
             self.next_seq = seq + 1
             self.totals[entries.SCHEDULED] += 1
             self.totals[entries.SEALED] += 1
@@ -78,7 +81,8 @@ class State:
         elif kind == entries.GAP:
             self._apply_gap(body)
         elif kind == entries.HEALTH or kind == entries.EVENT:
-            self.next_seq = struct.unpack_from("<I", body, 0)[0] + 1
+            self._reach(struct.unpack_from("<I", body, 0)[0])
+            self.next_seq += 1
         elif kind == entries.ACKED:
             self._load_acked(body, 0)
         elif kind == entries.GRID:
@@ -97,6 +101,7 @@ class State:
         if cause == OVERWRITTEN:
             self.totals[entries.OVERWRITTEN] += count
             return
+        self._reach(first)
         self.next_seq = first + count
         if cause == OFF:
             column = entries.OFF
@@ -109,6 +114,13 @@ class State:
         self.totals[entries.SCHEDULED] += count
         self.totals[column] += count
         self._account(short, time, count)
+
+    def _reach(self, seq: int) -> None:
+        """The next entry has this seq. What is left out before it was written once and is lost: it counts as windows,
+        so that the gateway's audit sees totals that nothing matches."""
+        if self._loaded and seq > self.next_seq:
+            self.totals[entries.SCHEDULED] += seq - self.next_seq
+        self.next_seq = max(self.next_seq, seq)
 
     def _account(self, short: int, time: "tuple | None", count: int) -> None:
         """`count` windows from the one at `time` on have their seqs."""
