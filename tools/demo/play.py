@@ -25,7 +25,7 @@ from tools.errors import SteigerError
 LOOK_EVERY_S = 1.0
 HEARD_TIMEOUT_S = 60.0  # after the worst of disturbances every node is heard again within this
 DRAIN_TIMEOUT_S = 90.0
-SETTLED_S = 15.0  # nothing pending, and a sum that has not changed for so long: it will not close any more
+SETTLED_S = 10.0  # nothing pending, and a sum that has not changed for so long: it will not close any more
 SETTING_TIMEOUT_S = 35.0  # the gateway itself asks a node for 30 s
 CLOSE_IN_S = 4  # the nodes must have the end of their grid before it comes
 POLL_S = 0.2
