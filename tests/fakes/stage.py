@@ -273,12 +273,12 @@ class Street:
             status = self.gateway.call("status")
         except (GatewayError, OSError):
             return False
-        heard = {
-            int(node["node"]): status["now_ms"] - node["age_s"] * 1000
-            for node in status["nodes"]
-            if node["age_s"] is not None
-        }
-        return all(heard.get(node.address, 0) > begun_ms for node in self.nodes)
+        heard = [
+            int(node["node"])
+            for node in status["nodes"]  # one entry for each life
+            if node["age_s"] is not None and status["now_ms"] - node["age_s"] * 1000 > begun_ms
+        ]
+        return {node.address for node in self.nodes} <= set(heard)
 
     def sum_up(self, timeout_s: float = 60.0) -> tuple[dict[str, Any], list[str]]:
         """End the grids, drain, add up: (result, what does not hold). Ends early when nothing changes any more."""
