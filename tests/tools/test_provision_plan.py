@@ -82,5 +82,5 @@ def test_target_follows_from_what_the_board_says(answer: dict[str, Any], expecte
     ],
 )
 def test_a_board_that_cannot_run_it_is_refused_with_a_next_step(answer: dict[str, Any]) -> None:
-    with pytest.raises(SteigerError, match="MicroPython 1.25 or newer"):
+    with pytest.raises(SteigerError, match=r"MicroPython 1\.25 or newer"):
         firmware_target(answer, "/dev/x")
