@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -23,6 +25,8 @@ from tools.demo.stage import GatewayProcess, steiger_command
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(150)]
 
 Open = Callable[..., Street]
+
+DATA = Path(__file__).resolve().parents[1] / "data"
 
 
 @pytest.fixture
@@ -146,3 +150,35 @@ def test_two_gateways_from_one_copied_directory(open_street: Open) -> None:
     print(
         f"scheduled {scheduled}, in one of the two archives {len(windows)}, in both {len(held)}, {len(nonces)} nonces"
     )
+
+
+@pytest.mark.parametrize("updated", [False, True], ids=["as it is", "with today's firmware"])
+def test_an_old_flash_is_delivered(open_street: Open, updated: bool) -> None:
+    """A board that lay in a drawer with undelivered records of two boots, one of them without a clock."""
+    old = json.loads((DATA / "flash_v1.json").read_text())
+    street = open_street(old["board"], window_s=old["window_s"])
+    (node,) = street.nodes
+    for name, target in (("flash_v1.img.gz", node.flash), ("flash_v1.db.gz", street.gateway.store)):
+        target.write_bytes(gzip.decompress((DATA / name).read_bytes()))
+    node.flash.with_name(node.flash.name + ".uid").write_text(old["uid"])
+    key_file.add_life(
+        street.gateway.keys,
+        key_file.Life(
+            address=1, key=bytes.fromhex(old["key"]), board=old["board"], name="old", provisioned_s=old["provisioned_s"]
+        ),
+    )
+    expected = {f"1-{old['life']}-{seq}" for seq in old["sealed"]}
+    node.look_into_flash()
+    assert {seq for _, seq in node.sealed} == set(old["sealed"])
+    node.start()
+    node.wait_ready()
+    if updated:
+        settings = [word for name, value in street.values.items() for word in ("--set", f"{name}={value}")]
+        steiger(
+            "node", "provision", node.port, "--board", node.board, "--address", "1", "--keys", street.gateway.keys,
+            "--no-wait", *settings,
+        )  # fmt: skip
+    street.gateway.start()
+    wait_until(lambda: expected <= street.delivered().ids, 40, "all that the old flash held is delivered")
+    result = street.assert_nothing_lost()
+    assert result["causes"]["node_off"] > 10_000, "the months in the drawer have a cause"
