@@ -95,6 +95,8 @@ def numeric_sleeps(source: str) -> list[int]:
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
         and call.func.attr == "sleep"
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id in ("time", "asyncio")
         and any(isinstance(value, ast.Constant) and value.value for value in call.args)
     ]
 
