@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
 
 from tests.fakes.mosquitto import Mosquitto
-from tests.fakes.stage import Street, running, short_folder
+from tests.fakes.stage import Street, StreetNode, running, short_folder
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(150)]
@@ -38,6 +39,11 @@ def street_with_broker() -> Iterator[Open]:
         yield open_street
 
 
+def received(street: Street, node: StreetNode) -> int:
+    """Bytes that the board has sent."""
+    return int(node.control({"do": "stats"})["bytes_out"])
+
+
 def test_gateway_killed_again_and_again(street_with_broker: Open) -> None:
     street, _ = street_with_broker("air-v1", "noise-v1")
     off_before = street.ledger()["causes"].get("node_off", 0)  # until each board had booted with its key
@@ -50,6 +56,16 @@ def test_gateway_killed_again_and_again(street_with_broker: Open) -> None:
             street.wait_delivered(2)
         else:
             wait_until(running(street), 20, "the gateway answers")
+    # It dies while its disk is busy: what it received is not synced, so it must not have been acknowledged.
+    with closing(sqlite3.connect(street.gateway.store, isolation_level=None)) as busy:
+        busy.execute("BEGIN IMMEDIATE")
+        air = street.nodes[0]
+        wait_until(lambda: received(street, air) > 0, 5, "the board says something")
+        before = received(street, air)
+        wait_until(lambda: received(street, air) >= before + 60, 10, "records reach the gateway")
+        street.gateway.kill(0.0)
+        busy.execute("ROLLBACK")
+    street.gateway.start()
     began = time.monotonic()
     result = street.assert_nothing_lost(redelivered_at_most=kills * IN_FLIGHT)
     assert result["causes"].get("node_off", 0) == off_before, "a node measures on while nobody listens"
@@ -109,7 +125,10 @@ def test_broker_away(street_with_broker: Open) -> None:
     wait_until(lambda: street.ledger().get("pending", 0) >= 6, 20, "records wait for the frozen broker")
     broker.thaw()
     street.wait_delivered(1)
-    broker.stop()
+    # What lies in the sockets of a frozen broker when it dies was never confirmed.
+    broker.freeze()
+    wait_until(lambda: street.ledger().get("pending", 0) >= 6, 20, "records wait for the frozen broker")
+    broker.kill()
     wait_until(lambda: street.ledger().get("pending", 0) >= 20, 40, "records wait in the spool")
     held = [len(contents.sealed) for node in street.nodes for contents in node.look_into_flash().values()]
     assert held
@@ -117,4 +136,4 @@ def test_broker_away(street_with_broker: Open) -> None:
     began = time.monotonic()
     wait_until(lambda: street.ledger().get("pending", 1) <= 2, 30, "the spool is drained")
     print(f"spool drained in {time.monotonic() - began:.1f} s after the broker came back")
-    street.assert_nothing_lost(redelivered_at_most=2 * IN_FLIGHT)
+    street.assert_nothing_lost(redelivered_at_most=3 * IN_FLIGHT)
