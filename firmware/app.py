@@ -46,6 +46,8 @@ class Node:
         self.boot = slots.boot_id(root)
         self.supervisor = Supervisor(self.clock, self.log, self._task_failed)
         self.sensors: "list[Any]" = []
+        self.exchange: "Any" = None  # of boards that save power: when the link may be used
+        self.power: "Any" = None  # of boards that sleep
         self._control: "Any" = None
         self._proven = False
 
@@ -58,12 +60,15 @@ class Node:
         self.settings = settings.load(self.root, self.port.unique_id())
         self.log.set_level(self.settings.get("log_level"))
         payload = self.settings.payload
+        if self.board["power"] != "mains" and not self.safe:
+            self._save_power()
+        numbers = self.power.numbers if self.power else None
         budget = self.settings.get("outbox_kb") * 1024
-        self.life = Life(self.root, payload, self.clock, self.boot, budget)
+        self.life = Life(self.root, payload, self.clock, self.boot, budget, flash_blocks, numbers)
         self.sessions.append(self._session(self.life))
         for stored in payload["previous"]:
             try:
-                life = Life(self.root, stored, self.clock, self.boot, budget)
+                life = Life(self.root, stored, self.clock, self.boot, budget, flash_blocks, numbers)
             except LeaseLost:
                 self.log.error(
                     "node",
@@ -76,6 +81,19 @@ class Node:
         self._tell_repairs()
         if not self.safe:
             self._begin_grids()
+        if self.power:
+            self.power.resume()
+
+    def _save_power(self) -> None:
+        from firmware.power.exchange import Exchange
+
+        sleeps = self.board["power"] == "sleep"
+        self.exchange = Exchange(self.clock, self.settings.get, self.sessions, not sleeps)
+        if sleeps:
+            from firmware.power.sleep import Sleeper
+
+            self.power = Sleeper(self)
+            self.power.wake()
 
     def _session(self, life: Life) -> Session:
         return Session(life, frame.SERIAL, self.clock, self.settings.get, self._hello, self._asked)
@@ -134,6 +152,8 @@ class Node:
         self.supervisor.add("care", self._care)
         if not self.safe:
             self._add_sensors()
+        if self.power:
+            self.supervisor.add("power", self.power.run)
         self.supervisor.add(
             "watchdog", lambda task: watchdog.run(task, self.supervisor, self.port, self.clock, self.log)
         )
@@ -243,26 +263,26 @@ class Node:
             self.log.debug("clock", "gateway's time refused")
 
 
-async def _say(node: Node, reason: str) -> None:
+async def _say(node: Node, dog: "Any", reason: str) -> None:
     """The board must not transmit: it says why, as text, for who stands beside it."""
     while True:
+        dog.feed()
         node.log.error("node", "needs provisioning, %s", reason)
         await node.clock.sleep_ms(SAY_AGAIN_MS)
 
 
 async def run(node: Node) -> None:
+    dog = node.port.watchdog(watchdog.TIMEOUT_MS)  # from here on: a board that hangs while it loads comes back
     try:
         node.load()
     except settings.NeedsProvisioning as error:
-        await _say(node, str(error))
+        await _say(node, dog, str(error))
     except LeaseLost:
-        await _say(node, "both copies of the lease are unreadable")
+        await _say(node, dog, "both copies of the lease are unreadable")
     node.log.info(
         "node", "address %d, life %08x, boot %d, %s%s", node.life.address, node.life.id, node.boot, node.board["board"],
         ", safe mode" if node.safe else "",
     )  # fmt: skip
-    if node.board["power"] != "mains":
-        node.log.warning("node", "power %s, runs as on mains: this version never sleeps", node.board["power"])
     node.add_tasks()
     await node.supervisor.run()
 

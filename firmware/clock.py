@@ -39,6 +39,8 @@ class Clock:
         self._strange_ms: "int | None" = None  # an offset that a gateway insists on
         self._strange_since_ms = 0
         self.step_ms = 0  # of the last step, forwards positive
+        self.moved_ms = 0  # sum of what offers have changed
+        self.slack_ms = 0  # what deep sleep since the last offer may have added to the error
 
     def uptime_ms(self) -> int:
         """Milliseconds since this object was made, at boot."""
@@ -68,6 +70,23 @@ class Clock:
         """Uptime of a UTC time; only when synced."""
         return utc_ms - (self._offset_ms or 0)
 
+    def keep(self) -> "list[int | None]":
+        """What `resume` needs to go on after a deep sleep."""
+        kept = [self.uptime_ms(), self._offset_ms, self._round_trip_ms, self._set_at_ms]
+        return kept + [self._strange_ms, self._strange_since_ms, self.slack_ms]
+
+    def resume(self, kept: "list[int | None]", slept_ms: int, slack_ms: int) -> None:
+        """Go on where `keep` was called, `slept_ms` ago, which may be wrong by `slack_ms`."""
+        uptime, self._offset_ms, self._round_trip_ms, self._set_at_ms = kept[:4]  # type: ignore[assignment]
+        self._strange_ms, self._strange_since_ms, self.slack_ms = kept[4:]  # type: ignore[assignment]
+        self._uptime_ms = uptime + slept_ms  # type: ignore[operator]
+        self.slack_ms += slack_ms
+        self._ticks = self.ticks_ms()
+
+    def set_since(self, uptime_ms: int) -> bool:
+        """Whether a gateway's time was taken since then."""
+        return self._offset_ms is not None and self._set_at_ms >= uptime_ms
+
     def forget(self) -> None:
         """Go on without UTC, for what a gateway told cannot be true."""
         self._offset_ms = None
@@ -88,7 +107,7 @@ class Clock:
         if self._offset_ms is None:
             self._take(offset, round_trip, now)
             return FIRST
-        drift = (now - self._set_at_ms) * DRIFT_PPM // 1000000
+        drift = (now - self._set_at_ms) * DRIFT_PPM // 1000000 + self.slack_ms
         difference = offset - self._offset_ms
         if abs(difference) <= STEP_TOLERANCE_MS + drift:
             self._strange_ms = None
@@ -106,7 +125,10 @@ class Clock:
         return STEPPED
 
     def _take(self, offset: int, round_trip: int, now: int) -> None:
+        if self._offset_ms is not None:
+            self.moved_ms += offset - self._offset_ms
         self._offset_ms = offset
+        self.slack_ms = 0
         self._round_trip_ms = round_trip
         self._set_at_ms = now
         self._strange_ms = None

@@ -186,6 +186,15 @@ class Grid:
         self.index = index
         return self.close_due()
 
+    def resume(self, start_ms: int) -> None:
+        """After a deep sleep: the window that was open, or follows, goes on; whole ones slept through were not
+        sampled."""
+        self.start_ms = start_ms
+        if self._clock.synced and self.window is not None:
+            self.index = self._next_index()
+            self._catch_up()
+            self._reopen()
+
     def unclock(self) -> None:
         """The clock went back: go on as a boot without one; the gateway places these windows."""
         if self.index is None:

@@ -79,6 +79,15 @@ class Leases:
             except OSError:
                 _write(path, encode(0, 0))
 
+    def resume(self, counter: int, seq: int) -> None:
+        """Go on within a lease taken before a deep sleep, at the numbers that were next; ignored if flash does not
+        show that lease."""
+        if self.repaired:
+            return
+        if self._counter_end - LEASE <= counter <= self._counter_end and self._seq_end - LEASE <= seq <= self._seq_end:
+            self.counter = counter
+            self.seq = seq
+
     def _store(self) -> None:
         data = encode(self._counter_end, self._seq_end)
         for path in self._paths:

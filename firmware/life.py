@@ -29,8 +29,16 @@ class Life:
     """`stored`: its part of the settings' payload (firmware/settings.py). LeaseLost: it must not transmit."""
 
     def __init__(
-        self, root: str, stored: dict, clock: "Clock", boot: int, budget: int, free: "Any" = flash_blocks
+        self,
+        root: str,
+        stored: dict,
+        clock: "Clock",
+        boot: int,
+        budget: int,
+        free: "Any" = flash_blocks,
+        numbers: "dict[int, tuple[int, int]] | None" = None,
     ) -> None:
+        """`numbers`: next counter and seq by life, known from before a deep sleep."""
         self.stored = stored
         self.address: int = stored["address"]
         self.provisioned_s: int = stored["provisioned_s"]
@@ -40,6 +48,8 @@ class Life:
         self._clock = clock
         self._boot = boot
         self.leases = Leases(stem(root, "lease", self.id))
+        if numbers and self.id in numbers:
+            self.leases.resume(*numbers[self.id])
         self.outbox = Outbox(stem(root, "outbox", self.id), self.id, self.leases, budget, free)
         self._profiles: "dict[int, Profile]" = {}
 

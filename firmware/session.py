@@ -89,6 +89,27 @@ class Session:
         if len(self._live) > LIVE_MAX:
             self._rewind(self._live.pop(0))
 
+    def call_again(self) -> None:
+        """The link is to be used after a pause: at once, whatever was waited for before it. With nothing to send, a
+        hello asks what the gateway has to say."""
+        self._failures = 0
+        for sent in self._in_flight:
+            self._rewind(sent.place)
+        self._in_flight = []
+        self._hello_due = self._hello_due or self.life.outbox.drained()
+        self._hello_at_ms = 0
+
+    def keep(self) -> "tuple[int | None, int, int]":
+        """What `resume` needs after a deep sleep."""
+        return None if self._hello_due else self._hello_seq, self.sent, self.answered
+
+    def resume(self, hello_seq: "int | None", sent: int, answered: int) -> None:
+        """The boot goes on after a deep sleep: a hello that was answered counts."""
+        self._hello_seq = hello_seq
+        self._hello_due = hello_seq is None
+        self.sent = sent
+        self.answered = answered
+
     def sweep_again(self) -> None:
         """Entries were written that `note` does not name: the cursor finds them."""
         self._swept = False

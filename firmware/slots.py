@@ -57,6 +57,14 @@ def confirm(root: str) -> None:
         f.write("0")
 
 
+def new_boot(root: str) -> int:
+    """Count a boot that boot.py took for the same one: a wake from deep sleep that remembers nothing."""
+    boots = (boot_id(root) + 1) & 0xFFFF
+    for copy in BOOTS:
+        save_line(root + copy, "%d" % boots)
+    return boots
+
+
 def boot_id(root: str) -> int:
     """The number that boot.py gave to this boot; 0 when it never ran."""
     boots = 0

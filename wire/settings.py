@@ -1,6 +1,8 @@
 """The one table of what can be set on a node. Values are integers; ids are append-only.
 
 `instances` > 1 means one value per instance (window_s has one per profile), named `name.instance` in files.
+Boards that save power: one that sleeps wakes `warmup_s` before the last `measure_s` of a window; the link of one that
+sleeps or is buffered is used every `exchange_s`, for at most `exchange_wait_s` while a gateway is silent.
 `writable` is 0 for settings that only provisioning changes. Times of day do not exist here: `grid_until_s` is unix UTC.
 """
 
@@ -25,6 +27,10 @@ SETTINGS = (
     Setting(14, "temperature_offset_cdeg", -1000, 1000, 0, "cCel", 1, 4),
     Setting(15, "speed_angle_deg", 0, 60, 0, "deg", 1, 4),
     Setting(16, "retry_max_ms", 1000, 3600000, 60000, "ms", 1, 1),
+    Setting(17, "measure_s", 1, 86400, 30, "s", 1, 1),
+    Setting(18, "warmup_s", 0, 3600, 30, "s", 1, 1),
+    Setting(19, "exchange_s", 0, 86400, 300, "s", 1, 1),
+    Setting(20, "exchange_wait_s", 1, 600, 10, "s", 1, 1),
 )
 
 

@@ -23,12 +23,16 @@ def write_attempts(root: str, count: int) -> None:
         f.write("%d" % count)
 
 
-def is_death() -> bool:
-    """Whether the end before this start speaks against the program: a wake from deep sleep or a power cut does not."""
+def counts(root: str) -> bool:
+    """Whether this start counts as one more that has to prove itself. A wake from deep sleep never does: the program
+    itself went to sleep. Switching on does only for a slot that is new; all other ends speak against the program."""
     try:
         import machine
 
-        return machine.reset_cause() not in (machine.DEEPSLEEP_RESET, machine.PWRON_RESET)
+        cause = machine.reset_cause()
+        if cause == machine.DEEPSLEEP_RESET:
+            return False
+        return cause != machine.PWRON_RESET or new_slot(root)
     except (ImportError, AttributeError):
         return True
 
@@ -45,7 +49,7 @@ def new_slot(root: str) -> bool:
 def run() -> None:
     root = os.getcwd().rstrip("/")
     attempts = read_attempts(root)
-    if new_slot(root) or is_death():
+    if counts(root):
         attempts += 1
         write_attempts(root, attempts)
     if attempts > REPL_AFTER:

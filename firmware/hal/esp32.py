@@ -47,6 +47,12 @@ def deepsleep(duration_ms: int) -> None:
     machine.deepsleep(duration_ms)
 
 
+def rtc_ms() -> int:
+    """The chip's calendar in ms: it begins anywhere, runs on through deep sleep, and there as badly as the oscillator
+    that times the sleep."""
+    return time.time_ns() // 1000000
+
+
 def rtc_memory(data: "bytes | None" = None) -> bytes:
     """Read, or with `data` (at most 2048 bytes) write, the memory that deep sleep keeps."""
     memory = machine.RTC()

@@ -39,6 +39,11 @@ async def wait_for_ms(awaitable: "Any", timeout_ms: int) -> "Any":
     return await asyncio.wait_for_ms(awaitable, timeout_ms)
 
 
+def rtc_ms() -> int:
+    """The chip's calendar in ms: it begins anywhere and runs on through deep sleep."""
+    return time.time_ns() // 1000000
+
+
 def rtc_memory(data: "bytes | None" = None) -> bytes:
     """Read, or with `data` (at most 2048 bytes) write, the memory that deep sleep keeps."""
     memory = machine.RTC()

@@ -242,6 +242,12 @@ class Outbox:
             os.remove(self._name(self.segments.pop(0)[0]))
         return True
 
+    def recall(self, cum: int, ranges: "list[tuple[int, int]]") -> None:
+        """These were held already before a deep sleep."""
+        self.acknowledge(cum, 0, 0)
+        for first, end in ranges:
+            self.hold(first, end)
+
     def hold(self, first: int, end: int) -> None:
         """The gateway holds [first, end) of one entry, though its acknowledgement had no room for all of it."""
         if self.state.acked.add(first, min(end, self.state.next_seq)):

@@ -16,6 +16,11 @@ async def run_sender(task: "Task", node: "Any") -> None:
         node.wake.clear()
         now_ms = node.clock.uptime_ms()
         rest_ms = REST_MS
+        if node.exchange is not None:
+            rest_ms = node.exchange.rest_ms(now_ms, REST_MS)
+            if not node.exchange.is_open:
+                await node.wait(rest_ms)
+                continue
         for session in node.sessions:
             data = session.next_frame(now_ms)
             if data is not None:

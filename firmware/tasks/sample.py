@@ -27,6 +27,8 @@ class Sensor:
         self.items = items
         self.failures = 0
         self.lost = False
+        self.stopped = True  # the chip rests
+        self._halting = False
         self._wish = 0  # a command of wire.messages that waits
 
     def configure(self, settings: "Any") -> None:
@@ -53,6 +55,10 @@ class Sensor:
                 )
                 passed = passed and good
             node.event(SELF_TEST_PASSED if passed else SELF_TEST_FAILED, self.number)
+
+    def halt(self, halting: bool = True) -> None:
+        """Stop the chip after the reading under way, and start it no more; or go on."""
+        self._halting = halting
 
     def failed(self, node: "Any", error: SensorError) -> None:
         self.failures += 1
@@ -121,9 +127,10 @@ class Sensor:
         clock, backoff_ms = node.clock, BACKOFF_MIN_MS
         while True:
             task.beat()
-            if await self._start(node):
+            self.stopped = self._halting
+            if not self.stopped and await self._start(node):
                 due_ms = clock.uptime_ms()
-                while await self._read(node):
+                while not self._halting and await self._read(node):
                     task.beat()
                     backoff_ms = BACKOFF_MIN_MS
                     due_ms += self.driver.period_ms
@@ -132,6 +139,7 @@ class Sensor:
                         due_ms = now_ms  # the board was busy for more than a period: no hurry to catch up
                     await clock.sleep_ms(max(0, due_ms - now_ms))
                 await self.driver.stop()
+            self.stopped = True
             await self._rest(task, node, backoff_ms)
             backoff_ms = min(backoff_ms * 2, BACKOFF_MAX_MS)
 

@@ -51,8 +51,31 @@ class Console:
         return count
 
 
+class Rtc:
+    """What outlives a deep sleep: 2 KB, and a calendar that counts sleep with an oscillator wrong by `ppm`."""
+
+    def __init__(self, ppm: int = 0) -> None:
+        self.loop = asyncio.get_event_loop()
+        self.ppm = ppm
+        self.memory = b""
+        self.began_s = self.loop.time()
+
+    def ms(self) -> int:
+        return round((self.loop.time() - self.began_s) * 1000)
+
+    def slept_s(self, duration_ms: int) -> float:
+        """How long a sleep of `duration_ms` really takes."""
+        late_s = duration_ms * self.ppm / 1e9
+        self.began_s += late_s
+        return duration_ms / 1000 + late_s
+
+
 class Port:
     """firmware.hal in virtual time. `ppm`: how wrong its crystal is."""
+
+    cause = 1
+    rtc: Rtc
+    doze: Callable[[int], None]
 
     def __init__(self, uid: bytes, ppm: int = 0) -> None:
         self.loop = asyncio.get_event_loop()
@@ -79,7 +102,18 @@ class Port:
         return self.uid
 
     def reset_cause(self) -> int:
-        return 1
+        return self.cause
+
+    def rtc_ms(self) -> int:
+        return self.rtc.ms()
+
+    def rtc_memory(self, data: bytes | None = None) -> bytes:
+        if data is not None:
+            self.rtc.memory = bytes(data)
+        return self.rtc.memory
+
+    def deepsleep(self, duration_ms: int) -> None:
+        self.doze(duration_ms)
 
     def reset(self) -> None:
         self.resets += 1
@@ -153,6 +187,12 @@ class Board:
         self.uid = bytes.fromhex("0badcafe0001")
         self.ppm = 0
         self.boots = 0
+        self.power = "mains"
+        self.rtc = Rtc()
+        self.rtc_ppm = 0
+        self.wakes = 0
+        self.awake_s = 0.0
+        self.alarm: asyncio.TimerHandle | None = None
         self.node: app.Node | None = None
         self.port: Port | None = None
         self.console: Console | None = None
@@ -163,7 +203,7 @@ class Board:
     def description(self) -> dict[str, Any]:
         return {
             "board": "fake-v1",
-            "power": "mains",
+            "power": self.power,
             "buses": {"i2c0": {"kind": "i2c", "id": 0, "scl": 22, "sda": 21, "freq": 100000}},
             "sensors": [{"driver": "fake", "bus": "i2c0", "instance": 0, "params": {}}],
             "profiles": [{"items": ["temperature", "humidity"], "window_setting": 0}],
@@ -181,17 +221,36 @@ class Board:
 
     def start(self) -> None:
         """Power on."""
-        self.boots += 1
-        for copy in slots.BOOTS:
-            slots.save_line(self.root + copy, str(self.boots))
+        self.boots = slots.new_boot(self.root)
+        self.rtc = Rtc(self.rtc_ppm)
+        self._run(1)
+
+    def _run(self, cause: int) -> None:
         self.port = Port(self.uid, self.ppm)
+        self.port.cause, self.port.rtc, self.port.doze = cause, self.rtc, self._doze
         self.console = Console(self.peer)
         self.node = app.Node(self.root, self.port, self.console)
         self.task = asyncio.ensure_future(app.run(self.node))
 
+    def _doze(self, duration_ms: int) -> None:
+        """Deep sleep: RAM is lost; 0.3 s after the time is over the program starts again."""
+        assert self.task is not None and self.port is not None
+        self.task.cancel()
+        self.awake_s += self.port.loop.time() - self.port.started_s
+        self.console = None
+        self.alarm = self.port.loop.call_later(self.rtc.slept_s(duration_ms) + 0.3, self._wake)
+
+    def _wake(self) -> None:
+        self.alarm = None
+        self.wakes += 1
+        self._run(4)
+
     async def cut(self) -> None:
         """Power off at this instant."""
         assert self.task is not None and self.node is not None
+        if self.alarm is not None:
+            self.alarm.cancel()
+            self.alarm = None
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
         for session in self.node.sessions:

@@ -61,6 +61,7 @@ def play(script: Callable[[World], Coroutine[Any, Any, None]], folder: Path, **k
     async def main() -> None:
         world = World(folder, **knobs)
         await script(world)
+        assert not world.gateway.faults
 
     loop = VirtualLoop()
     asyncio.set_event_loop(loop)

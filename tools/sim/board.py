@@ -26,6 +26,7 @@ from tools.sim.watchdog import Watchdog
 HEADER = Struct("<qqqq")
 BOOT_US = 300_000  # ROM, bootloader and start of MicroPython
 SOFT_BOOT_US = 30_000
+SLEEP_DRIFT = 50  # the oscillator that times deep sleep is so many times worse than the crystal
 SPIN_US = 100  # what asking for the time costs in virtual time: a program that polls in a loop must get on
 FREE_USES = 64  # how often a program may use a known time again in virtual time
 # A program that asks nothing for so long is interrupted by a signal: the last resort, since this port raises at once, be
@@ -419,7 +420,9 @@ class Board:
 
     def _deepsleep(self, handle: int, duration_ms: int, data: bytes) -> None:
         self._stop()
-        self._begin(ops.DEEPSLEEP_CAUSE, BOOT_US + duration_ms * 1000)
+        late_us = duration_ms * self.drift_ppb * SLEEP_DRIFT // 1_000_000
+        self.registers.overslept(late_us)
+        self._begin(ops.DEEPSLEEP_CAUSE, BOOT_US + max(0, duration_ms * 1000 + late_us))
 
     def _sync(self, handle: int, argument: int, data: bytes) -> None:
         if self._reply_timer is not None:

@@ -43,6 +43,7 @@ class Registers:
             ops.RTC_WRITE: self._rtc_write,
             ops.CLOCK: self._calendar,
             ops.CLOCK_SET: self._set_calendar,
+            ops.CLOCK_MS: self._calendar_ms,
         }
 
     def _random(self, handle: int, count: int, data: bytes) -> Answer:
@@ -56,6 +57,13 @@ class Registers:
 
     def _calendar(self, handle: int, argument: int, data: bytes) -> Answer:
         return (self._time.now_us - self._calendar_us) // SECOND_US, b""
+
+    def _calendar_ms(self, handle: int, argument: int, data: bytes) -> Answer:
+        return (self._time.now_us - self._calendar_us) // 1000, b""
+
+    def overslept(self, duration_us: int) -> None:
+        """The oscillator that times deep sleep ran slow by so much: the calendar clock counted with it."""
+        self._calendar_us += duration_us
 
     def _set_calendar(self, handle: int, seconds: int, data: bytes) -> Answer:
         self._calendar_us = self._time.now_us - seconds * SECOND_US

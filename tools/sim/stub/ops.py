@@ -37,6 +37,7 @@ RTC_WRITE = 19
 CLOCK = 20  # -> seconds of the calendar clock since 2000-01-01; counts from power-on until set
 CLOCK_SET = 21
 CLOCK_US = 24  # -> uptime in us
+CLOCK_MS = 25  # -> milliseconds of the calendar clock
 SCRIPT = 22  # tool mode; argument: offset -> payload: part of the snippet
 FILE = 23  # tool mode; handle: number; argument: offset, -1 for the name -> payload
 

@@ -46,7 +46,7 @@ class time:
 
     @staticmethod
     def time_ns():
-        return call(ops.CLOCK) * 1000000000
+        return call(ops.CLOCK_MS) * 1000000
 
     @staticmethod
     def gmtime(seconds=None):
