@@ -22,7 +22,8 @@ def compile_board(board: Board, simulated: bool = False) -> dict[str, object]:
         params = to_builtins(sensor.params) | _overrides(getattr(twin, entry["driver"], None))
         entry["params"] = {name: int(value) if isinstance(value, bool) else value for name, value in params.items()}
         sensors.append(entry)
-    return {
+    light = {} if board.led is None else {"led": board.led}
+    return light | {
         "board": board.name,
         "name": board.title,
         "mcu": board.mcu,

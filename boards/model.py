@@ -198,6 +198,7 @@ class Board(Table, frozen=True, kw_only=True):
     image: Annotated[str, Meta(pattern=r"^[A-Z0-9_-]+$", description="MicroPython image that belongs on it.")]
     power: Literal["mains", "buffered", "sleep"] = "mains"
     link: SerialLink = SerialLink()
+    led: Annotated[int, Meta(ge=0, le=48, description="GPIO of a light that blinks for `identify`.")] | None = None
     buses: dict[str, Bus]
     sensors: Annotated[list[AnySensor], Meta(min_length=1, max_length=8)]
     profiles: Annotated[list[Profile], Meta(min_length=1, max_length=4)]

@@ -62,6 +62,11 @@ def _pins(board: Board) -> Iterator[Problem]:
             elif pin in input_only and role in OUTPUTS[kind]:
                 yield path, f"GPIO {pin} is input only"
             used[pin] = f"buses.{name}.{role}"
+    if board.led is not None:
+        if board.led in used:
+            yield ("led",), f"GPIO {board.led} is taken by {used[board.led]}"
+        elif board.led not in usable or board.led in input_only:
+            yield ("led",), f"GPIO {board.led} cannot drive a light on an {board.mcu}"
 
 
 def _sensors(board: Board) -> Iterator[Problem]:

@@ -50,6 +50,8 @@ class Node:
         self.power: "Any" = None  # of boards that sleep
         self._control: "Any" = None
         self._proven = False
+        self._supply_mv = 0  # highest of this boot
+        self._supply_lost = False
 
     # --- building ---
 
@@ -108,6 +110,9 @@ class Node:
             self.event(messages.OUTBOX_REPAIRED, outbox.damaged if outbox.damaged else -1)
         if self.safe:
             self.event(messages.SAFE_MODE)
+        if slots.fell_back(self.root):
+            self.event(messages.SLOT_FELL_BACK)
+            slots.fall_told(self.root)
 
     def _begin_grids(self) -> None:
         stored = self.life.stored["grids"]
@@ -194,9 +199,22 @@ class Node:
         while True:
             task.beat()
             self.port.collect()
+            self._watch_supply(self.port.supply_mv())
             if self.clock.uptime_ms() >= PROVEN_MS:
                 self._prove()
             await self.clock.sleep_ms(10000)
+
+    def _watch_supply(self, supply_mv: "int | None") -> None:
+        """Events when the supply falls from what it was in this boot, and when it is back."""
+        if supply_mv is None:
+            return
+        self._supply_mv = max(self._supply_mv, supply_mv)
+        if supply_mv * 5 < self._supply_mv * 4 and not self._supply_lost:
+            self._supply_lost = True
+            self.event(messages.SUPPLY_LOST, supply_mv)
+        elif supply_mv * 10 > self._supply_mv * 9 and self._supply_lost:
+            self._supply_lost = False
+            self.event(messages.SUPPLY_BACK, supply_mv)
 
     def _task_failed(self, task: "Task") -> None:
         self.event(messages.TASK_RESTARTED, task.number)

@@ -4,8 +4,10 @@ Formats: see firmware/board/boot.py. Both files there stay as they were provisio
 """
 
 import binascii
+import os
 
 COPIES = ("/slot.a", "/slot.b")
+FELL_BACK = "/fell-back"
 BOOTS = ("/boots.a", "/boots.b")
 
 
@@ -55,6 +57,20 @@ def confirm(root: str) -> None:
         return
     with open(root + "/attempts", "w") as f:
         f.write("0")
+
+
+def fell_back(root: str) -> bool:
+    """Whether boot.py has left a slot that did not prove itself, since the last `fall_told`."""
+    try:
+        os.stat(root + FELL_BACK)
+        return True
+    except OSError:
+        return False
+
+
+def fall_told(root: str) -> None:
+    """The event lies in the outbox."""
+    os.remove(root + FELL_BACK)
 
 
 def new_boot(root: str) -> int:

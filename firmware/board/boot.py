@@ -2,6 +2,7 @@
 #
 # /boots     "<boots> <crc32>"               boot id; two copies (/boots.a, /boots.b)
 # /attempts  "<n>"                           starts of the program since the last that proved itself (kept by main.py)
+# /fell-back "<slot>"                           the slot that was left; the program tells it and removes the file
 # /slot.a/.b "<slot> <confirmed> <version> <crc32>"   which of /a and /b runs; two copies, the higher version counts
 import binascii
 import os
@@ -65,6 +66,8 @@ def pick_slot(root: str) -> str:
             _save(root + copy, "%s 1 %d" % (other, int(version) + 1))
         with open(root + "/attempts", "w") as f:
             f.write("0")
+        with open(root + "/fell-back", "w") as f:
+            f.write(slot)
         slot = other
     return slot
 

@@ -73,6 +73,11 @@ def supply_mv() -> "int | None":
     return None
 
 
+def led(pin: int, on: int) -> None:
+    """Light of the board, for whoever stands beside it."""
+    machine.Pin(pin, machine.Pin.OUT, value=on)
+
+
 def temperature_cdeg() -> "int | None":
     """Temperature of the chip in hundredths of a degree Celsius, None where there is no sensor."""
     if hasattr(esp32, "mcu_temperature"):

@@ -72,6 +72,10 @@ def supply_mv() -> "int | None":
     return None if value < 0 else value
 
 
+def led(pin: int, on: int) -> None:
+    """A simulated board has no light."""
+
+
 def temperature_cdeg() -> "int | None":
     """Temperature of the chip in hundredths of a degree Celsius."""
     return simbus.call(ops.TEMPERATURE)

@@ -1,4 +1,10 @@
-"""What has to be told about a segment that is deleted undelivered."""
+"""What has to be told about a segment that is deleted undelivered.
+
+"Undelivered" is what this node knows: acknowledgements that came after its last write are forgotten by a power cut, and
+told again by the first answer afterwards. If the outbox overflows before any answer comes, records that the gateway holds
+are counted as overwritten: at most those of one segment, for segments that are held wholly are deleted, and so
+remembered, at once. The gateway keeps what it has. (A write at each acknowledgement would double the flash's wear.)
+"""
 
 from firmware.outbox import entries
 from wire import BOOT, UTC

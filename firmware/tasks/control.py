@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+BLINK_MAX_S = 600
 RESTART_MS = 1000  # between answering a restart command and doing it
 
 
@@ -81,6 +82,8 @@ class Control:
             health.put_health(self._node)
         elif code == messages.RESTART:
             asyncio.create_task(self._restart())
+        elif code == messages.IDENTIFY and "led" in self._node.board:
+            asyncio.create_task(self._blink(self._node.board["led"], min(max(arg, 1), BLINK_MAX_S)))
         elif code == messages.SELF_TEST or code == messages.FAN_CLEAN:
             return self._ask_sensors(code, arg)
         else:
@@ -93,6 +96,14 @@ class Control:
             if not sensor.request(code):
                 return messages.UNSUPPORTED, arg
         return (messages.DONE, 0) if known else (messages.FAILED, arg)
+
+    async def _blink(self, pin: int, seconds: int) -> None:
+        """Five times a second: nothing else on a board does so."""
+        for _ in range(seconds * 5):
+            self._node.port.led(pin, 1)
+            await self._node.clock.sleep_ms(100)
+            self._node.port.led(pin, 0)
+            await self._node.clock.sleep_ms(100)
 
     async def _restart(self) -> None:
         await self._node.clock.sleep_ms(RESTART_MS)

@@ -74,6 +74,7 @@ class Port:
     """firmware.hal in virtual time. `ppm`: how wrong its crystal is."""
 
     cause = 1
+    supply: int | None = None
     rtc: Rtc
     doze: Callable[[int], None]
 
@@ -84,6 +85,7 @@ class Port:
         self.uid = uid
         self.fed = 0
         self.resets = 0
+        self.lit: list[tuple[int, int]] = []
 
     def ticks_ms(self) -> int:
         run_ms = round((self.loop.time() - self.started_s) * 1000)
@@ -127,8 +129,11 @@ class Port:
     def collect(self) -> None:
         """Garbage is CPython's own matter."""
 
-    def supply_mv(self) -> None:
-        return None
+    def supply_mv(self) -> int | None:
+        return self.supply
+
+    def led(self, pin: int, on: int) -> None:
+        self.lit.append((pin, on))
 
     def temperature_cdeg(self) -> int:
         return 4200

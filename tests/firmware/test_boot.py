@@ -159,6 +159,9 @@ def test_a_new_slot_that_does_not_prove_itself_is_left(rig: Rig) -> None:
     taken = [rig.boot() for _ in range(6)]
     assert taken == ["b", "b", "b", "a", "a", "a"]
     assert slots.read_pointer(str(rig.root)) == ("a", True, 3)
+    assert slots.fell_back(str(rig.root))
+    slots.fall_told(str(rig.root))
+    assert not slots.fell_back(str(rig.root))
 
 
 def test_a_new_slot_that_proves_itself_stays(rig: Rig) -> None:

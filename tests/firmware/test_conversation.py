@@ -239,3 +239,27 @@ def test_cuts_of_power_cable_and_gateway_together(tmp_path: Path, seed: int) -> 
         await world.board.cut()
 
     play(script, tmp_path)
+
+
+def test_supply_slot_and_light_are_told_and_shown(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        (tmp_path / "board.json").write_text(json.dumps(world.board.description() | {"led": 2}))
+        (tmp_path / "fell-back").write_text("b")
+        world.board.provision(KEY)
+        world.board.start()
+        port = world.board.port
+        assert port is not None
+        for supply in (None, 5000, 4900, 3700, 3600, 4400, 4950):
+            port.supply = supply
+            await virtual_s(30)
+        world.gateway.asks = [messages.Command(9, messages.IDENTIFY, 3, world.now_s() + 100)]
+        await virtual_s(90)
+        await world.drained()
+        told = [(thing.code, thing.arg) for thing in world.gateway.things(LIFE) if isinstance(thing, messages.Event)]
+        assert told == [(messages.SLOT_FELL_BACK, 0), (messages.SUPPLY_LOST, 3700), (messages.SUPPLY_BACK, 4950)]
+        assert messages.CommandResult(9, messages.DONE, 0) in world.gateway.others
+        assert port.lit == [(2, 1), (2, 0)] * 15
+        assert not (tmp_path / "fell-back").exists()
+        await world.board.cut()
+
+    play(script, tmp_path)
