@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
@@ -188,6 +189,9 @@ class Gateway:
                     log.info("keys: read again, %d new", added)
                 except KeyFileError as err:
                     log.error("keys: not taken over, %s; the former ones stay in force", err)
+                except sqlite3.Error as err:
+                    self._keys_seen = None  # tried again when the disk can be written
+                    log.debug("keys: not taken over now, %s", err)
 
     # -- sight -----------------------------------------------------------------------------------------------------
 

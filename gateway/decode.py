@@ -26,6 +26,8 @@ log = logging.getLogger("decode")
 
 Time = tuple[int, ...]
 NO_BOOT = -1  # a time that the node does not know at all
+DAY_S = 86_400
+LOW_BITS_REACH = 60_000  # windows: a clock so far ahead of a record resolves its low bits still
 CLOCKED_GAP_MS = 0  # a gap names grid windows, not moments
 
 
@@ -122,7 +124,7 @@ class Decoder:
         known = self.profiles.get(payload[0]) if payload else None
         if known is None:
             return self._hold_payload(payload, now_ms)
-        records = decode_records(payload, known.profile, self.memory.next_seq, now_ms // 1000)
+        records = self._decode(payload, known, self.memory.next_seq, now_ms)
         seqs = []
         for record in records:
             seqs.append(record.seq)
@@ -130,6 +132,20 @@ class Decoder:
                 self.put_record(known, record, now_ms)
                 self._unstored = None
         return seqs
+
+    def _decode(self, payload: bytes, known: KnownProfile, next_seq: int, now_ms: int) -> list[WireRecord]:
+        """The low bits of a time are resolved against our clock; a later seq that would then lie before an earlier one
+        shows that our clock is behind (a machine without a battery that was off), and what is known of the node is
+        taken instead."""
+        records = decode_records(payload, known.profile, next_seq, now_ms // 1000)
+        newest_seq, newest_s = self.memory.newest
+        head = records[0]
+        if head.seq > newest_seq and head.time[0] == UTC and head.time[1] < newest_s - DAY_S:
+            records = decode_records(payload, known.profile, next_seq, newest_s + LOW_BITS_REACH * known.window_s)
+        last = records[-1]
+        if last.time[0] == UTC and last.seq > newest_seq:
+            self.memory.newest = (last.seq, last.time[1])
+        return records
 
     def _is_new(self, seq: int) -> bool:
         memory = self.memory
@@ -195,6 +211,8 @@ class Decoder:
         first, count = gap.first_seq, gap.count
         known = self.profiles.get(gap.profile_short)
         memory = self.memory
+        if first + count > 1 << 32 or (gap.cause != messages.VOID and not self._fits(known, gap, now_ms)):
+            raise WireError("range")
         missing = memory.received.missing(first, first + count)
         if not missing:
             self.store.duplicates += 1
@@ -211,6 +229,11 @@ class Decoder:
                 self.put_gap(known, gap, start, end, now_ms)
             self._unstored = None
         return [first, first + count - 1]
+
+    def _fits(self, known: KnownProfile | None, gap: Any, received_ms: int) -> bool:
+        """Whether that many windows can have been since the life began: one node must not make us count for hours."""
+        lived_s = received_ms // 1000 - self.provisioned_s + DAY_S
+        return bool(gap.count * (known.window_s if known else 1) <= max(lived_s, DAY_S))
 
     def put_gap(self, known: KnownProfile, gap: Any, start: int, end: int, received_ms: int) -> None:
         """Windows [start, end) of a gap, given by their seqs, hold no record."""
@@ -311,7 +334,7 @@ class Decoder:
         """The node said its uptime, and that was now."""
         key = boot16(boot)
         known = self.anchors.get(key)
-        anchors = known.seen(up_ms, at_ms) if known else BootAnchors(up_ms, at_ms, up_ms, at_ms)
+        anchors = known.seen(up_ms, at_ms) if known and known.agrees(up_ms, at_ms) else BootAnchors.of(up_ms, at_ms)
         self.anchors[key] = anchors
         self.store.put_anchor(Anchor(self.row, key, *anchors))
 
@@ -355,10 +378,13 @@ class Decoder:
         message_type, payload = row.payload[2 + size], row.payload[3 + size :]
         if message_type == messages.GAP:
             gap = messages.decode(messages.GAP, payload)
+            if not self._fits(known, gap, row.received_ms):
+                log.error("decode: held gap of %d windows is longer than the life; kept", gap.count)
+                return False
             self.put_gap(known, gap, new[0], new[1], row.received_ms)
         else:
             try:
-                records = decode_records(payload, known.profile, row.next_seq, row.received_ms // 1000)
+                records = self._decode(payload, known, row.next_seq, row.received_ms)
             except WireError as err:
                 log.error("decode: held payload of profile %d does not fit it, %s; kept", row.profile_short, err.reason)
                 return False

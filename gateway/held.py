@@ -13,7 +13,7 @@ from gateway.session import LifeSession
 from gateway.store.group import Unresolved
 from gateway.store.rows import unpack_detail
 from gateway.store.spool import Store
-from gateway.time_resolution import Resolved, by_neighbours
+from gateway.time_resolution import Resolved, by_anchor, by_neighbours
 
 log = logging.getLogger("held")
 
@@ -97,19 +97,23 @@ def _put(decoder: Decoder, row: Unresolved, end: Resolved, code: int) -> int:
 
 
 def _next_start(decoder: Decoder, boot: int) -> int | None:
-    """The earliest known start of a later boot."""
-    starts = [a.first_ms - a.first_up_ms for number, a in decoder.anchors.items() if boot == NO_BOOT or number > boot]
+    """When the earliest known later boot began, at the latest."""
+    starts = []
+    for number, anchors in decoder.anchors.items():
+        if boot == NO_BOOT or 0 < (number - boot) & 0xFFFF < 0x8000:  # numbers wrap
+            began = by_anchor(anchors, 0)
+            starts.append(began.at_ms + began.bound_ms)
     return min(starts, default=None)
 
 
 def _neighbours_job(life: int, first: int, last: int) -> Callable[[sqlite3.Connection], Neighbours]:
     def work(conn: sqlite3.Connection) -> Neighbours:
         before = conn.execute(
-            "SELECT max(end_ms + bound_ms) FROM records WHERE life = ? AND seq < ? AND time_code < ?",
+            "SELECT max(end_ms - bound_ms) FROM records WHERE life = ? AND seq < ? AND time_code < ?",
             (life, first, TIME_NEIGHBOURS),
         ).fetchone()[0]
         after = conn.execute(
-            "SELECT min(end_ms - length_ms - bound_ms) FROM records WHERE life = ? AND seq >= ? AND time_code < ?",
+            "SELECT min(end_ms - length_ms + bound_ms) FROM records WHERE life = ? AND seq >= ? AND time_code < ?",
             (life, last, TIME_NEIGHBOURS),
         ).fetchone()[0]
         return Neighbours(before, after)

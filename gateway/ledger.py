@@ -43,6 +43,7 @@ CAUSES = {
     OVERWRITTEN: "overwritten_on_node",
 }
 SINK_CAUSES = {DROPPED: "dropped_by_spool_budget", SINK_REFUSED: "refused_by_sink"}
+CLOCKS_DIFFER_S = 2  # of a node and its gateway
 STATES = ("on_node", "in_spool", "time_unresolved", "awaiting_profile")
 
 
@@ -115,6 +116,12 @@ def scheduled_hours(row: ProfileRow, window_s: int, until_s: int, now_ms: int) -
 
 def build(conn: sqlite3.Connection, now_ms: int, *, lines: bool = True, node: int | None = None) -> Report:
     """The whole ledger as of now; `lines` adds the hours, `node` limits it to one address."""
+    if not conn.in_transaction:  # one instant of a database that a gateway goes on writing
+        conn.execute("BEGIN")
+        try:
+            return build(conn, now_ms, lines=lines, node=node)
+        finally:
+            conn.execute("ROLLBACK")
     sinks = {0: ARCHIVE} | {int(r[0]): str(r[1]) for r in conn.execute("SELECT id, name FROM sinks ORDER BY id")}
     counted = _Counted(conn, list(sinks))
     findings: list[Finding] = []
@@ -267,6 +274,7 @@ def _tallies(
     out: dict[int, dict[tuple[int, int], Line]] = {sink: {} for sink in sinks}
     newest = now_ms // 3_600_000
     for row, window_s, profile_id in life.profiles:
+        ahead = 1 + CLOCKS_DIFFER_S // window_s
         scheduled = scheduled_hours(row, window_s, life.until_s, now_ms)
         hours = set(scheduled)
         hours |= counted.hours.get((life.row, row.id), set())
@@ -281,8 +289,8 @@ def _tallies(
                 if waiting:
                     line.pending["in_spool"] = waiting
                 # The node's clock may be a moment ahead of ours: its window is over, ours is just ending.
-                if hour >= newest - 1 and line.settle() == -1:
-                    line.scheduled += 1
+                if hour >= newest - 1 and -ahead <= line.settle() < 0:
+                    line.scheduled -= line.settle()
                 out[sink][(row.id, hour)] = line
             total += max(out[sink][(row.id, hour)].scheduled for sink in sinks)
     return out, total

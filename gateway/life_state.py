@@ -35,6 +35,7 @@ class LifeState(msgspec.Struct, array_like=True):
     alarms: int = 0
     wire_version: int = 1
     last_ms: int = 0
+    newest: tuple[int, int] = (-1, 0)
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -70,6 +71,7 @@ class Memory:
         self.alarms = state.alarms
         self.wire_version = state.wire_version
         self.last_ms = state.last_ms  # last authenticated uplink, 0: never
+        self.newest = state.newest  # seq and end (unix s) of the newest record of a clocked node
 
     def encode(self) -> bytes:
         seen = self.replay.seen
@@ -94,6 +96,7 @@ class Memory:
                 self.alarms,
                 self.wire_version,
                 self.last_ms,
+                self.newest,
             )
         )
 

@@ -27,6 +27,7 @@ log = logging.getLogger("session")
 
 TIME_EVERY_MS = 300_000  # 50 ppm make 15 ms of it
 TIME_UNSET_MS = 2_000  # to a node without a clock
+CLOCKS_APART_S = 86_400  # the clock of the machine that provisioned may differ from ours
 ASK_EVERY_MS = 10_000  # for one profile
 ACK_WINDOWS = 4  # a commit: 256 seqs above a hole; the rest is acknowledged when it comes again
 HELD_MS_MAX = 65_535
@@ -130,7 +131,7 @@ class LifeSession:
         memory.claimed(Claim(hello.next_seq, tuple(hello.totals), now_ms, bool(hello.clock_synced)))
         known_ids = {known.profile.id for known in decoder.profiles.values()}
         decoder.wanted |= {pid & 0xFF for pid in hello.profile_ids if pid not in known_ids}
-        if fresh:
+        if fresh and self._clock_can_be_right(now_ms):
             decoder.anchor(hello.boot, hello.uptime_ms, now_ms)
             if decoder.unresolved:
                 self._held_ready(self)
@@ -183,11 +184,16 @@ class LifeSession:
         age = self._clock.wall_ms() - self._time_sent_ms
         return age < 0 or age >= (TIME_UNSET_MS if self.decoder.clockless else TIME_EVERY_MS)
 
+    def _clock_can_be_right(self, now_ms: int) -> bool:
+        """Whether this machine's clock may tell anybody the time: not before its first setting, not before the node was made."""
+        earliest_s = max(UTC_LOW_S, self.decoder.provisioned_s - CLOCKS_APART_S)
+        return earliest_s * 1000 <= now_ms < UTC_HIGH_S * 1000
+
     def _answer_time(self, facts: AckFacts) -> None:
         """An acknowledgement, and the time with it if this machine's own clock can be right."""
         now_ms = self._clock.wall_ms()
         window = facts.windows[0] if facts.windows else (0, 0)
-        if not UTC_LOW_S * 1000 <= now_ms < UTC_HIGH_S * 1000:
+        if not self._clock_can_be_right(now_ms):
             self.send(messages.Ack(facts.cum, *window))
             return
         held_ms = min(max(0, now_ms - self._answers_ms), HELD_MS_MAX)

@@ -29,6 +29,15 @@ class BootAnchors(NamedTuple):
     last_up_ms: int
     last_ms: int
 
+    @classmethod
+    def of(cls, up_ms: int, at_ms: int) -> BootAnchors:
+        return cls(up_ms, at_ms, up_ms, at_ms)
+
+    def agrees(self, up_ms: int, at_ms: int) -> bool:
+        """False: our clock was set meanwhile, or this is another boot, 65536 later."""
+        age_ms = up_ms - self.last_up_ms
+        return abs(self.last_ms + age_ms - at_ms) <= 2 * ANCHOR_MS + drift_ms(age_ms)
+
     def seen(self, up_ms: int, at_ms: int) -> BootAnchors:
         if up_ms >= self.last_up_ms:
             return self._replace(last_up_ms=up_ms, last_ms=at_ms)

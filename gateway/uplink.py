@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable
 
@@ -22,6 +23,7 @@ from wire.frame_gateway import UplinkHeader, guess_counter, open_uplink, parse_u
 
 log = logging.getLogger("uplink")
 
+HELD_RETRY_S = 10.0
 HELD_DEADLINE_S = 60.0  # for one life's held records; they stay held and are tried again
 
 
@@ -39,6 +41,7 @@ class Uplinks:
         self._store = store
         self._clock = clock
         self._sealer = sealer
+        self._retired: dict[tuple[int, int], LifeSession] = {}  # no longer in the key file; what they know stays
         self._stored: dict[tuple[int, int], bytes | None] = {}
         self._contents: Contents | None = None
         self._working = False
@@ -54,12 +57,11 @@ class Uplinks:
             self._stored = {(row.node, row.life): row.state for row in contents.lives}
         wanted = {(life.address, life.life): life for life in lives}
         added = 0
+        infos = await self._store.add_lives([life for key, life in wanted.items() if self.lives.get(key) != life])
         for key, life in wanted.items():
-            info = await self._store.add_life(
-                life.address, life.life, life.board, life.name, life.provisioned_s, life.until_s
-            )
-            session = self.sessions.get(key)
+            session = self.sessions.get(key) or self._retired.pop(key, None)
             if session is None:
+                info = infos[key]
                 session = LifeSession(
                     info,
                     subkeys(life.key),
@@ -73,10 +75,10 @@ class Uplinks:
                 self._fill(session)
                 session.load_profiles(life.profiles)
                 self._store.touch(info.row, session)
-                self.sessions[key] = session
-                added += 1
+            added += key not in self.sessions
+            self.sessions[key] = session
         for key in self.sessions.keys() - wanted.keys():
-            del self.sessions[key]
+            self._retired[key] = self.sessions.pop(key)
         self.lives = wanted
         self._by_address = {}
         for key in sorted(self.sessions, key=lambda k: -wanted[k].provisioned_s):  # newest first
@@ -182,7 +184,10 @@ class Uplinks:
             try:
                 async with asyncio.timeout(HELD_DEADLINE_S):
                     await work_off(session, self._store)
-            except TimeoutError:
-                log.warning("uplink: node %d, held records not worked off in time; kept", session.info.node)
+            except (TimeoutError, sqlite3.Error) as err:
+                log.warning("uplink: node %d, held records not worked off now, %r; kept", session.info.node, err)
+                asyncio.get_running_loop().call_later(HELD_RETRY_S, self.held.put_nowait, session)
+            except Exception:  # our fault: told in full; the records of all other nodes go on
+                log.exception("uplink: node %d, held records not worked off; kept", session.info.node)
             finally:
                 self._working = False

@@ -20,6 +20,7 @@ class Cursors:
     """The part of `Store` that forwarders use. Its state lives in the event loop, its jobs in the worker."""
 
     _worker: Worker
+    _reader: Worker
 
     def __init__(self, clock: Clock) -> None:
         self.lives: dict[int, LifeInfo] = {}
@@ -102,14 +103,17 @@ class Cursors:
                 while True:
                     await self._delivered.wait()
                     self._delivered.clear()
-                    open_batches = await self.query(
-                        lambda conn: conn.execute("SELECT count(*) FROM batches").fetchone()[0]
-                    )
-                    if not open_batches and not any(self.backlog(name) > 0 for name in self._sinks):
+                    if not await self.query(self._open_batches) and not any(map(self.backlog, self._sinks)):
                         return True
         except TimeoutError:
             return False
 
+    def _open_batches(self, conn: sqlite3.Connection) -> bool:
+        """Of the sinks that there are; one that was taken out of the configuration confirms nothing any more."""
+        rows = {row.id for row in self._sinks.values()}
+        return any(sink in rows for (sink,) in conn.execute("SELECT DISTINCT sink FROM batches"))
+
     async def query(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a read in the worker's thread, after everything that was handed over before."""
-        return await self._worker.submit(work)
+        """Run a read in a thread and on a connection of its own, in one transaction: it sees what is committed, as of one
+        instant, and however long it takes, no commit waits for it."""
+        return await self._reader.submit(work)

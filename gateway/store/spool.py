@@ -6,17 +6,19 @@ import asyncio
 import logging
 import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from gateway.clock import Clock
+from gateway.keys import Life
 from gateway.models import LifeInfo
 from gateway.store import retention, sinks
 from gateway.store.cursors import Cursors
 from gateway.store.group import Anchor, CountKey, Group, ProfileRow, Stateful, Undecoded, Unresolved
 from gateway.store.reader import load_profiles
 from gateway.store.retention import Budget
-from gateway.store.schema import connect, examine, migrate
+from gateway.store.schema import BUSY_MS, PAGE_BYTES, connect, connect_read_only, examine, migrate
 from gateway.store.worker import Worker
 
 log = logging.getLogger("spool")
@@ -32,6 +34,7 @@ CHECKPOINT_BYTES = (
 )  # the WAL's size at which it is copied back; hot pages are then written once for many commits
 MAX_WAITING = 8_192  # rows that inputs may have waiting for the disk: bounds memory
 DAY_MS = 86_400_000
+AWAY_MS = 30 * DAY_MS  # a machine that seems to have been off for longer may have a wrong clock
 
 
 class LifeRow(NamedTuple):
@@ -75,28 +78,34 @@ class Store(Cursors):
         self._first_at = 0.0
         self._dirty = asyncio.Event()
         self._full = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._closed_groups = self._done_groups = 0
+        self._done = asyncio.Event()  # a group was committed
         self._room = asyncio.Event()
         self._room.set()
         self._next: dict[str, int] = {}
         self._day_written: tuple[int, int] = (0, 0)
         self._wal_seen = 0
+        self._wal_copied = 0  # pages of the present WAL that are in the file already
+        self._checkpoint_at = CHECKPOINT_BYTES
+        self._opened_s = clock.monotonic_s()
+        self._age_from_ms = self.opened_ms
         self._worker = Worker("store", lambda: connect(path), writes=True)
         self._worker.after_commit(self._after_commit)
+        self._reader = Worker("reader", lambda: connect_read_only(path), writes=False)
 
     # -- life cycle ------------------------------------------------------------------------------------------------
 
     @property
     def pending_jobs(self) -> int:
         """Jobs in the thread whose results the loop has not seen; a virtual clock stands still meanwhile."""
-        return self._worker.pending
+        return self._worker.pending + self._reader.pending
 
     async def open(self) -> Contents:
         """Migrate if needed and load what sessions go on from. StoreError if the file is not ours or newer than we are."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(_prepare, self.path)
         self._worker.start()
+        self._reader.start()
         return await self._worker.submit(self._load)
 
     def _load(self, conn: sqlite3.Connection) -> Contents:
@@ -107,6 +116,9 @@ class Store(Cursors):
             "unresolved": _next_id(conn, "unresolved"),
         }
         self._stored_pos = self._next["pos"] - 1
+        newest = conn.execute("SELECT received_ms FROM records ORDER BY pos DESC LIMIT 1").fetchone()
+        if newest and not 0 <= self.opened_ms - newest[0] <= AWAY_MS:
+            self._age_from_ms = newest[0]
         lives = []
         for row, node, life, board, name, state in conn.execute("SELECT id, node, life, board, name, state FROM lives"):
             lives.append(LifeRow(row, node, life, state))
@@ -125,7 +137,11 @@ class Store(Cursors):
     async def close(self) -> None:
         """Commit what was received, unless the disk refuses it (then it was not acknowledged either), and close."""
         if self._group_holds() and self.failing is None:
-            await self._commit_once(self._take_group())
+            try:
+                await self._commit_once(self._take_group())
+            except sqlite3.Error as err:
+                self._fail(err)
+        await self._reader.close()
         await self._worker.close()
 
     def forget(self) -> None:
@@ -179,7 +195,6 @@ class Store(Cursors):
             if not self._dirty.is_set():
                 self._first_at = asyncio.get_running_loop().time()
                 self._dirty.set()
-                self._idle.clear()
 
     def add_profile(self, row: ProfileRow) -> None:
         self._group.profiles[row.id] = row
@@ -207,24 +222,17 @@ class Store(Cursors):
         sql = f"SELECT {', '.join(Unresolved._fields)} FROM unresolved WHERE life = ? ORDER BY seq"
         return await self.query(lambda conn: [Unresolved(*row) for row in conn.execute(sql, (life,))])
 
-    async def add_life(self, node: int, life: int, board: str, name: str, provisioned_s: int, until_s: int) -> LifeInfo:
-        """Make or update the row of a life that the key file names."""
+    async def add_lives(self, lives: Sequence[Life]) -> dict[tuple[int, int], LifeInfo]:
+        """Make or update the rows of lives that the key file names, in one transaction."""
 
-        def work(conn: sqlite3.Connection) -> int:
-            return int(
-                conn.execute(
-                    "INSERT INTO lives (node, life, board, name, provisioned_s, until_s) VALUES (?, ?, ?, ?, ?, ?) "
-                    "ON CONFLICT (node, life) DO UPDATE SET board = excluded.board, name = excluded.name, "
-                    "provisioned_s = excluded.provisioned_s, until_s = excluded.until_s RETURNING id",
-                    (node, life, board, name, provisioned_s, until_s),
-                ).fetchone()[0]
-            )
+        def work(conn: sqlite3.Connection) -> list[LifeInfo]:
+            return [put_life(conn, life) for life in lives]
 
-        row = await self._worker.submit(work)
-        info = LifeInfo(row, node, life, board, name)
-        self.lives[row] = info
-        self.life_rows[(node, life)] = row
-        return info
+        infos = await self._worker.submit(work) if lives else []
+        for info in infos:
+            self.lives[info.row] = info
+            self.life_rows[(info.node, info.life)] = info.row
+        return {(info.node, info.life): info for info in infos}
 
     # -- commit ----------------------------------------------------------------------------------------------------
 
@@ -262,6 +270,7 @@ class Store(Cursors):
         self._dirty.clear()
         self._full.clear()
         self._in_flight = len(group.rows)
+        self._closed_groups += 1
         return group
 
     async def _commit_until_done(self, group: Group) -> None:
@@ -287,14 +296,22 @@ class Store(Cursors):
             self._announce(group.rows[-1][0])
         for session, snapshot in group.snapshots:
             session.committed(snapshot)
-        if not self._dirty.is_set():
-            self._idle.set()
+        self._done_groups += 1
+        self._done.set()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything received waits for its commit."""
+        return self._dirty.is_set() or self._done_groups < self._closed_groups
 
     async def flushed(self, timeout_s: float) -> bool:
-        """Wait until nothing received waits for its commit; False at the deadline."""
+        """Wait until what was received before this call is committed, whatever comes meanwhile; False at the deadline."""
+        last = self._closed_groups + self._dirty.is_set()
         try:
             async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
+                while self._done_groups < last:
+                    self._done.clear()
+                    await self._done.wait()
         except TimeoutError:
             return False
         return True
@@ -311,8 +328,14 @@ class Store(Cursors):
             log.warning("spool: writes again after %.0f s", self._clock.monotonic_s() - self.failing_since_s)
             self.failing = None
 
+    @property
+    def open_s(self) -> float:
+        """Seconds since this store was opened, whatever the wall clock did meanwhile."""
+        return self._clock.monotonic_s() - self._opened_s
+
     async def keep_budget(self) -> None:
-        now_ms = self._clock.wall_ms()
+        # A clock that leaps ahead makes nothing older: age counts the time that went by while we ran.
+        now_ms = min(self._clock.wall_ms(), self._age_from_ms + int(self.open_s * 1000))
         going_on = False
         while True:
             trim = self._trim_job(now_ms, going_on)
@@ -331,7 +354,7 @@ class Store(Cursors):
         def work(conn: sqlite3.Connection) -> retention.Trimmed:
             trimmed = retention.trim(conn, self.budget, now_ms, going_on=going_on)
             self.used_bytes = retention.used_bytes(conn)
-            day = now_ms // DAY_MS
+            day = self._clock.wall_ms() // DAY_MS
             written, self._day_written = self.written_bytes - self._day_written[1], (day, self.written_bytes)
             conn.execute(
                 "INSERT INTO days (day, written) VALUES (?, ?) ON CONFLICT (day) DO UPDATE SET written = written + excluded.written",
@@ -348,9 +371,18 @@ class Store(Cursors):
             size = wal.stat().st_size
             self.written_bytes += max(0, size - self._wal_seen)
             self._wal_seen = size
-            if size >= CHECKPOINT_BYTES:
-                busy, _, copied = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                self.written_bytes += max(0, copied) * 4096  # an upper bound: hot pages are written once
+            if size >= self._checkpoint_at:
+                conn.execute("PRAGMA busy_timeout=0")  # somebody reads: commits must not wait for them
+                try:
+                    busy, _, copied = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                finally:
+                    conn.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+                if busy:  # copied as far as the reader allows; the rest when the WAL has grown again
+                    copied = conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[2]
+                # An upper bound: hot pages are written once.
+                self.written_bytes += max(0, copied - self._wal_copied) * PAGE_BYTES
+                self._wal_copied = copied if busy else 0
+                self._checkpoint_at = size + CHECKPOINT_BYTES if busy else CHECKPOINT_BYTES
                 if not busy:
                     self._wal_seen = 0
         except (OSError, sqlite3.Error) as err:
@@ -359,6 +391,16 @@ class Store(Cursors):
 
 def _next_id(conn: sqlite3.Connection, table: str) -> int:
     return int(conn.execute(f"SELECT coalesce(max(id), 0) + 1 FROM {table}").fetchone()[0])
+
+
+def put_life(conn: sqlite3.Connection, life: Life) -> LifeInfo:
+    row = conn.execute(
+        "INSERT INTO lives (node, life, board, name, provisioned_s, until_s) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (node, life) DO UPDATE SET board = excluded.board, name = excluded.name, "
+        "provisioned_s = excluded.provisioned_s, until_s = excluded.until_s RETURNING id",
+        (life.address, life.life, life.board, life.name, life.provisioned_s, life.until_s),
+    ).fetchone()[0]
+    return LifeInfo(int(row), life.address, life.life, life.board, life.name)
 
 
 def _prepare(path: Path) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.clock import SystemClock
+from gateway.keys import Life
 from gateway.models import EVENT, GAP, RECORD, hour_of, record_id
 from gateway.store import Store
 from gateway.store.group import ProfileRow
 from gateway.store.rows import Row, pack_detail, pack_values
 from tests.fakes.spool import START_MS
 from wire.channels import by_name
+from wire.crypto import subkeys
 from wire.profiles import Profile
 
-LIFE = 0x1A2B3C4D
+KEY = bytes(range(16))
+LIFE = subkeys(KEY).life
 WINDOW_MS = 60_000
 PROFILE = Profile(tuple((by_name(name).id, 0) for name in ("pm2_5", "temperature", "vehicles")), 60)
 
@@ -26,7 +29,8 @@ async def fill(path: Path, count: int, *, node: int = 7, sink: str = "mqtt", ext
     store = Store(path, SystemClock())
     await store.open()
     await store.add_sink(sink)
-    life = await store.add_life(node, LIFE, "air-v1", f"Rathaus {node}", START_MS // 1000, 0)
+    named = Life(address=node, key=KEY, board="air-v1", name=f"Rathaus {node}", provisioned_s=START_MS // 1000)
+    life = (await store.add_lives([named]))[node, LIFE]
     profile = store.next_id("profile")
     store.add_profile(ProfileRow(profile, life.row, PROFILE.encode(), START_MS // WINDOW_MS, 0))
     ids = set()

@@ -94,7 +94,7 @@ class Rig:
         async with asyncio.timeout(20):
             while True:
                 assert await self.store.flushed(10)
-                if self.uplinks.idle and not self.store.pending_jobs and await self.store.flushed(10):
+                if self.uplinks.idle and not self.store.pending_jobs and not self.store.waiting:
                     return
                 await asyncio.sleep(0)
 
@@ -113,7 +113,7 @@ class Rig:
 
     async def sql(self, statement: str, *arguments: Any) -> list[Any]:
         """Behind the code's back."""
-        return await self.store.query(lambda conn: conn.execute(statement, arguments).fetchall())
+        return await self.store._worker.submit(lambda conn: conn.execute(statement, arguments).fetchall())
 
 
 @asynccontextmanager

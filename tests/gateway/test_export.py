@@ -16,7 +16,7 @@ from gateway.export import COLUMNS, ExportError, Selection, Summary, export
 from gateway.forward.payload import iso
 from gateway.models import Channel, Record
 from gateway.store import Reader
-from tests.fakes.archive import WINDOW_MS, fill
+from tests.fakes.archive import LIFE, WINDOW_MS, fill
 from tests.fakes.spool import PROFILE, START_MS, record
 
 EVERYTHING = Selection()
@@ -65,14 +65,14 @@ def test_csv_is_rfc_4180_with_a_header_and_one_observation_a_row(archive: Path, 
         "time_bound_s": "2.003",
         "time_source": "clock",
         "received": iso(START_MS + WINDOW_MS + 250),
-        "record_id": "7-1a2b3c4d-0",
+        "record_id": f"7-{LIFE:08x}-0",
     }
     by_key = {(row["record_id"], row["quantity"]): row for row in rows}
     assert len(by_key) == 1200
-    missing = by_key["7-1a2b3c4d-9", "temperature"]
+    missing = by_key[f"7-{LIFE:08x}-9", "temperature"]
     assert (missing["value"], missing["quality"]) == ("", "missing")
-    assert by_key["7-1a2b3c4d-10", "temperature"]["value"] == "-2.40"
-    assert by_key["7-1a2b3c4d-6", "vehicles"]["quality"] == "suspect"
+    assert by_key[f"7-{LIFE:08x}-10", "temperature"]["value"] == "-2.40"
+    assert by_key[f"7-{LIFE:08x}-6", "vehicles"]["quality"] == "suspect"
     assert "nan" not in text.decode().lower()
 
 

@@ -292,9 +292,9 @@ def test_a_full_disk_stops_acknowledgements_and_nothing_else(tmp_path: Path, mon
 def test_a_job_that_fails_takes_nothing_of_its_company_with_it(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with rig(tmp_path / "spool.db") as r:
-            good = r.store.query(lambda c: c.execute("INSERT INTO days (day) VALUES (1)").rowcount)
-            bad = r.store.query(lambda c: c.execute("INSERT INTO nowhere VALUES (1)"))
-            last = r.store.query(lambda c: c.execute("INSERT INTO days (day) VALUES (2)").rowcount)
+            good = r.store._worker.submit(lambda c: c.execute("INSERT INTO days (day) VALUES (1)").rowcount)
+            bad = r.store._worker.submit(lambda c: c.execute("INSERT INTO nowhere VALUES (1)"))
+            last = r.store._worker.submit(lambda c: c.execute("INSERT INTO days (day) VALUES (2)").rowcount)
             done = await asyncio.gather(good, bad, last, return_exceptions=True)
             assert done[0] == done[2] == 1
             assert isinstance(done[1], sqlite3.OperationalError)
