@@ -8,7 +8,7 @@ STAMP := $(VENV)/.locked
 WORKERS ?= 2
 export HYPOTHESIS_PROFILE ?= ci
 
-.PHONY: help setup check demo lint types test unit soak bench docs wheel lock clean 
+.PHONY: help setup check demo lint types test unit soak bench docs picture wheel lock clean
 
 help: ## Show this help
 	@echo "Steiger: measure a city. Start with: make demo"
@@ -50,6 +50,9 @@ bench: setup ## Figures: table and build/bench.json
 
 docs: setup ## Generate docs/wire-protocol.md from tables and vectors
 	@$(BIN)/python tools/docs_wire.py
+
+picture: setup ## Take docs/img/demo.svg from a demo that runs now
+	@$(BIN)/python tools/docs_demo.py
 
 wheel: setup ## Build the wheel into dist/
 	@$(BIN)/python -m build --wheel --outdir dist .

@@ -69,7 +69,19 @@ def test_a_foreign_subscriber_sees_every_delivered_id(tmp_path: Path, broker: Mo
     heard = tmp_path / "heard"
     with open(heard, "wb") as out:
         foreign = subprocess.Popen(
-            ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(broker.port), "-t", "steiger/v1/#", "-q", "1", "-i", "foreign"],
+            [
+                "mosquitto_sub",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(broker.port),
+                "-t",
+                "steiger/v1/#",
+                "-q",
+                "1",
+                "-i",
+                "foreign",
+            ],
             stdout=out,
         )
     try:

@@ -112,4 +112,4 @@ def _report(
     if problems:
         raise SteigerError("the ledger does not close:\n  " + "\n  ".join(problems), where=str(stage.folder))
     if not as_json:
-        print("the ledger closes: every scheduled window was delivered or has a named cause")
+        print(screen.CLOSES)

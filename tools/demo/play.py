@@ -8,9 +8,9 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from gateway import keys as key_file
@@ -31,6 +31,14 @@ CLOSE_IN_S = 4  # the nodes must have the end of their grid before it comes
 POLL_S = 0.2
 
 
+class View(Protocol):
+    """What shows a moment of the run: the screen, or the camera of tools/docs_demo.py."""
+
+    def show(
+        self, data: Sequence[screen.Row], gateway_up: bool, elapsed_s: float, events: Sequence[str], city: str
+    ) -> None: ...
+
+
 class Play:
     """One run. `happened` is what the screen tells."""
 
@@ -42,7 +50,7 @@ class Play:
         self.ledger: Mapping[str, Any] = {"nodes": {}}
         self._pos = 0
 
-    def run(self, view: screen.Screen, seconds: float | None) -> None:
+    def run(self, view: View, seconds: float | None) -> None:
         """Show until the time is over, or a person ends it."""
         begun = time.monotonic()
         looked = 0.0

@@ -18,6 +18,7 @@ from tools.decode import pretty_unit
 from tools.demo.stage import WINDOW_S
 
 PLAIN_EVERY_S = 5.0
+CLOSES = "the ledger closes: every scheduled window was delivered or has a named cause"
 WIDTH = 100  # wider than this nothing gets clearer
 OTHER_COLUMNS = 59  # all but the values, with frame and padding
 ROWS_IN_FULL = 6  # with more nodes each gets one line, so that a screen holds them
