@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,15 +46,15 @@ class Consumer:
         return self._output.read_text()
 
     def ids(self) -> set[str]:
-        with sqlite3.connect(self._file, timeout=10) as db:
+        with closing(sqlite3.connect(self._file, timeout=10)) as db:
             return {row[0] for row in db.execute("SELECT id FROM records")}
 
     def redelivered(self) -> int:
-        with sqlite3.connect(self._file, timeout=10) as db:
+        with closing(sqlite3.connect(self._file, timeout=10)) as db:
             return int(db.execute("SELECT coalesce(sum(redelivered), 0) FROM records").fetchone()[0])
 
     def changed(self) -> int:
-        with sqlite3.connect(self._file, timeout=10) as db:
+        with closing(sqlite3.connect(self._file, timeout=10)) as db:
             return int(db.execute("SELECT coalesce(sum(changed), 0) FROM records").fetchone()[0])
 
     def stop(self) -> None:
@@ -260,13 +261,13 @@ def test_kill_9_in_the_middle_of_publishing(
     wait_until(lambda: consumer.ids() == expected, 30, "the consumer has all")
     assert consumer.redelivered() <= 5 * 2 * 2  # kills, batches under way, records in each
     assert consumer.changed() == 0
-    with sqlite3.connect(spool) as db:
+    with closing(sqlite3.connect(spool)) as db:
         sums = db.execute("SELECT confirmed, refused, dropped FROM sinks WHERE name = 'mqtt'").fetchone()
     assert sums == (3000, 0, 0)
 
 
 def confirmed(path: Path) -> int:
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as db:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
         return int(db.execute("SELECT confirmed FROM sinks WHERE name = 'mqtt'").fetchone()[0])
 
 

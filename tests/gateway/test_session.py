@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -396,7 +397,7 @@ def test_two_gateways_from_one_copied_directory_never_share_a_nonce(tmp_path: Pa
             node.hello()
             await r.settle()
         copy = tmp_path / "copy.db"
-        with sqlite3.connect(path) as source, sqlite3.connect(copy) as target:
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target)
         nonces = []
         for file in (path, copy, path, copy):

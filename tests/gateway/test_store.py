@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -164,8 +165,9 @@ def test_an_old_store_is_copied_and_upgraded_and_nothing_is_lost(tmp_path: Path)
 
     asyncio.run(scenario())
     copy = schema.copy_path(path, 1)
-    assert sqlite3.connect(copy).execute("PRAGMA user_version").fetchone() == (1,)
-    assert sqlite3.connect(copy).execute("SELECT count(*) FROM records").fetchone() == (31,)
+    with closing(sqlite3.connect(copy)) as conn:
+        assert conn.execute("PRAGMA user_version").fetchone() == (1,)
+        assert conn.execute("SELECT count(*) FROM records").fetchone() == (31,)
     with Reader(path) as reader:
         assert len(set(reader.ids())) == 33
 
@@ -181,10 +183,10 @@ def test_a_failed_migration_leaves_the_old_schema(tmp_path: Path, monkeypatch: p
             await Store(path, HandClock()).open()
 
     asyncio.run(scenario())
-    conn = sqlite3.connect(path)
-    assert conn.execute("PRAGMA user_version").fetchone() == (good[-1][0],)
-    assert conn.execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetchone() == (0,)
-    assert conn.execute("SELECT count(*) FROM records").fetchone() == (31,)
+    with closing(sqlite3.connect(path)) as conn:
+        assert conn.execute("PRAGMA user_version").fetchone() == (good[-1][0],)
+        assert conn.execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetchone() == (0,)
+        assert conn.execute("SELECT count(*) FROM records").fetchone() == (31,)
 
 
 @pytest.mark.parametrize(

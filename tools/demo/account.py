@@ -11,6 +11,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +41,8 @@ def scheduled(keys: Path, until_s: Mapping[int, int], window_s: int) -> dict[int
 
 def archive_seen(store: Path) -> Seen:
     """Read the archive with plain SQL, not with the gateway's code."""
-    with sqlite3.connect(f"file:{store}?mode=ro", uri=True) as conn:
+    # Closed at once: a connection left over by an error would go on with the index of a log that is no more.
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as conn:
         rows = conn.execute(
             "SELECT l.node, l.life, r.seq, r.profile, r.end_ms FROM records r JOIN lives l ON l.id = r.life WHERE r.kind = ?",
             (RECORD_KIND,),
