@@ -67,7 +67,7 @@ class Leases:
         self._counter_end = self.counter
         self._seq_end = self.seq
         if self.repaired:
-            self._store()
+            self._store(self._counter_end, self._seq_end)
 
     @staticmethod
     def create(stem: str) -> None:
@@ -88,21 +88,21 @@ class Leases:
             self.counter = counter
             self.seq = seq
 
-    def _store(self) -> None:
-        data = encode(self._counter_end, self._seq_end)
+    def _store(self, counter_end: int, seq_end: int) -> None:
+        """OSError: flash refused, and no number beyond the former ends is leased."""
+        data = encode(counter_end, seq_end)
         for path in self._paths:
             _write(path, data)
+        self._counter_end, self._seq_end = counter_end, seq_end
 
     def next_counter(self) -> int:
         """A frame counter never given before."""
         if self.counter >= self._counter_end:
-            self._counter_end = self.counter + LEASE
-            self._store()
+            self._store(self.counter + LEASE, self._seq_end)
         self.counter += 1
         return self.counter - 1
 
     def hold_seqs(self, end: int) -> None:
         """Return only when every seq below `end` is leased; the outbox gives them out."""
         if end > self._seq_end:
-            self._seq_end = end + LEASE - 1
-            self._store()
+            self._store(self._counter_end, end + LEASE - 1)

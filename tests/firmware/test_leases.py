@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from firmware import leases as module
 from firmware.leases import LEASE, LeaseLost, Leases, decode, encode
 
 
@@ -81,6 +82,36 @@ def test_a_flipped_bit_is_never_accepted() -> None:
         flipped = bytearray(data)
         flipped[bit // 8] ^= 1 << bit % 8
         assert decode(bytes(flipped)) is None
+
+
+@pytest.mark.parametrize("failing", ["first copy", "second copy"])
+def test_nothing_is_given_while_flash_refuses_the_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    stem = make(tmp_path)
+    leases = Leases(stem)
+    given = [leases.next_counter() for _ in range(LEASE)]
+    leases.hold_seqs(1)
+    write = module._write
+
+    def refuse(path: str, data: bytes) -> None:
+        if path.endswith(".a" if failing == "first copy" else ".b"):
+            raise OSError(5, "flash refused")
+        write(path, data)
+
+    monkeypatch.setattr(module, "_write", refuse)
+    for _ in range(3):
+        with pytest.raises(OSError, match="refused"):
+            leases.next_counter()
+        with pytest.raises(OSError, match="refused"):
+            leases.hold_seqs(10 * LEASE)
+    monkeypatch.setattr(module, "_write", write)
+    given += [leases.next_counter() for _ in range(10)]
+    leases.hold_seqs(10 * LEASE)
+    again = Leases(stem)
+    assert again.counter > max(given)
+    assert again.seq >= 10 * LEASE
+    assert len(set(given)) == len(given)
 
 
 class LeaseMachine(RuleBasedStateMachine):
