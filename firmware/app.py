@@ -12,6 +12,7 @@ from firmware.leases import LeaseLost
 from firmware.life import Life, flash_blocks
 from firmware.links.serial import SerialLink
 from firmware.log import Log
+from firmware.outbox.log import OutboxFull
 from firmware.session import Session
 from firmware.tasks import health, report, schedule, watchdog
 from firmware.tasks.supervisor import Supervisor
@@ -166,8 +167,11 @@ class Node:
     # --- what tasks use ---
 
     def event(self, code: int, arg: int = 0) -> None:
-        """Put an event into the outbox and let it be sent."""
-        self.sessions[0].note(self.life.event(code, arg))
+        """Put an event into the outbox and let it be sent; the log alone tells it when flash takes nothing."""
+        try:
+            self.sessions[0].note(self.life.event(code, arg))
+        except OutboxFull as error:
+            self.log.error("node", "event %d %d not stored, %s", code, arg, error)
         self.wake.set()
 
     def free_blocks(self) -> int:
@@ -264,13 +268,17 @@ class Node:
                 return
             self.log.info("clock", "set")
             sealed = [grid for grid in self.grids if grid.start_ms]
-            for grid in self.grids:
-                for place in grid.sync():
-                    self.sessions[0].note(place)
+            try:
+                for grid in self.grids:
+                    for place in grid.sync():
+                        self.sessions[0].note(place)
+                if sealed:
+                    # Uptime and UTC together: what was sealed before can be dated, whoever gets it.
+                    health.put_health(self)
+            except OutboxFull as error:
+                self.log.error("clock", "flash takes nothing, %s; windows are placed later", error)
             self.sessions[0].sweep_again()
             self.wake.set()
-            if sealed:
-                health.put_health(self)  # uptime and UTC together: what was sealed before can be dated, whoever gets it
         elif outcome == STEPPED:
             self.event(messages.CLOCK_STEPPED, self.clock.step_ms // 1000)
             if self._behind():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SEGMENT_MAX = 16384  # bytes; what one deletion frees and one boot reads
+ENOSPC = 28
 CHUNK = 1024  # bytes of the one read buffer; holds any entry
 SUFFIX = ".seg"
 
@@ -40,7 +41,9 @@ class Outbox:
         self._free = free
         self._buf = bytearray(CHUNK)
         self._file: "Any" = None
+        self._closed = False
         self._acked_news = False
+        self._void = 0  # seqs of a boot that was cut, never given again: a gap that flash has still to take
         self._open()
 
     # --- reading ---
@@ -133,48 +136,63 @@ class Outbox:
                     self.state.apply(kind, body)
         if self.state.dropping >= 0:
             self._finish_drop()
+        self._void = 0
         if not self.segments:
             self.lost = self._leases.seq > 0
             self.state.next_seq = self._leases.seq
-            self._create(0)
-        elif not clean:
-            self._create(self.segments[-1][0] + 1)
-        else:
+        elif clean:
             self._file = open(self._name(self.segments[-1][0]), "ab")
-        if self._leases.seq > self.state.next_seq:
-            first, count = self.state.next_seq, self._leases.seq - self.state.next_seq
-            self._commit([(entries.GAP, entries.gap_body(first, count, VOID, 0, 0, None))])
+        self._void = max(0, self._leases.seq - self.state.next_seq)
+        self.state.next_seq += self._void
+        try:
+            if self._file is None:
+                self._create()
+            if self._void:
+                self._append([])
+        except OSError:
+            pass  # flash takes nothing now: the next entry tries again, and takes the gap along
 
     def close(self) -> None:
-        """Let go of the file; everything is synced already."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Take nothing more; everything is synced already."""
+        self._let_go()
+        self._closed = True
+
+    def _let_go(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError:
+                pass  # the port has let go of it all the same
 
     # --- writing ---
 
-    def _create(self, number: int) -> None:
-        if self._file is not None:
-            self._file.close()
-        head = frame_entry(entries.CHECKPOINT, self.state.checkpoint(number))
-        self._file = open(self._name(number), "wb")
-        self._file.write(head)
-        self._file.flush()
-        self.segments.append([number, self.state.next_seq, len(head)])
-        self._acked_news = False
+    def _create(self) -> None:
+        """A new segment, which begins with the state; OSError."""
+        number = self.segments[-1][0] + 1 if self.segments else 0
+        self._let_go()
+        self.state.next_seq -= self._void  # what flash knows
+        try:
+            head = frame_entry(entries.CHECKPOINT, self.state.checkpoint(number))
+            file = open(self._name(number), "wb")
+            try:
+                file.write(head)
+                file.flush()
+            except OSError:
+                file.close()
+                raise
+            self._file = file
+            self.segments.append([number, self.state.next_seq, len(head)])
+            self._acked_news = False
+        finally:
+            self.state.next_seq += self._void
 
-    def _write(self, data: bytes) -> None:
-        """Append to the newest segment and sync; a new segment when it is full."""
-        if self._file is None:
-            raise OutboxFull("closed")
-        if self.segments[-1][2] + len(data) > SEGMENT_MAX:
-            self._create(self.segments[-1][0] + 1)
-        self._file.write(data)
-        self._file.flush()
-        self.segments[-1][2] += len(data)
-
-    def _commit(self, items: "list[tuple[int, bytes]]") -> "tuple[int, int]":
-        """All of `items` in one write; (segment, offset) of the first. The state changes only after the sync."""
+    def _append(self, items: "list[tuple[int, bytes]]") -> "tuple[int, int]":
+        """All of `items` in one write, and before them what is still to be noted; (segment, offset) of the first. The
+        state changes only after the sync. OSError: nobody knows what of it arrived."""
+        if self._void:
+            first = self.state.next_seq - self._void
+            items = [(entries.GAP, entries.gap_body(first, self._void, VOID, 0, 0, None))] + items
         end = self.state.next_seq
         for kind, body in items:
             end = max(end, entries.span(kind, body)[1])
@@ -185,35 +203,56 @@ class Outbox:
         skip = len(data)
         for kind, body in items:
             data += frame_entry(kind, body)
-        try:
-            self._write(data)
-        except OSError as error:
-            self._recover(error)
-            raise OutboxFull(error)
+        if self._void:
+            skip += len(frame_entry(*items[0]))
+        if self._file is None or self.segments[-1][2] + len(data) > SEGMENT_MAX:
+            self._create()
+        self._file.write(data)
+        self._file.flush()
+        self.segments[-1][2] += len(data)
         self._acked_news = False
+        self._void = 0
         for kind, body in items:
             self.state.apply(kind, body)
         number, _, size = self.segments[-1]
         return number, size - len(data) + skip
 
-    def _recover(self, error: OSError) -> None:
-        """A write failed, and nobody knows what of it arrived: flash is read again and tells. Makes room if there was none."""
+    def _commit(self, items: "list[tuple[int, bytes]]") -> "tuple[int, int]":
+        """`_append`; OutboxFull if flash refused. What room can be made is made, for the next try."""
+        if self._closed:
+            raise OutboxFull("closed")
         try:
-            self.close()
-        except OSError:
-            self._file = None  # the port has let go of it all the same
+            return self._append(items)
+        except OSError as error:
+            self._read_again()
+            if error.errno == ENOSPC:
+                self._make_room()
+            raise OutboxFull(error)
+
+    def _read_again(self) -> None:
+        """A write failed, and nobody knows what of it arrived: flash tells."""
+        self._let_go()
         self.segments = []
         self.state = State(self._life)
         self._open()
-        if error.errno == 28 and len(self.segments) > 1:  # ENOSPC
+
+    def _make_room(self) -> bool:
+        """Drop the oldest segment; False if there is none but the newest, or if flash does not even take the note."""
+        if len(self.segments) < 2:
+            return False
+        try:
             self.drop_oldest()
+        except OSError:
+            self._read_again()
+            return False
+        return True
 
     def put(self, items: "list[tuple[int, bytes]]") -> "tuple[int, int]":
         """Append entries, all or none, and make room; (segment, offset) of the first. OutboxFull: nothing was
         written."""
         place = self._commit(items)
-        while len(self.segments) > 1 and self._over():
-            self.drop_oldest()
+        while self._over() and self._make_room():
+            pass
         return place
 
     def _over(self) -> bool:
@@ -236,10 +275,19 @@ class Outbox:
         if not self.state.acked.apply(cum, base, bits):
             return False
         self._acked_news = True
+        refused = False
         while len(self.segments) > 1 and self._oldest_held():
-            if self._acked_news:
-                self._commit([])  # a boot must know that this was held before it finds it gone
+            if self._acked_news and not refused:
+                try:
+                    self._append([])  # a boot must know that this was held before it finds it gone
+                except OSError:
+                    refused = True  # flash is full: what is held makes room first
             os.remove(self._name(self.segments.pop(0)[0]))
+        if refused:
+            acked = self.state.acked
+            self._read_again()
+            self.state.acked = acked
+            self._acked_news = True
         return True
 
     def recall(self, cum: int, ranges: "list[tuple[int, int]]") -> None:
@@ -288,13 +336,13 @@ class Outbox:
         return self.state.acked.cum >= self.state.next_seq
 
     def drop_oldest(self) -> None:
-        """Delete the oldest segment; what of it the gateway does not hold is told by gaps, synced before."""
+        """Delete the oldest segment; what of it the gateway does not hold is told by gaps, synced before. OSError."""
         from firmware.outbox.drop import gaps_of  # a board whose gateway listens never needs it
 
         number = self.segments[0][0]
         items = gaps_of(self.entries(number), self.state)
         items.append((entries.DROP, struct.pack("<I", number)))
-        self._commit(items)
+        self._append(items)
         self._finish_drop()
 
     def _finish_drop(self) -> None:

@@ -1,6 +1,7 @@
 """A health record at boot and every `health_s`: the board's own state, through the outbox like any record."""
 
 from firmware.outbox import entries
+from firmware.outbox.log import OutboxFull
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ async def run(task: "Task", node: "Any") -> None:
         task.beat()
         now_ms = node.clock.uptime_ms()
         if now_ms >= due_ms:
-            put_health(node)
             due_ms = node.health_due_ms = now_ms + node.settings.get("health_s") * 1000
+            try:
+                put_health(node)
+            except OutboxFull as error:
+                node.log.error("health", "flash takes nothing, %s", error)
+                due_ms = node.health_due_ms = now_ms + LOOK_MS
         await node.clock.sleep_ms(max(1, min(LOOK_MS, due_ms - now_ms, node.settings.get("health_s") * 1000)))
         due_ms = min(due_ms, node.clock.uptime_ms() + node.settings.get("health_s") * 1000)

@@ -1,5 +1,7 @@
 """Closes the windows of all grids when they are due, and lets a changed profile take over at a window's end."""
 
+from firmware.outbox.log import OutboxFull
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -16,7 +18,13 @@ async def run(task: "Task", node: "Any") -> None:
         task.beat()
         wait_ms = LOOK_MS
         for grid in list(node.grids):
-            places = grid.close_due()
+            try:
+                places = grid.close_due() if grid.index is not None or not node.clock.synced else grid.sync()
+            except OutboxFull as error:
+                node.log.error("schedule", "flash takes nothing, %s; the window stays open", error)
+                node.sessions[0].sweep_again()  # some may have been written
+                await node.clock.sleep_ms(RETRY_MS)
+                continue
             for place in places:
                 node.sessions[0].note(place)
             if places:

@@ -80,7 +80,10 @@ class Supervisor:
                 task.failures = 0
             task.failures += 1
             task.restarts += 1
-            self._on_restart(task)
+            try:
+                self._on_restart(task)
+            except Exception as error:  # it writes to flash, which may be what failed
+                self._log.error("task " + task.name, "restart not told, %s %s", type(error).__name__, error)
             task.resting = True
             await self._clock.sleep_ms(min(BACKOFF_MIN_MS << min(task.failures - 1, 6), BACKOFF_MAX_MS))
             task.resting = False

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -15,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from firmware.grid import grid_body
 from firmware.leases import Leases
 from firmware.outbox import entries
-from firmware.outbox.log import SEGMENT_MAX, Outbox
+from firmware.outbox.log import SEGMENT_MAX, Outbox, OutboxFull
 from tests.fakes.outbox_reader import read_entries, read_folder
 from wire import BOOT, UTC
 from wire.messages import NOT_SAMPLED, OVERWRITTEN, VOID
@@ -296,3 +297,123 @@ def test_what_went_because_it_was_held_is_known_as_held_after_a_cut(tmp_path: Pa
     outbox.close()
     again = open_outbox(tmp_path)
     assert again.held() >= again.segments[0][1] > 0
+
+
+class FullFlash:
+    """`open` for the outbox: while `full`, appending to a segment or making one fails as a full littlefs does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.full = False
+        self.refused = 0
+        monkeypatch.setattr("firmware.outbox.log.open", self._open, raising=False)
+
+    def _open(self, path: str, mode: str) -> object:
+        return open(path, mode) if mode == "rb" else _Guarded(open(path, mode), self)
+
+
+class _Guarded:
+    def __init__(self, file: object, flash: FullFlash) -> None:
+        self._file: Any = file
+        self._flash = flash
+
+    def write(self, data: bytes) -> int:
+        if self._flash.full:
+            self._flash.refused += 1
+            self._file.write(data[: len(data) // 2])  # nobody knows what of it arrived
+            self._file.flush()
+            raise OSError(28, "no space left")
+        return int(self._file.write(data))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def test_a_full_flash_refuses_entries_and_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flash = FullFlash(monkeypatch)
+    outbox = open_outbox(tmp_path)
+    begin(outbox)
+    fill(outbox, 5)
+    flash.full = True
+    for _ in range(3):
+        with pytest.raises(OutboxFull):
+            put_record(outbox, 5)
+    flash.full = False
+    fill_from = outbox.state.next_seq
+    put_record(outbox, 5)
+    assert fill_from == 5
+    found = read_folder(tmp_path / "outbox")
+    assert sorted(found.sealed) == list(range(6))
+
+
+def test_a_boot_on_a_full_flash_goes_on_and_tells_the_gap_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flash = FullFlash(monkeypatch)
+    outbox = open_outbox(tmp_path)
+    begin(outbox)
+    fill(outbox, 3)
+    given = outbox.state.next_seq
+    flash.full = True
+    again = open_outbox(tmp_path)  # the power was cut: seqs 3 to 63 were leased and are never given again
+    assert again.state.next_seq > given
+    with pytest.raises(OutboxFull):
+        put_record(again, 3)
+    flash.full = False
+    first = put_record(again, 3)
+    assert first == again.state.next_seq - 1 >= 64
+    found = read_folder(tmp_path / "outbox")
+    assert (given, first - given, VOID) in [(gap[0], gap[1], gap[2]) for gap in found.gaps]
+    assert sorted(found.sealed) == [0, 1, 2, first]
+    third = open_outbox(tmp_path)
+    assert third.state.next_seq > first
+
+
+def test_with_no_space_left_the_oldest_segment_makes_room(tmp_path: Path) -> None:
+    left = [500]
+    stem = str(tmp_path / "lease")
+    Leases.create(stem)
+    outbox = Outbox(str(tmp_path / "outbox"), LIFE, Leases(stem), 10**6, lambda path: (left[0], 512))
+    begin(outbox)
+    while len(outbox.segments) < 4:
+        put_record(outbox, outbox.state.next_seq)
+    assert outbox.segments[0][0] == 0
+    left[0] = 51  # less than a tenth of the blocks
+    put_record(outbox, outbox.state.next_seq)
+    assert len(outbox.segments) == 1
+    held = read_folder(tmp_path / "outbox")
+    told = sum(gap[1] for gap in held.gaps if gap[2] == OVERWRITTEN)
+    assert told + len(held.sealed) == outbox.state.next_seq
+
+
+def test_an_error_of_flash_makes_room_for_the_next_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flash = FullFlash(monkeypatch)
+    outbox = open_outbox(tmp_path)
+    begin(outbox)
+    while len(outbox.segments) < 3:
+        put_record(outbox, outbox.state.next_seq)
+    real = Outbox._append
+
+    def append(self: Outbox, items: list[tuple[int, bytes]]) -> tuple[int, int]:
+        flash.full = not (items and items[-1][0] == entries.DROP)  # there is just room for the note
+        return real(self, items)
+
+    monkeypatch.setattr(Outbox, "_append", append)
+    with pytest.raises(OutboxFull):
+        put_record(outbox, outbox.state.next_seq)
+    assert 0 not in [segment[0] for segment in outbox.segments]
+
+
+def test_what_is_held_makes_room_on_a_full_flash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flash = FullFlash(monkeypatch)
+    outbox = open_outbox(tmp_path)
+    begin(outbox)
+    while len(outbox.segments) < 3:
+        put_record(outbox, outbox.state.next_seq)
+    end = outbox.state.next_seq
+    flash.full = True
+    assert outbox.acknowledge(end, 0, 0)
+    flash.full = False
+    assert 0 not in [segment[0] for segment in outbox.segments]
+    put_record(outbox, end)
+    again = open_outbox(tmp_path)
+    assert again.state.acked.has(0, end)

@@ -71,6 +71,30 @@ def test_a_failing_task_is_restarted_ever_later_while_others_go_on() -> None:
     play(script)
 
 
+def test_a_restart_that_cannot_be_told_stops_nobody() -> None:
+    async def script() -> None:
+        bench = Bench()
+
+        def refuse(task: Task) -> None:
+            raise OSError(28, "no space left")
+
+        bench.supervisor._on_restart = refuse
+
+        async def failing(task: Task) -> None:
+            raise OSError(28, "no space left")
+
+        bench.supervisor.add("good", bench.lively)
+        bench.supervisor.add("bad", failing)
+        running = asyncio.ensure_future(bench.supervisor.run())
+        await virtual_s(100)
+        assert not running.done()
+        assert bench.supervisor.tasks[0].alive()
+        assert bench.supervisor.tasks[1].restarts == 7
+        running.cancel()
+
+    play(script)
+
+
 def test_the_watchdog_starves_when_a_task_hangs() -> None:
     async def script() -> None:
         bench = Bench()
