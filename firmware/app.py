@@ -43,6 +43,7 @@ class Node:
         self.wake = asyncio.Event()
         self.grids: "list[grids.Grid]" = []
         self.sessions: "list[Session]" = []
+        self.turning: "list[tuple]" = []  # (grid, profile that follows it, its first window): settings tell it, the outbox not yet
         self.health_due_ms = 0
         self.boot = slots.boot_id(root)
         self.supervisor = Supervisor(self.clock, self.log, self._task_failed)
@@ -83,7 +84,7 @@ class Node:
             self.sessions.append(self._session(life))
         self._tell_repairs()
         if not self.safe:
-            self._begin_grids()
+            self.begin_grids()
         if self.power:
             self.power.resume()
 
@@ -115,23 +116,36 @@ class Node:
             self.event(messages.SLOT_FELL_BACK)
             slots.fall_told(self.root)
 
-    def _begin_grids(self) -> None:
+    def begin_grids(self) -> bool:
+        """Open the windows of all profiles; False if flash takes nothing now."""
         stored = self.life.stored["grids"]
-        active = self.life.active()
-        for slot, wanted in enumerate(profiles.wanted(self.board, self.settings)):
-            running = [entry for entry in active if entry[0] == slot]
-            if not running:
-                profile = profiles.fresh(wanted, [entry[0] for entry in stored])
-                first = self.life.provisioned_s // profile.window_s
-                stored.append([profile.encode().hex(), slot, first, 0])
-                self.settings.store()
-                running = [(slot, profile, first)]
-            grid = self.new_grid(slot, running[0][1])
-            if not profiles.same(running[0][1], wanted):
-                grid.successor = wanted
-            self.life.settle()
-            grid.begin(running[0][2], self.settings.get("grid_until_s"))
-            self.grids.append(grid)
+        begun = []
+        try:
+            active = self.life.active()
+            to_come = profiles.wanted(self.board, self.settings.wanted)
+            for slot, wanted in enumerate(profiles.wanted(self.board, self.settings.get)):
+                running = [entry for entry in active if entry[0] == slot]
+                if not running:
+                    profile = profiles.fresh(wanted, self.life.stored)
+                    first = self.life.provisioned_s // profile.window_s
+                    stored.append([profile.encode().hex(), slot, first, 0])
+                    try:
+                        self.settings.store()
+                    except OSError:
+                        stored.pop()
+                        raise
+                    running = [(slot, profile, first)]
+                grid = self.new_grid(slot, running[0][1])
+                if not profiles.same(running[0][1], to_come[slot]):
+                    grid.successor = to_come[slot]
+                self.life.settle()
+                grid.begin(running[0][2], self.settings.get("grid_until_s"))
+                begun.append(grid)
+        except (OSError, OutboxFull) as error:
+            self.log.error("node", "flash takes nothing, %s; nothing is measured", error)
+            return False
+        self.grids = begun
+        return True
 
     def new_grid(self, slot: int, profile: "Profile") -> grids.Grid:
         return grids.Grid(slot, profile, self.life.outbox, self.clock, self.boot, self._open_window)

@@ -76,6 +76,10 @@ class Life:
                 return None
         return self._profiles[short]
 
+    def forget_profiles(self) -> None:
+        """`stored` has fewer than before."""
+        self._profiles = {}
+
     def descriptor(self, short: int) -> "tuple[int, int, Profile] | None":
         """(first window, ended before window or 0, profile)."""
         profile = self.profile(short)

@@ -4,10 +4,13 @@
     4 bytes "SSt1" | u32 version | u32 length | payload: JSON | u32 crc32 of what precedes      (little endian)
 The readable copy with the higher version counts. Payload:
     {"uid": hex, "address", "key": hex, "provisioned_s", "grids": [[hex descriptor, slot, first, ended] …],
-     "values": {"health_s": 3600, "window_s.0": 60 …}, "previous": [{"address", "key", "provisioned_s", "until_s",
-     "grids"} …]}
-`grids` are the profiles that a life has run: `slot` is the place in board.json, `first` and `ended` are the window
-indices where its grid begins and where it ended (exclusive; 0 = runs). Times are unix UTC in s.
+     "values": {"health_s": 3600, "window_s.0": 60 …}, "pending": {"min_count": 5 …}, "used": hex, "previous":
+     [{"address", "key", "provisioned_s", "until_s", "grids"} …]}
+`pending` are values that take over, together with a new profile, when a window ends: what is in force and the profile
+that records name never differ, whenever a boot comes between. `used` are the shorts of profiles that are forgotten:
+they never come again in this life. Both may be missing. `grids` are the profiles that a life has run: `slot` is the
+place in board.json, `first` and `ended` are the window indices where its grid begins and where it ended (exclusive; 0 =
+runs). Times are unix UTC in s.
 
 The provisioning tool calls `provision(json)` on the board; nothing else makes a key valid.
 """
@@ -69,6 +72,10 @@ def stem(root: str, kind: str, life: int) -> str:
     return "%s/%s-%08x" % (root, kind, life)
 
 
+def _key(name: str, instance: int) -> str:
+    return "%s.%d" % (name, instance) if by_name(name).instances > 1 else name
+
+
 class Settings:
     """The valid copy, its values by name, and how to change them."""
 
@@ -79,21 +86,46 @@ class Settings:
         self.repaired = False  # one copy was unreadable or older and was written anew
 
     def get(self, name: str, instance: int = 0) -> int:
-        """Value of a setting of wire/settings.py, its default if it was never set."""
-        setting = by_name(name)
-        values = self.payload["values"]
-        if setting.instances > 1:
-            return int(values.get("%s.%d" % (name, instance), setting.default))
-        return int(values.get(name, setting.default))
+        """Value of a setting of wire/settings.py that is in force, its default if it was never set."""
+        return int(self.payload["values"].get(_key(name, instance), by_name(name).default))
 
-    def put(self, name: str, instance: int, value: int) -> bool:
-        """Set and store; False if the table does not permit it. Both copies hold it when this returns True."""
+    def wanted(self, name: str, instance: int = 0) -> int:
+        """The value that was set last, in force or pending."""
+        return int(self.payload.get("pending", {}).get(_key(name, instance), self.get(name, instance)))
+
+    def put(self, name: str, instance: int, value: int, later: bool = False) -> bool:
+        """Set and store; False if the table does not permit it. Both copies hold it when this returns True. `later`:
+        pending until `take_over`. OSError: flash refused, and nothing has changed."""
         setting = by_name(name)
         if not setting.writable or not permits(setting.id, instance, value):
             return False
-        self.payload["values"]["%s.%d" % (name, instance) if setting.instances > 1 else name] = value
-        self.store()
+        before = self.payload["values"], self.payload.get("pending", {})
+        values, pending = dict(before[0]), dict(before[1])
+        pending.pop(_key(name, instance), None)
+        if later and value == self.get(name, instance):
+            pass  # nothing is to change any more
+        elif later:
+            pending[_key(name, instance)] = value
+        else:
+            values[_key(name, instance)] = value
+        self.payload["values"], self.payload["pending"] = values, pending
+        self._store_or(before)
         return True
+
+    def take_over(self) -> None:
+        """What is pending is in force, together with what else was changed in the payload; stored. OSError: the values
+        are as before."""
+        before = self.payload["values"], self.payload.get("pending", {})
+        self.payload["values"], self.payload["pending"] = dict(before[0]), {}
+        self.payload["values"].update(before[1])
+        self._store_or(before)
+
+    def _store_or(self, before: "tuple[dict, dict]") -> None:
+        try:
+            self.store()
+        except OSError:
+            self.payload["values"], self.payload["pending"] = before
+            raise
 
     def store(self) -> None:
         """Write both copies, one after the other, each read back; OSError if flash does not keep them."""

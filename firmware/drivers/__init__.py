@@ -3,7 +3,8 @@
 A driver has
     CHANNELS            names of the channels that it can give
     SETTINGS            names of the node's settings that it follows; `configure(name, value)` passes one on
-    period_ms           how often `read()` wants to be called, and what one call covers
+    period_ms           how often `read()` wants to be called, and what one call covers; the setting `sample_ms` for
+                        chips that are asked, one second for those that send by themselves
     covered_ms          what the last `read()` really covered
     lost_ms             what was lost within it (samples that nobody fetched in time)
     state               WARMUP or READY
@@ -132,17 +133,17 @@ class Covered:
     """How long a reading stands for: the time since the one before, if none was left out in between."""
 
     def __init__(self, clock: "Any", period_ms: int) -> None:
+        self.period_ms = period_ms
         self._clock = clock
-        self._period_ms = period_ms
         self._last_ms: "int | None" = None
 
     def reading(self) -> int:
         """A valid reading was taken now; the milliseconds that it covers."""
         now_ms = self._clock.ticks_ms()
-        span_ms = self._period_ms
+        span_ms = self.period_ms
         if self._last_ms is not None:
             elapsed_ms = self._clock.ticks_diff(now_ms, self._last_ms)
-            if 0 < elapsed_ms < 3 * self._period_ms // 2:
+            if 0 < elapsed_ms < 3 * self.period_ms // 2:
                 span_ms = elapsed_ms
         self._last_ms = now_ms
         return span_ms

@@ -136,7 +136,7 @@ class BME280:
     """See firmware.drivers for what a driver does. `address` 0x76 or 0x77."""
 
     CHANNELS = ("temperature", "humidity", "pressure")
-    SETTINGS = ("temperature_offset_cdeg",)
+    SETTINGS = ("temperature_offset_cdeg", "sample_ms")
     period_ms = 1000
 
     def __init__(
@@ -161,6 +161,8 @@ class BME280:
         """`temperature_offset_cdeg` is added to the temperature alone: self-heating does not change the calibration."""
         if name == "temperature_offset_cdeg":
             self._offset_cdeg = value
+        elif name == "sample_ms":
+            self.period_ms = self._covered.period_ms = value
 
     def _no_answer(self, register: int) -> SensorError:
         return SensorError(NO_ANSWER, detail=register, text="BME280 at 0x%02x" % self._address)

@@ -83,7 +83,7 @@ class SPS30:
     """See firmware.drivers for what a driver does."""
 
     CHANNELS = ("pm1", "pm2_5", "pm4", "pm10", "nc0_5", "nc1", "nc2_5", "nc4", "nc10", "typical_size")
-    SETTINGS = ()
+    SETTINGS = ("sample_ms",)
     period_ms = 1000
 
     def __init__(
@@ -121,7 +121,9 @@ class SPS30:
         self._silent = 0
 
     def configure(self, name: str, value: int) -> None:
-        """Follows no setting."""
+        """`sample_ms`, at least 1000: the chip has a new reading each second (DS 4.2)."""
+        if name == "sample_ms":
+            self.period_ms = self._covered.period_ms = max(value, 1000)
 
     async def start(self) -> None:
         """Idle, identify, set the cleaning interval, measure. SensorError NO_ANSWER, BAD_CRC, WRONG_CHIP."""

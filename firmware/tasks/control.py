@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 BLINK_MAX_S = 600
+SHORTS_MAX = 200  # profiles that a life may have had: of 256 shorts, some collide
 RESTART_MS = 1000  # between answering a restart command and doing it
 
 
@@ -38,7 +39,7 @@ class Control:
     def _value(self, setting_id: int, instance: int, ok: int) -> "messages.SettingValue":
         if not 0 < setting_id <= len(SETTINGS):
             return messages.SettingValue(setting_id, instance, 0, 0)
-        value = self._node.settings.get(by_id(setting_id).name, instance)
+        value = self._node.settings.wanted(by_id(setting_id).name, instance)
         return messages.SettingValue(setting_id, instance, value, ok)
 
     def _set(self, setting_id: int, instance: int, value: int) -> int:
@@ -52,10 +53,13 @@ class Control:
                 return 0  # without a clock nobody knows which windows are closed already
             for grid in node.grids:
                 value = max(value, grid.end_s()) if value else 0
-        elif name == "window_s" or name in profiles.CALIBRATION:
-            if len(node.life.stored["grids"]) >= GRIDS_MAX and not node.life.outbox.drained():
-                return 0  # each profile must be remembered until its last record is delivered
-        if not node.settings.put(name, instance, value):
+        elif (name == "window_s" or name in profiles.CALIBRATION) and not self._room():
+            return 0
+        try:
+            if not node.settings.put(name, instance, value, name in profiles.CALIBRATION):
+                return 0
+        except OSError as error:
+            node.log.error("settings", "flash takes nothing, %s", error)
             return 0
         if name == "grid_until_s":
             for grid in node.grids:
@@ -64,13 +68,30 @@ class Control:
             node.log.set_level(value)
         elif name == "health_s":
             node.health_due_ms = min(node.health_due_ms, node.clock.uptime_ms() + value * 1000)
+        for sensor in node.sensors:
+            sensor.configure(node.settings)
         self._plan()
         node.event(messages.SETTING_CHANGED, setting_id)
         return 1
 
+    def _room(self) -> bool:
+        """Whether one more profile can be remembered. Those that have ended are forgotten, but for their shorts, once
+        their last records are delivered."""
+        life = self._node.life
+        stored = life.stored
+        if len(stored["grids"]) >= GRIDS_MAX and life.outbox.drained():
+            used = stored.get("used", "")
+            for entry in stored["grids"]:
+                if entry[3]:
+                    used += "%02x" % profiles.short_of(entry[0])
+            stored["used"] = used
+            stored["grids"] = [entry for entry in stored["grids"] if not entry[3]]
+            life.forget_profiles()
+        return len(stored["grids"]) < GRIDS_MAX and len(stored.get("used", "")) < 2 * SHORTS_MAX
+
     def _plan(self) -> None:
         """Profiles that differ from what the settings want are replaced at the end of their open windows."""
-        wanted = profiles.wanted(self._node.board, self._node.settings)
+        wanted = profiles.wanted(self._node.board, self._node.settings.wanted)
         for grid in self._node.grids:
             if grid.slot < len(wanted):
                 changed = not profiles.same(grid.profile, wanted[grid.slot])
@@ -110,30 +131,54 @@ class Control:
         self._node.port.reset()
 
 
-def replace(node: "Any", grid: "grids.Grid") -> None:
-    """A window of `grid` has just closed and its profile has a successor: settings first, then the log, which a boot
-    completes."""
-    if grid.index is None or grid.window is None or grid.successor is None:
+def replace(node: "Any", closed: "list[grids.Grid]") -> None:
+    """Windows of `closed` have just ended: profiles with a successor end, settings first; `turn` then tells the outbox,
+    or a boot does. A calibration changes for all windows at one instant, the end of the longest; what others gathered
+    under the former one is given up, and their coverage tells it."""
+    open_grids = [grid for grid in node.grids if grid.window is not None]
+    if node.settings.payload.get("pending"):
+        longest = max([grid.profile.window_s for grid in open_grids] or [0])
+        if longest not in [grid.profile.window_s for grid in closed]:
+            return
+        closed = open_grids
+    changing = [grid for grid in closed if grid.successor is not None and grid.window is not None]
+    if not changing or None in [grid.index for grid in changing]:
         return
-    outbox, stored, end_s = node.life.outbox, node.life.stored["grids"], grid.end_s()
-    profile = profiles.fresh(grid.successor, [entry[0] for entry in stored])
-    descriptor = grid.profile.encode().hex()
-    for entry in stored:
-        if entry[0] == descriptor:
-            entry[3] = grid.index
-    first = end_s // profile.window_s
-    stored.append([profile.encode().hex(), grid.slot, first, 0])
-    while len(stored) > GRIDS_MAX and outbox.drained():
-        for place, entry in enumerate(stored):
-            if entry[3]:
-                stored.pop(place)
-                break
-    node.settings.store()
-    grids.end_grid(outbox, grid.profile.short, grid.index)
+    stored = node.life.stored
+    before = [list(entry) for entry in stored["grids"]]
+    turning = []
+    for grid in changing:
+        profile = profiles.fresh(grid.successor, stored)  # type: ignore[arg-type]
+        descriptor = grid.profile.encode().hex()
+        for entry in stored["grids"]:
+            if entry[0] == descriptor:
+                entry[3] = grid.index
+        first = grid.end_s() // profile.window_s
+        stored["grids"].append([profile.encode().hex(), grid.slot, first, 0])
+        turning.append((grid, profile, first))
+    try:
+        node.settings.take_over()
+    except OSError as error:
+        stored["grids"] = before
+        node.log.error("settings", "flash takes nothing, %s; the change waits", error)
+        return
+    for grid in changing:
+        grid.window = None
+    node.turning = turning
+
+
+def turn(node: "Any") -> None:
+    """Complete what `replace` began; OutboxFull: again later."""
+    outbox = node.life.outbox
+    while node.turning:
+        grid, profile, first = node.turning[0]
+        if grid.profile.short in outbox.state.grids:
+            grids.end_grid(outbox, grid.profile.short, grid.index)
+        following = node.new_grid(grid.slot, profile)
+        following.begin(first, grid.until_s)
+        following.start_ms = node.clock.uptime_ms()
+        following.index = first
+        node.grids[node.grids.index(grid)] = following
+        node.turning.pop(0)
     for sensor in node.sensors:
         sensor.configure(node.settings)
-    following = node.new_grid(grid.slot, profile)
-    following.begin(first, grid.until_s)
-    following.start_ms = node.clock.uptime_ms()
-    following.index = first
-    node.grids[node.grids.index(grid)] = following

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 BACKOFF_MIN_MS = 1000
 BACKOFF_MAX_MS = 60000
+REST_MS = 10000  # longest rest without showing that the task lives
 LOST_AFTER = 3  # failures in a row before the event "sensor lost"
 
 
@@ -137,6 +138,10 @@ class Sensor:
                     now_ms = clock.uptime_ms()
                     if due_ms < now_ms - self.driver.period_ms:
                         due_ms = now_ms  # the board was busy for more than a period: no hurry to catch up
+                    while due_ms - now_ms > REST_MS:
+                        await clock.sleep_ms(REST_MS)
+                        task.beat()
+                        now_ms = clock.uptime_ms()
                     await clock.sleep_ms(max(0, due_ms - now_ms))
                 await self.driver.stop()
             self.stopped = True
@@ -150,7 +155,7 @@ class Sensor:
             left_ms = until_ms - node.clock.uptime_ms()
             if left_ms <= 0:
                 break
-            step_ms = min(left_ms, 10000)
+            step_ms = min(left_ms, REST_MS)
             await node.clock.sleep_ms(step_ms)
             for grid in node.grids:
                 if grid.window is not None:

@@ -16,25 +16,36 @@ async def run(task: "Task", node: "Any") -> None:
     """`node`: firmware.app.Node."""
     while True:
         task.beat()
-        wait_ms = LOOK_MS
-        for grid in list(node.grids):
-            try:
-                places = grid.close_due() if grid.index is not None or not node.clock.synced else grid.sync()
-            except OutboxFull as error:
-                node.log.error("schedule", "flash takes nothing, %s; the window stays open", error)
-                node.sessions[0].sweep_again()  # some may have been written
-                await node.clock.sleep_ms(RETRY_MS)
-                continue
-            for place in places:
-                node.sessions[0].note(place)
-            if places:
-                node.wake.set()
-                if grid.successor is not None:
-                    from firmware.tasks.control import replace
-
-                    replace(node, grid)
-        for grid in node.grids:
-            due_ms = grid.deadline_ms()
-            if due_ms is not None:
-                wait_ms = min(wait_ms, max(due_ms - node.clock.uptime_ms(), 1))
+        try:
+            wait_ms = _close(node)
+        except OutboxFull as error:
+            node.log.error("schedule", "flash takes nothing, %s; windows stay open", error)
+            node.sessions[0].sweep_again()  # some may have been written
+            wait_ms = RETRY_MS
         await node.clock.sleep_ms(wait_ms)
+
+
+def _close(node: "Any") -> int:
+    """Close what is due; milliseconds until there is something to do again."""
+    if not node.grids and not node.safe and not node.begin_grids():
+        return RETRY_MS
+    closed = []
+    for grid in node.grids:
+        places = grid.close_due() if grid.index is not None or not node.clock.synced else grid.sync()
+        for place in places:
+            node.sessions[0].note(place)
+        if places:
+            node.wake.set()
+            closed.append(grid)
+    if node.turning or [grid for grid in closed if grid.successor is not None]:
+        from firmware.tasks import control
+
+        if not node.turning:
+            control.replace(node, closed)
+        control.turn(node)
+    wait_ms = LOOK_MS
+    for grid in node.grids:
+        due_ms = grid.deadline_ms()
+        if due_ms is not None:
+            wait_ms = min(wait_ms, max(due_ms - node.clock.uptime_ms(), 1))
+    return wait_ms

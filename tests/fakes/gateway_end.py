@@ -44,6 +44,7 @@ class GatewayEnd:
         self.unix_ms = unix_ms
         self.stored: dict[tuple[int, int], Any] = {}
         self.gaps: list[tuple[int, Any]] = []
+        self._profile_of: dict[tuple[int, int], Profile] = {}
         self.hellos: list[Any] = []
         self.others: list[Any] = []
         self.repeats = 0
@@ -136,6 +137,7 @@ class GatewayEnd:
     def _records(self, number: int, life: _Life, payload: bytes, profile: Profile) -> None:
         for record in decode_records(payload, profile, life.next_seq, self.unix_ms() // 1000):
             self._store(number, life, record.seq, record)
+            self._profile_of.setdefault((number, record.seq), profile)
             life.next_seq = max(life.next_seq, record.seq + 1)
 
     def _answer(self, number: int, life: _Life, counter: int, received_ms: int) -> None:
@@ -163,3 +165,13 @@ class GatewayEnd:
     def things(self, life: int) -> list[Any]:
         """What is stored of a life, by seq."""
         return [self.stored[key] for key in sorted(self.stored) if key[0] == life]
+
+    def with_profiles(self) -> list[tuple[int, Profile, Any]]:
+        """(life, the profile that it names, record) of every record."""
+        return [
+            (life, self._profile_of[(life, seq)], self.stored[(life, seq)]) for life, seq in sorted(self._profile_of)
+        ]
+
+    def learned(self, life: int) -> list[Profile]:
+        """Distinct profiles that a life's records named, in the order of their first record."""
+        return list(dict.fromkeys(profile for number, profile, _ in self.with_profiles() if number == life))

@@ -42,7 +42,9 @@ def run_virtual(main: Coroutine[Any, Any, Any], loop: VirtualLoop | None = None)
     try:
         return loop.run_until_complete(main)
     finally:
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(loop), return_exceptions=True))
+        for _ in range(10):  # before Python 3.12 a wait_for whose inner future is done swallows a cancellation
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(tasks, timeout=0.001) if tasks else asyncio.sleep(0))
         loop.close()
