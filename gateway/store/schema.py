@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from gateway.errors import GatewayError
 APPLICATION_ID = 0x53544731  # "STG1"
 PAGE_BYTES = 4096  # the block of ext4 and of the cards a Raspberry Pi runs on
 BUSY_MS = 5_000  # another process may hold the file for the length of its own short transaction
+
+
+# What opens a database file, with the arguments of sqlite3.connect; whoever composes the gateway may give another.
+Opener = Callable[..., sqlite3.Connection]
 
 
 class StoreError(GatewayError):
@@ -32,9 +37,9 @@ def newest_version() -> int:
     return migrations()[-1][0]
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, opener: Opener = sqlite3.connect) -> sqlite3.Connection:
     """A connection with the durability that an acknowledgement promises: WAL and a sync at every commit."""
-    conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    conn = opener(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     try:
         conn.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         conn.execute(f"PRAGMA page_size={PAGE_BYTES}")
@@ -49,37 +54,28 @@ def connect(path: Path) -> sqlite3.Connection:
     return conn
 
 
-def connect_read_only(path: Path) -> sqlite3.Connection:
+def connect_read_only(path: Path, opener: Opener = sqlite3.connect) -> sqlite3.Connection:
     """A connection for others; it never blocks the writer and cannot change anything."""
     if not path.exists():
         raise StoreError(
             "no store", where=str(path), next_step="start the gateway once, or name its data_dir", exit_code=3
         )
-    conn = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-    )
+    conn = opener(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
     conn.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     try:
         check(conn, path)
     except BaseException:
         conn.close()
         raise
-    if _pragma(conn, "user_version") < newest_version():
+    version = _pragma(conn, "user_version")
+    if version < newest_version():
         conn.close()
         raise StoreError(
-            f"store has schema {_pragma_of(path)}, this Steiger reads {newest_version()}",
+            f"store has schema {version}, this Steiger reads {newest_version()}",
             where=str(path),
             next_step="start the gateway once: it copies and upgrades the file",
         )
     return conn
-
-
-def _pragma_of(path: Path) -> int:
-    conn = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    try:
-        return _pragma(conn, "user_version")
-    finally:
-        conn.close()
 
 
 def _pragma(conn: sqlite3.Connection, name: str) -> int:
@@ -106,11 +102,11 @@ def check(conn: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def examine(path: Path) -> None:
+def examine(path: Path, opener: Opener = sqlite3.connect) -> None:
     """`check` a file that may not be there yet, without changing a byte of it."""
     if not path.exists() or not path.stat().st_size:
         return
-    conn = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    conn = opener(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
         conn.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         check(conn, path)
@@ -122,7 +118,7 @@ def copy_path(path: Path, version: int) -> Path:
     return path.with_name(f"{path.name}.schema{version}")
 
 
-def migrate(conn: sqlite3.Connection, path: Path) -> int:
+def migrate(conn: sqlite3.Connection, path: Path, opener: Opener = sqlite3.connect) -> int:
     """Bring the file to the newest schema; before an old one is touched, a synced copy lies beside it. Returns the version."""
     check(conn, path)
     version = _pragma(conn, "user_version")
@@ -130,7 +126,7 @@ def migrate(conn: sqlite3.Connection, path: Path) -> int:
     if version == newest:
         return version
     if version:
-        _copy(conn, copy_path(path, version))
+        _copy(conn, copy_path(path, version), opener)
     for number, script in migrations():
         if number <= version:
             continue
@@ -145,10 +141,10 @@ def migrate(conn: sqlite3.Connection, path: Path) -> int:
     return newest
 
 
-def _copy(conn: sqlite3.Connection, target: Path) -> None:
+def _copy(conn: sqlite3.Connection, target: Path, opener: Opener) -> None:
     half = target.with_name(target.name + ".part")
     half.unlink(missing_ok=True)
-    copy = sqlite3.connect(half)
+    copy = opener(half)
     try:
         conn.backup(copy)
     finally:
@@ -159,5 +155,21 @@ def _copy(conn: sqlite3.Connection, target: Path) -> None:
     directory = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def prepare(path: Path, opener: Opener = sqlite3.connect) -> None:
+    """Make the file or bring it to the newest schema. StoreError if it is not ours or newer than we are."""
+    examine(path, opener)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would let others read
+    conn = connect(path, opener)
+    try:
+        migrate(conn, path, opener)
+    finally:
+        conn.close()
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)  # the file's name must survive a power cut as well as its pages
     finally:
         os.close(directory)

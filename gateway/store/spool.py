@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from gateway.store.cursors import Cursors
 from gateway.store.group import Anchor, CountKey, Group, ProfileRow, Stateful, Undecoded, Unresolved
 from gateway.store.reader import load_profiles
 from gateway.store.retention import Budget
-from gateway.store.schema import BUSY_MS, PAGE_BYTES, connect, connect_read_only, examine, migrate
+from gateway.store.schema import BUSY_MS, PAGE_BYTES, Opener, connect, connect_read_only, prepare
 from gateway.store.worker import Worker
 
 log = logging.getLogger("spool")
@@ -57,8 +56,17 @@ class Contents(NamedTuple):
 class Store(Cursors):
     """One SQLite file. Everything here runs in the event loop; the disk is touched by the worker thread alone."""
 
-    def __init__(self, path: Path, clock: Clock, budget: Budget | None = None, *, group_s: float = GROUP_S) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        budget: Budget | None = None,
+        *,
+        group_s: float = GROUP_S,
+        opener: Opener = sqlite3.connect,
+    ) -> None:
         super().__init__(clock)
+        self._opener = opener
         self.path = path
         self.budget = budget or Budget(2 << 30, 365 * DAY_MS)
         self.failing: str | None = None  # why the last commit did not succeed
@@ -89,9 +97,9 @@ class Store(Cursors):
         self._checkpoint_at = CHECKPOINT_BYTES
         self._opened_s = clock.monotonic_s()
         self._age_from_ms = self.opened_ms
-        self._worker = Worker("store", lambda: connect(path), writes=True)
+        self._worker = Worker("store", lambda: connect(path, opener), writes=True)
         self._worker.after_commit(self._after_commit)
-        self._reader = Worker("reader", lambda: connect_read_only(path), writes=False)
+        self._reader = Worker("reader", lambda: connect_read_only(path, opener), writes=False)
 
     # -- life cycle ------------------------------------------------------------------------------------------------
 
@@ -103,7 +111,7 @@ class Store(Cursors):
     async def open(self) -> Contents:
         """Migrate if needed and load what sessions go on from. StoreError if the file is not ours or newer than we are."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        await asyncio.to_thread(_prepare, self.path)
+        await asyncio.to_thread(prepare, self.path, self._opener)
         self._worker.start()
         self._reader.start()
         return await self._worker.submit(self._load)
@@ -401,18 +409,3 @@ def put_life(conn: sqlite3.Connection, life: Life) -> LifeInfo:
         (life.address, life.life, life.board, life.name, life.provisioned_s, life.until_s),
     ).fetchone()[0]
     return LifeInfo(int(row), life.address, life.life, life.board, life.name)
-
-
-def _prepare(path: Path) -> None:
-    examine(path)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would let others read
-    conn = connect(path)
-    try:
-        migrate(conn, path)
-    finally:
-        conn.close()
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)  # the file's name must survive a power cut as well as its pages
-    finally:
-        os.close(directory)

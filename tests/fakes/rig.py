@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from gateway import ledger
 from gateway.downlink import Sealer
 from gateway.keys import Life
-from gateway.store import Budget, Store
+from gateway.store import Budget, Store, schema
 from gateway.uplink import Uplinks
 from tests.fakes.node import FakeNode
 from wire.frame import SERIAL
@@ -55,9 +56,11 @@ class MemoryLink:
 
 
 class Rig:
-    def __init__(self, path: Path, clock: HandClock, budget: Budget | None, number: int, group_s: float) -> None:
+    def __init__(
+        self, path: Path, clock: HandClock, budget: Budget | None, number: int, group_s: float, opener: schema.Opener
+    ) -> None:
         self.clock = clock
-        self.store = Store(path, clock, budget, group_s=group_s)
+        self.store = Store(path, clock, budget, group_s=group_s, opener=opener)
         self.uplinks = Uplinks(self.store, clock, Sealer(number))
         self.nodes: dict[int, FakeNode] = {}
         self.links: dict[int, MemoryLink] = {}
@@ -126,9 +129,10 @@ async def rig(
     number: int = 1,
     group_s: float = 0.0,
     crash: bool = False,
+    opener: schema.Opener = sqlite3.connect,
 ) -> AsyncIterator[Rig]:
     """`crash`: leave without committing what was not committed, as a killed process does."""
-    made = Rig(path, clock or HandClock(), budget, number, group_s)
+    made = Rig(path, clock or HandClock(), budget, number, group_s, opener)
     made.contents = await made.store.open()
     for sink in sinks:
         await made.store.add_sink(sink)

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -243,21 +244,19 @@ def test_durability_settings_are_what_an_acknowledgement_promises(tmp_path: Path
 # -- the disk refuses ----------------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_stops_acknowledgements_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_stops_acknowledgements_and_nothing_else(tmp_path: Path) -> None:
     limit = 0
 
-    def small(path: Path) -> sqlite3.Connection:
-        conn = schema.connect(path)
+    def small(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        conn = sqlite3.connect(*args, **kwargs)
         if limit:
             conn.execute(f"PRAGMA max_page_count={limit}")
         return conn
 
-    monkeypatch.setattr("gateway.store.spool.connect", small)
-
     async def scenario() -> None:
         nonlocal limit
         node = FakeNode(7, batch=64)
-        async with rig(tmp_path / "spool.db") as r:
+        async with rig(tmp_path / "spool.db", opener=small) as r:
             await r.add(node)
             node.hello()
             await r.settle()
