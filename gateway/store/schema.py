@@ -106,7 +106,17 @@ def examine(path: Path, opener: Opener = sqlite3.connect) -> None:
     """`check` a file that may not be there yet, without changing a byte of it."""
     if not path.exists() or not path.stat().st_size:
         return
-    conn = opener(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        _check_closed(opener(f"{path.absolute().as_uri()}?mode=ro", uri=True), path)
+    except sqlite3.OperationalError as err:
+        if err.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+            raise
+        # The power went while the file was made: what its journal holds must be taken back before anybody
+        # can read it, whoever's file it is.
+        _check_closed(opener(path), path)
+
+
+def _check_closed(conn: sqlite3.Connection, path: Path) -> None:
     try:
         conn.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         check(conn, path)

@@ -241,6 +241,56 @@ def test_durability_settings_are_what_an_acknowledgement_promises(tmp_path: Path
     asyncio.run(scenario())
 
 
+def cut_in_a_transaction(path: Path) -> None:
+    """Leave the file as a power cut does while a transaction with a rollback journal is being written into it."""
+    whole = path.with_name("whole.db")
+    if path.exists():
+        path.rename(whole)
+    with closing(sqlite3.connect(whole, isolation_level=None)) as conn:
+        conn.execute("PRAGMA journal_mode=DELETE")
+        conn.execute("PRAGMA cache_size=2")
+        conn.execute("BEGIN IMMEDIATE")
+        conn.execute("CREATE TABLE half (x)")
+        conn.executemany("INSERT INTO half VALUES (randomblob(3000))", [()] * 50)
+        shutil.copy(whole, path)
+        shutil.copy(whole.with_name("whole.db-journal"), path.with_name(path.name + "-journal"))
+        conn.execute("ROLLBACK")
+
+
+def test_a_file_whose_making_was_cut_is_opened_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+
+    async def scenario() -> None:
+        node = FakeNode(7)
+        async with rig(path) as r:
+            await r.add(node)
+            node.seal(W0)
+            node.send_outbox()
+            await r.settle()
+        cut_in_a_transaction(path)
+        async with rig(path) as r:
+            assert await r.sql("SELECT count(*) FROM records") == [(1,)]
+            assert await r.sql("SELECT count(*) FROM sqlite_master WHERE name = 'half'") == [(0,)]
+            assert await r.sql("PRAGMA integrity_check") == [("ok",)]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_not_ours_is_refused_after_a_cut_too(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    with closing(sqlite3.connect(path)) as conn:
+        conn.execute("CREATE TABLE somebody_elses (x)")
+    cut_in_a_transaction(path)
+
+    async def scenario() -> None:
+        with pytest.raises(StoreError, match="not a Steiger store"):
+            await Store(path, HandClock()).open()
+
+    asyncio.run(scenario())
+    with closing(sqlite3.connect(path)) as conn:
+        assert conn.execute("PRAGMA journal_mode").fetchone() == ("delete",), "not even its journal was changed"
+
+
 # -- the disk refuses ----------------------------------------------------------------------------------------------
 
 
