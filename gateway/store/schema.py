@@ -162,11 +162,7 @@ def _copy(conn: sqlite3.Connection, target: Path, opener: Opener) -> None:
     with half.open("rb") as file:
         os.fsync(file.fileno())
     half.replace(target)
-    directory = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    _sync_directory(target.parent)
 
 
 def prepare(path: Path, opener: Opener = sqlite3.connect) -> None:
@@ -178,8 +174,18 @@ def prepare(path: Path, opener: Opener = sqlite3.connect) -> None:
         migrate(conn, path, opener)
     finally:
         conn.close()
-    directory = os.open(path.parent, os.O_RDONLY)
+    # The names that lead to the file must survive a power cut as well as its pages.
+    _sync_directory(path.parent)
+    for folder in path.absolute().parent.parents:
+        try:
+            _sync_directory(folder)
+        except OSError:
+            pass  # not ours to read: then we did not make anything in it either
+
+
+def _sync_directory(folder: Path) -> None:
+    directory = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(directory)  # the file's name must survive a power cut as well as its pages
+        os.fsync(directory)
     finally:
         os.close(directory)
