@@ -37,13 +37,12 @@ def trim(conn: sqlite3.Connection, budget: Budget, now_ms: int, *, going_on: boo
     """
     size = used_bytes(conn)
     if size > budget.max_bytes * (SLACK if going_on else 1.0):
-        last = conn.execute(f"SELECT pos FROM records ORDER BY pos LIMIT 1 OFFSET {CHUNK - 1}").fetchone()
-        if last is None:  # a small table: half of it, never its newest row
-            last = conn.execute(
-                "SELECT pos FROM records ORDER BY pos LIMIT 1 OFFSET (SELECT count(*) / 2 FROM records)"
-            ).fetchone()
-            lowest = conn.execute("SELECT min(pos) FROM records").fetchone()[0]
-            if last is None or last[0] == lowest:
+        # Never the newest row: it holds the place from which places go on.
+        sql = "SELECT pos FROM records WHERE pos < (SELECT max(pos) FROM records) ORDER BY pos LIMIT 1 OFFSET "
+        last = conn.execute(f"{sql}{CHUNK - 1}").fetchone()
+        if last is None:  # a small table: half of it
+            last = conn.execute(f"{sql}(SELECT count(*) / 2 FROM records)").fetchone()
+            if last is None:
                 return Trimmed(0, 0, False)
         limit = int(last[0])
         if not going_on:
@@ -78,9 +77,11 @@ def _delete_up_to(conn: sqlite3.Connection, limit: int, budget: Budget) -> Trimm
             "GROUP BY life, profile, hour ON CONFLICT (life, profile, hour, sink, what) DO UPDATE SET n = n + excluded.n",
             (sink, DROPPED, cut, limit, RECORD),
         )
-        count = int(conn.execute("SELECT count(*) FROM records WHERE pos > ? AND pos <= ?", (cut, limit)).fetchone()[0])
-        conn.execute("UPDATE sinks SET cut = ?, dropped = dropped + ? WHERE id = ?", (limit, count, sink))
-        dropped += count
+        # Places, not rows: what was deleted before this sink was there counts as dropped when its cursor passes it.
+        conn.execute("UPDATE sinks SET cut = ?, dropped = dropped + ? WHERE id = ?", (limit, limit - cut, sink))
+        dropped += int(
+            conn.execute("SELECT count(*) FROM records WHERE pos > ? AND pos <= ?", (cut, limit)).fetchone()[0]
+        )
     in_batch = "EXISTS (SELECT 1 FROM batches b WHERE records.pos BETWEEN b.first_pos AND b.last_pos)"
     conn.execute(
         "UPDATE lives SET deleted = deleted + d.n FROM (SELECT life, sum(span) AS n FROM records "

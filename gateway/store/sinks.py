@@ -53,14 +53,14 @@ def add_sink(conn: sqlite3.Connection, name: str) -> SinkRow:
     lowest = conn.execute("SELECT min(pos) FROM records").fetchone()[0]
     gone = (int(lowest) - 1) if lowest is not None else _highest_pos(conn)
     sink = conn.execute("INSERT INTO sinks (name, cut, dropped) VALUES (?, ?, ?)", (name, gone, gone)).lastrowid or 0
-    if gone:
-        conn.execute(
-            "INSERT INTO counts (life, profile, hour, sink, what, n) "
-            "SELECT c.life, c.profile, c.hour, ?, ?, c.n - (SELECT count(*) FROM records r WHERE r.life = c.life "
-            "AND r.profile = c.profile AND r.hour = c.hour AND r.kind = 0) AS missing "
-            "FROM counts c WHERE c.sink = 0 AND c.what = ? GROUP BY c.life, c.profile, c.hour HAVING missing > 0",
-            (sink, DROPPED, STORED),
-        )
+    # Also what was deleted behind rows that stayed for another sink's open batch; places there count when the cursor passes.
+    conn.execute(
+        "INSERT INTO counts (life, profile, hour, sink, what, n) "
+        "SELECT c.life, c.profile, c.hour, ?, ?, c.n - (SELECT count(*) FROM records r WHERE r.life = c.life "
+        "AND r.profile = c.profile AND r.hour = c.hour AND r.kind = 0) AS missing "
+        "FROM counts c WHERE c.sink = 0 AND c.what = ? GROUP BY c.life, c.profile, c.hour HAVING missing > 0",
+        (sink, DROPPED, STORED),
+    )
     return SinkRow(sink, gone, 0)
 
 
@@ -108,7 +108,10 @@ def next_batch(conn: sqlite3.Connection, sink: int, max_records: int, max_bytes:
         "INSERT INTO batches (sink, batch, first_pos, last_pos, n) VALUES (?, ?, ?, ?, ?)",
         (sink, batch_id, cut + 1, last, len(rows)),
     )
-    conn.execute("UPDATE sinks SET cut = ?, next_batch = ? WHERE id = ?", (last, batch_id + 1, sink))
+    gone = last - cut - len(rows)  # deleted before this sink was there
+    conn.execute(
+        "UPDATE sinks SET cut = ?, next_batch = ?, dropped = dropped + ? WHERE id = ?", (last, batch_id + 1, gone, sink)
+    )
     return CutBatch(batch_id, rows, False, last)
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.models import EVENT, RECORD, LifeInfo
-from gateway.store import Reader, Store, StoreError, schema
+from gateway.store import Budget, Reader, Store, StoreError, schema
 from gateway.store.rows import pack_detail, pack_values, to_record, unpack_values
 from tests.fakes.node import FakeNode
 from tests.fakes.rig import START_S, HandClock, rig
@@ -237,6 +237,63 @@ def test_durability_settings_are_what_an_acknowledgement_promises(tmp_path: Path
         async with rig(tmp_path / "spool.db") as r:
             assert await r.sql("PRAGMA synchronous") == [(2,)]
             assert await r.sql("PRAGMA journal_mode") == [("wal",)]
+
+    asyncio.run(scenario())
+
+
+def test_the_newest_row_outlives_any_budget(tmp_path: Path) -> None:
+    """Without it and without a sink, the next start would give the same places again."""
+
+    async def scenario() -> None:
+        node = FakeNode(7)
+        for start in range(3):
+            async with rig(tmp_path / "spool.db", sinks=(), budget=Budget(1, 365 * 86_400_000)) as r:
+                await r.add(node)
+                for i in range(2 + start):
+                    node.seal(W0 + i)
+                node.send_outbox()
+                await r.settle()
+                await r.store.keep_budget()
+                assert (await r.sql("SELECT max(pos) FROM records"))[0][0] == len(node.sealed)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("trimmed_again", [False, True])
+def test_a_new_sink_after_a_trim_around_an_open_batch_adds_up(tmp_path: Path, trimmed_again: bool) -> None:
+    """The trim left the rows of another sink's open batch, and a hole behind them: for the new sink the hole was dropped."""
+
+    async def scenario() -> None:
+        node = FakeNode(7)
+        async with rig(tmp_path / "spool.db") as r:
+            await r.add(node)
+            for i in range(20):
+                node.seal(W0 + i)
+            node.hello()
+            node.send_outbox()
+            await r.settle()
+            batch = await r.store.next_batch("mqtt", 3, 1 << 20)
+            r.clock.at_ms += 20 * 60_000
+            r.store.budget = Budget(2 << 30, 60_000)
+            await r.store.keep_budget()
+            assert await r.sql("SELECT pos FROM records") == [(1,), (2,), (3,), (20,)]
+            await r.store.add_sink("late")
+            for i in range(20, 24):
+                node.seal(W0 + i)
+            node.hello()
+            node.send_outbox()
+            await r.settle()
+            r.clock.at_ms += 4 * 60_000
+            await r.store.confirm("mqtt", batch.id)
+            if trimmed_again:
+                await r.store.keep_budget()
+            for sink in ("mqtt", "late"):
+                await r.deliver(sink)
+            report = await r.report()
+            assert report.findings == []
+            assert report.closed, [life.sinks for life in report.lives]
+            late = report.lives[0].sinks["late"]
+            assert (late.delivered, late.causes["dropped_by_spool_budget"]) == ((1, 23) if trimmed_again else (8, 16))
 
     asyncio.run(scenario())
 
