@@ -333,7 +333,7 @@ class Session:
                 if counter == answered:
                     self._ask(self, message, sent_ms)
         if isinstance(message, (messages.Ack, AckTime)):
-            self._acknowledged(message.cum, message.base, message.bits, answered)
+            self._acknowledged(message.cum, message.base, message.bits)
         elif isinstance(message, DescriptorRequest):
             known = self.life.descriptor(message.profile_short)
             if known:
@@ -345,11 +345,11 @@ class Session:
         elif not isinstance(message, TimeMsg):
             self._ask(self, message, 0)
 
-    def _acknowledged(self, cum: int, base: int, bits: int, answered: int) -> None:
+    def _acknowledged(self, cum: int, base: int, bits: int) -> None:
         outbox = self.life.outbox
         news = outbox.acknowledge(cum, base, bits)
         has = outbox.state.acked.has
-        lost = []
+        newest = -1  # of the frames that arrived, as this tells
         for sent in list(self._in_flight):
             left = []
             for first, end in sent.spans:
@@ -362,8 +362,12 @@ class Session:
             sent.spans = left
             if not left:
                 self._in_flight.remove(sent)
-            elif answered > sent.counter and bits and base <= left[0][0] < base + messages.ACK_BITS:
-                lost.append(sent)  # a later frame is there, this one is not
+                newest = max(newest, sent.counter)
+        lost = []
+        if bits:  # something lies above a hole; what lies above the window may be told by another one
+            for sent in self._in_flight:
+                if sent.counter < newest and sent.spans[0][0] < base + messages.ACK_BITS:
+                    lost.append(sent)  # a later frame is there, this one is not
         if lost:
             self._fail(lost)
         elif news and self._batch < self._get("batch_max"):
