@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from firmware import leases as module
 from firmware.leases import LEASE, LeaseLost, Leases, decode, encode
@@ -126,7 +126,7 @@ class LeaseMachine(RuleBasedStateMachine):
         self.leases = Leases(self.stem)
         self.counter = self.seq = -1
 
-    @rule(count=st.integers(1, 150))
+    @rule(count=st.one_of(st.sampled_from([1, LEASE - 1, LEASE, LEASE + 1]), st.integers(1, 150)))
     def counters(self, count: int) -> None:
         for _ in range(count):
             given = self.leases.next_counter()
@@ -145,6 +145,33 @@ class LeaseMachine(RuleBasedStateMachine):
         assert self.leases.counter > self.counter and self.leases.seq > self.seq
         assert self.leases.counter <= self.counter + 1 + LEASE + (LEASE if self.leases.repaired else 0)
 
+    @rule(back=st.integers(0, 200), forth=st.integers(0, 200))
+    def sleep(self, back: int, forth: int) -> None:
+        """A wake from deep sleep with what memory remembered, right or garbled: no number below what was given is taken
+        if it was right, and none beyond a lease ever."""
+        right = self.leases.counter, self.leases.seq if self.seq < 0 else self.seq + 1
+        self.leases = Leases(self.stem)
+        end = self.leases.counter, self.leases.seq
+        self.leases.resume(*right)
+        assert self.leases.counter > self.counter and self.leases.seq > self.seq
+        wrong = Leases(self.stem)
+        wrong.resume(end[0] + forth + 1, end[1])  # beyond what flash shows: not believed
+        wrong.resume(end[0] - LEASE - 1 - back, end[1])
+        assert (wrong.counter, wrong.seq) == end
+
+    @rule()
+    def damage_both(self) -> None:
+        """Nothing readable is left: no number is given any more; the technician's copy of the files brings it back."""
+        kept = [Path(self.stem + copy).read_bytes() for copy in (".a", ".b")]
+        for copy, data in zip((".a", ".b"), kept):
+            Path(self.stem + copy).write_bytes(data[:-1])
+        with pytest.raises(LeaseLost):
+            Leases(self.stem)
+        assert [Path(self.stem + copy).read_bytes() for copy in (".a", ".b")] == [data[:-1] for data in kept]
+        for copy, data in zip((".a", ".b"), kept):
+            Path(self.stem + copy).write_bytes(data)
+        self.boot()
+
     @rule(copy=st.sampled_from([".a", ".b"]), data=st.binary(max_size=20))
     def damage(self, copy: str, data: bytes) -> None:
         Path(self.stem + copy).write_bytes(data)
@@ -161,6 +188,14 @@ class LeaseMachine(RuleBasedStateMachine):
         self.boot()
         self.counter = self.leases.counter - 1
         self.seq = self.leases.seq - 1
+
+    @invariant()
+    def flash_names_more_than_was_given(self) -> None:
+        """At every instant, in both copies."""
+        if hasattr(self, "folder"):
+            for copy in (".a", ".b"):
+                ends = decode(Path(self.stem + copy).read_bytes())
+                assert ends is not None and ends[0] > self.counter and ends[1] > self.seq
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from firmware.grid import grid_body
 from firmware.leases import Leases
-from firmware.outbox import entries
+from firmware.outbox import entries, log
 from firmware.outbox.log import SEGMENT_MAX, Outbox, OutboxFull
 from tests.fakes.outbox_reader import read_entries, read_folder
 from wire import BOOT, UTC
@@ -192,6 +194,102 @@ def test_a_torn_tail_costs_the_last_entry_and_nothing_else(tmp_path: Path, seed:
     assert seq in seqs
 
 
+def test_no_record_is_in_flash_before_its_seq_is_leased(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = open_outbox(tmp_path)
+    begin(outbox)
+
+    def cut(path: str, data: bytes) -> None:
+        raise SystemExit("cut")
+
+    monkeypatch.setattr("firmware.leases._write", cut)
+    with pytest.raises(SystemExit):  # at the first seq that needs a lease
+        fill(outbox, 100)
+    outbox.close()
+    monkeypatch.undo()
+    leased = Leases(str(tmp_path / "lease")).seq
+    assert all(seq < leased for seq in read_folder(tmp_path / "outbox").sealed)
+
+
+def test_a_write_that_fails_leaves_no_trace(tmp_path: Path) -> None:
+    """Flash reports an error: the seq is not used up, the totals stay, and the record can be put again."""
+    outbox = open_outbox(tmp_path)
+    begin(outbox)
+    fill(outbox, 10)
+    real = outbox._file
+
+    class Failing:
+        def write(self, data: bytes) -> int:
+            raise OSError(5)
+
+        def close(self) -> None:
+            real.close()
+
+    outbox._file = Failing()
+    before = list(outbox.state.totals), outbox.state.next_seq
+    with pytest.raises(OutboxFull):
+        put_record(outbox, 10)
+    assert (outbox.state.totals[:2], outbox.state.next_seq >= before[1]) == (before[0][:2], True)
+    put_record(outbox, 10)
+    records = [body for kind, body in everything(outbox) if kind == entries.RECORD]
+    assert len(records) == outbox.state.totals[0] == outbox.state.totals[1] == 11
+
+
+def test_when_full_it_is_the_oldest_that_goes(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path, budget=4 * SEGMENT_MAX)
+    begin(outbox)
+    fill(outbox, 3000)
+    held = sorted(entries.unpack_record(body)[0] for kind, body in everything(outbox) if kind == entries.RECORD)
+    assert held == list(range(held[0], 3000)) and held[0] > 0
+
+
+def test_a_segment_goes_only_after_its_gaps_are_in_flash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the instant at which a file is removed, everything that it held is told elsewhere."""
+    outbox = open_outbox(tmp_path, budget=4 * SEGMENT_MAX)
+    begin(outbox)
+    folder, removed = tmp_path / "outbox", 0
+    remove = os.remove
+
+    def look(path: str) -> None:
+        nonlocal removed
+        going = {
+            struct.unpack_from("<I", body)[0]
+            for kind, body in read_entries(Path(path).read_bytes())
+            if kind == entries.RECORD
+        }
+        told: set[int] = set()
+        for other in folder.iterdir():
+            if other != Path(path):
+                for kind, body in read_entries(other.read_bytes()):
+                    if kind == entries.GAP:
+                        told.update(range(*entries.span(kind, body)))
+        assert going <= told
+        removed += 1
+        remove(path)
+
+    monkeypatch.setattr("firmware.outbox.log.os.remove", look)
+    fill(outbox, 3000)
+    assert removed > 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_flipped_bit_in_flash_is_never_a_record(tmp_path: Path, seed: int) -> None:
+    """Records are what was sealed, or are not there: an entry whose CRC does not fit is passed over."""
+    chance = random.Random(seed)
+    outbox = open_outbox(tmp_path)
+    begin(outbox)
+    fill(outbox, 60)
+    outbox.close()
+    sealed = {body for kind, body in everything(outbox) if kind == entries.RECORD}
+    (path,) = (tmp_path / "outbox").iterdir()
+    whole = path.read_bytes()
+    for _ in range(100):
+        at = chance.randrange(len(whole))
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << chance.randrange(8)]) + whole[at + 1 :])
+        found = {body for kind, body in everything(outbox) if kind == entries.RECORD}
+        assert found <= sealed
+    assert {body for kind, body in everything(outbox) if kind == entries.RECORD} != sealed
+
+
 class OutboxMachine(RuleBasedStateMachine):
     """Puts, acknowledgements, boots and cuts against a model: each seq is held, acknowledged, or told as gone."""
 
@@ -199,13 +297,15 @@ class OutboxMachine(RuleBasedStateMachine):
     def start(self) -> None:
         self.folder = TemporaryDirectory()
         self.root = Path(self.folder.name)
-        self.budget = 3 * SEGMENT_MAX
+        log.SEGMENT_MAX = 4096  # small ones: it overflows often
+        self.budget = 4 * log.SEGMENT_MAX
         self.outbox = open_outbox(self.root, self.budget)
         begin(self.outbox)
         self.given: set[int] = set()
         self.acked: set[int] = set()  # ever; a cut forgets what was acknowledged after the last write
         self.known: set[int] = set()  # since the boot
         self.told: set[int] = set()
+        self.totals = [0] * 6
         self.window = 0
 
     @rule(count=st.integers(1, 120))
@@ -243,6 +343,17 @@ class OutboxMachine(RuleBasedStateMachine):
         self.acked |= seqs
         self.known |= seqs
 
+    @rule(back=st.integers(0, 400), count=st.integers(1, 100))
+    def reopen(self, back: int, count: int) -> None:
+        """Backfill: what of it lies in flash waits again, and nothing else does."""
+        end = self.outbox.state.next_seq
+        first = max(0, end - back)
+        asked = set(range(max(first, self.outbox.segments[0][1]), min(first + count, end)))
+        self.outbox.reopen(first, first + count)
+        has = self.outbox.state.acked.has
+        assert not any(has(seq, seq + 1) for seq in asked)
+        self.known -= asked
+
     @rule()
     def boot(self) -> None:
         before = self.outbox.state.totals, self.outbox.state.grids
@@ -263,14 +374,22 @@ class OutboxMachine(RuleBasedStateMachine):
     def every_record_is_held_acknowledged_or_told(self) -> None:
         held: set[int] = set()
         told: set[int] = set()
+        above = -1
         for kind, body in everything(self.outbox):
             first, end = entries.span(kind, body)
             if kind == entries.GAP and entries.unpack_gap(body)[2] == OVERWRITTEN:
                 told.update(range(first, end))
+            elif first < end and not (kind == entries.GAP and entries.unpack_gap(body)[4]):
+                assert first > above, "in the order in which the windows were"
+                above = end - 1
+                held.update(range(first, end))
             else:
                 held.update(range(first, end))
         assert self.given <= held | told | self.acked
         totals = self.outbox.state.totals
+        assert all(now >= before for now, before in zip(totals, self.totals)), "totals never go back"
+        self.totals = list(totals)
+        assert totals[entries.OVERWRITTEN] >= len(told & self.given)
         assert totals[0] == self.window == totals[1] + totals[2] + totals[3] + totals[4]
         assert totals[1] == len(self.given)
         self.told = told
@@ -279,6 +398,7 @@ class OutboxMachine(RuleBasedStateMachine):
         assert full or all(has(seq, seq + 1) for seq in self.known)
 
     def teardown(self) -> None:
+        log.SEGMENT_MAX = SEGMENT_MAX
         if hasattr(self, "folder"):
             self.outbox.close()
             self.folder.cleanup()

@@ -39,6 +39,17 @@ def test_a_changed_value_survives_the_loss_of_either_copy(tmp_path: Path) -> Non
         assert not settings.load(str(tmp_path), UID).repaired
 
 
+def test_both_copies_hold_what_was_put(tmp_path: Path) -> None:
+    provision(tmp_path)
+    before = settings.load(str(tmp_path), UID).version
+    assert settings.load(str(tmp_path), UID).put("health_s", 0, 77)
+    assert all((tmp_path / copy[1:]).exists() for copy in settings.COPIES)
+    found = [settings.decode((tmp_path / copy[1:]).read_bytes()) for copy in settings.COPIES]
+    assert found[0] == found[1]
+    assert found[0] is not None
+    assert (found[0][0], found[0][1]["values"]["health_s"]) == (before + 1, 77)
+
+
 def test_a_cut_between_the_copies_leaves_the_newer_one_in_force(tmp_path: Path) -> None:
     provision(tmp_path)
     old = (tmp_path / "settings.b").read_bytes()

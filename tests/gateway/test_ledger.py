@@ -221,6 +221,28 @@ def test_what_the_budget_drops_is_counted_for_each_sink(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_batch_confirmed_twice_is_delivered_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        node = FakeNode(7)
+        async with rig(tmp_path / "spool.db") as r:
+            await r.add(node)
+            for i in range(5):
+                node.seal(W0 + i)
+            node.hello()
+            node.send_outbox()
+            await r.settle()
+            batch = await r.store.next_batch("mqtt", 10, 1 << 20)
+            assert batch is not None
+            for _ in range(3):  # a PUBACK that comes again, a confirmation that crossed the end of a connection
+                await r.store.confirm("mqtt", batch.id, batch.records)
+            r.clock.at_ms += 5 * 60_000
+            report = await r.report()
+            assert report.lives[0].sinks["mqtt"].delivered == 5
+            assert report.closed, report.findings
+
+    asyncio.run(scenario())
+
+
 def test_refused_by_the_sink_is_a_cause(tmp_path: Path) -> None:
     async def scenario() -> None:
         node = FakeNode(7)

@@ -427,7 +427,7 @@ def test_the_budget_in_bytes_is_kept_by_dropping_the_oldest(tmp_path: Path) -> N
             await r.store.keep_budget()
             assert r.store.used_bytes <= 150_000
             got = await r.deliver()
-            assert got[-1] == node.id_of(2_999), "the newest stay"
+            assert got[-1:] == [node.id_of(2_999)], "the newest stay"
             r.clock.at_ms += 3_000 * 60_000
             report = await r.report()
             assert report.closed, report.findings

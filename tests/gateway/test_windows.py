@@ -104,6 +104,17 @@ def test_what_the_session_remembers_survives_its_encoding(
     assert memory.windows_before_claim() == memory.received.count_below(150) - sum(n for s, n in others if s < 150)
 
 
+@given(st.lists(st.integers(0, 2 * SIZE), min_size=1, max_size=100))
+def test_a_counter_below_the_highest_is_refused_after_a_restart_too(counters: list[int]) -> None:
+    memory = Memory(None)
+    for counter in counters:
+        if memory.replay.fresh(counter):
+            memory.replay.accept(counter)
+    again = Memory(memory.encode())
+    assert not any(again.replay.fresh(counter) for counter in counters)
+    assert all(again.replay.fresh(n) == memory.replay.fresh(n) for n in range(3 * SIZE))
+
+
 def test_an_anchor_is_within_two_seconds_and_its_drift() -> None:
     anchors = BootAnchors(1_000, 500_000, 1_000, 500_000).seen(3_601_000, 4_100_100)
     assert by_anchor(anchors, 61_000).at_ms == 560_000

@@ -68,6 +68,18 @@ def test_keys_seal_the_same_with_and_without_the_library() -> None:
     assert len(seen) == 4  # four subkeys
 
 
+def test_a_flipped_bit_is_refused_with_and_without_the_library() -> None:
+    """Of cipher text, tag or header: the whole tag is compared, on both ends."""
+    payload = bytes(range(40))
+    for keys in (crypto.Keys(bytes(range(16))), crypto.Keys(bytes(range(16)), crypto.new_ecb)):
+        for which in (crypto.UP4, crypto.UP8, crypto.DOWN4, crypto.DOWN8):
+            frame = bytes(keys.seal(which, bytes(13), b"head", b"aad", payload))
+            for bit in range(8 * len(frame)):
+                flipped = bytearray(frame)
+                flipped[bit // 8] ^= 1 << bit % 8
+                assert keys.open(which, bytes(13), bytes(flipped[:4]), b"aad", bytes(flipped)) is None
+
+
 def test_a_key_has_16_bytes_and_is_not_shown() -> None:
     for size in (0, 15, 17, 32):
         with pytest.raises(ValueError, match="key"):
