@@ -8,7 +8,7 @@ STAMP := $(VENV)/.locked
 WORKERS ?= 2
 export HYPOTHESIS_PROFILE ?= ci
 
-.PHONY: help setup check demo lint types test unit soak bench docs picture wheel lock clean
+.PHONY: help setup check demo lint types test unit soak mutants bench docs picture wheel lock clean
 
 help: ## Show this help
 	@echo "Steiger: measure a city. Start with: make demo"
@@ -44,6 +44,9 @@ test: setup ## All tests
 soak: setup ## Long seeded runs (hours); summary in build/soak.json
 	@rm -f build/soak.json
 	@$(BIN)/pytest -m soak tests/soak
+
+mutants: setup ## Break the code in named ways; the named tests must notice
+	@$(BIN)/python tests/mutants/run.py --jobs $(WORKERS) $(ARGS)
 
 bench: setup ## Figures: table and build/bench.json
 	@$(BIN)/python bench/run.py
