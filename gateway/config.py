@@ -21,6 +21,7 @@ from gateway.toml_lines import line_of
 
 _CHECK = "steiger gateway check --config"
 MAX_CONFIG_BYTES = 1 << 20  # a configuration is a few kB; anything larger is not one
+DEPTH_MAX = 32  # levels of tables and arrays; a configuration has three
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]  # goes into MQTT topics (FACTS 1.2)
 Prefix = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+){0,7}$", max_length=128)]
@@ -148,8 +149,12 @@ def load(path: str | os.PathLike[str]) -> Config:
     text = _read(file)
     try:
         tree = tomllib.loads(text)
+        if _deeper(tree, DEPTH_MAX):
+            raise RecursionError
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(file, [_syntax_problem(file, text, error)]) from None
+    except RecursionError:
+        raise ConfigError(file, [f"{file}: tables or arrays are nested deeper than {DEPTH_MAX} levels"]) from None
     problems = _Problems(file, text)
     _find_secrets(tree, (), problems)
     sections = _convert(tree, problems)
@@ -158,6 +163,15 @@ def load(path: str | os.PathLike[str]) -> Config:
         raise ConfigError(file, problems.sorted())
     config: Config = _absolute_paths(Config(**sections, path=file), file.parent)
     return config
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether tables and arrays are nested deeper than this."""
+    if not isinstance(value, dict | list):
+        return False
+    if levels == 0:
+        return True
+    return any(_deeper(item, levels - 1) for item in (value.values() if isinstance(value, dict) else value))
 
 
 def parse_broker(url: str) -> Broker:
@@ -281,7 +295,10 @@ def _section(value: Any, kind: type[Section], path: tuple[str | int, ...], probl
 
 def _decode(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str) and value and "\0" not in value:
-        return Path(value)
+        try:
+            return Path(value).expanduser()
+        except RuntimeError:
+            raise ValueError("The user after ~ has no home directory here") from None
     raise ValueError("Expected `str`, the path of a file")
 
 
@@ -302,8 +319,9 @@ def _check_relations(sections: dict[str, Any], problems: _Problems) -> None:
     for index, port in enumerate(sections.get("serial", [])):
         if port is None:
             continue
-        if not port.port:
+        if not port.port or "\0" in port.port:
             problems.add(("serial", index, "port"), "expected the path of a port, such as /dev/ttyUSB0")
+            continue
         real = os.path.realpath(port.port)  # /dev/serial/by-id/… and /dev/ttyUSB0 may be one port
         if real in seen:
             problems.add(("serial", index, "port"), f"duplicate port: the same as serial[{seen[real]}]")
@@ -343,7 +361,7 @@ def _absolute_paths(section: Any, base: Path) -> Any:
     for name in section.__struct_fields__:
         value = getattr(section, name)
         if isinstance(value, Path):
-            changes[name] = base / value.expanduser()
+            changes[name] = base / value
         elif isinstance(value, Section):
             changes[name] = _absolute_paths(value, base)
     return msgspec.structs.replace(section, **changes)

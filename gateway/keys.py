@@ -24,6 +24,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.errors import GatewayError
+from wire import UTC_HIGH_S
 from wire.crypto import subkeys
 
 FILE_VERSION = 1
@@ -82,8 +83,8 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     key: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
     board: str = ""
     name: str = ""
-    provisioned_s: Annotated[int, Meta(ge=0)]
-    until_s: Annotated[int, Meta(ge=0)] = 0
+    provisioned_s: Annotated[int, Meta(ge=0, le=UTC_HIGH_S)]
+    until_s: Annotated[int, Meta(ge=0, le=UTC_HIGH_S)] = 0
     profiles: list[Hex] = []
 
 

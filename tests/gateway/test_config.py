@@ -92,6 +92,8 @@ def test_absolute_paths_stay(tmp_path: Path) -> None:
         ('username = "city"', 'username = "city"\nconnect_timeout_s = 3', 17, "mqtt.connect_timeout_s: expected"),
         ('username = "city"', 'username = "city"\ninflight = 20', 17, "mqtt.inflight: expected `int` <= 4"),
         ('username = "city"', 'username = "city"\npassword_credential = "m"', 17, "mqtt.password_credential:"),
+        ('data_dir = "data"', 'data_dir = "~nobody-there/x"', 5, "gateway.data_dir: the user after ~ has no home"),
+        ("/dev/ttyUSB1", "/dev/tty\\u0000", 11, "serial[1].port: expected the path of a port"),
         ("number = 1", "number = = 1", 4, "no valid TOML"),
         ("number = 1", "number = 1\nnumber = 2", 5, "no valid TOML"),
     ],
@@ -138,6 +140,11 @@ def test_what_is_no_configuration(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"gateway\.toml"):
         load(path)
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * 3000, "a" + ".a" * 1500 + " = 1", "x = " + "[" * 40 + "]" * 40])
+def test_nested_too_deeply_is_named(tmp_path: Path, text: str) -> None:
+    assert "nested deeper than 32 levels" in str(refused(tmp_path, text + "\n"))
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:

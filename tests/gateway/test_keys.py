@@ -148,6 +148,8 @@ def entry(**changes: object) -> dict[str, object]:
         ({"version": 1, "lives": [entry(address=0)]}, "address"),
         ({"version": 1, "lives": [entry(extra=1)]}, "extra"),
         ({"version": 1, "lives": [entry(until_s=10)]}, "until_s lies before"),
+        ({"version": 1, "lives": [entry(provisioned_s=1 << 63)]}, r"<= 4102444800.*provisioned_s"),
+        ({"version": 1, "lives": [entry(until_s=1 << 63)]}, r"<= 4102444800.*until_s"),
         ({"version": 1, "lives": [entry(), entry()]}, "same key"),
         (
             {
