@@ -146,21 +146,21 @@ class ControlServer:
 
     async def _answer(self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            request = msgspec.json.decode(line, type=dict[str, Any])
+            request = _parse(line)
             name = request.get("do")
+            if not isinstance(name, str):
+                raise ControlError('the request has no "do"', next_step="It names a verb", exit_code=2)
             if name in self._streams:
                 await self._stream(self._streams[name], request, reader, writer)
                 return
-            verb = self._verbs.get(name) if isinstance(name, str) else None
+            verb = self._verbs.get(name)
             if verb is None:
                 known = ", ".join(sorted({*self._verbs, *self._streams}))
-                raise ControlError(f"the gateway knows no {name!r}", next_step=f"It knows: {known}", exit_code=2)
+                raise ControlError(f"the gateway knows no {name[:60]!r}", next_step=f"It knows: {known}", exit_code=2)
             async with asyncio.timeout(VERB_TIMEOUT_S + _asked_timeout_s(request)):
                 answer = {"ok": True, "result": await verb(request)}
         except GatewayError as error:
             answer = _refusal(error)
-        except msgspec.DecodeError:
-            answer = _refusal(ControlError("the request is no JSON object", exit_code=2))
         except TimeoutError:
             answer = _refusal(ControlError("no result in time", next_step="See the gateway's log"))
         except Exception as error:
@@ -200,9 +200,16 @@ async def _send(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
         await writer.drain()
 
 
+def _parse(line: bytes) -> Request:
+    try:
+        return msgspec.json.decode(line, type=Request)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ControlError("the request is no JSON object", exit_code=2) from None
+
+
 def _asked_timeout_s(request: Request) -> float:
     asked = request.get("timeout_s")
-    return min(max(float(asked), 0.0), MAX_TIMEOUT_S) if isinstance(asked, int | float) else 0.0
+    return float(min(max(asked, 0), MAX_TIMEOUT_S)) if isinstance(asked, int | float) else 0.0
 
 
 def _line(answer: dict[str, Any]) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway import ledger as loss_ledger
-from gateway.control import ControlServer
+from gateway.control import MAX_TIMEOUT_S, ControlServer
 from gateway.errors import GatewayError
 from wire import settings as wire_settings
 from wire.names import COMMANDS, RESULTS
@@ -23,6 +23,9 @@ log = logging.getLogger("verbs")
 
 RELEASE_S = 10.0
 LEND_S = 900.0  # a lent port is taken back by itself after this
+LEND_MAX_S = 86_400.0
+ARG_RANGE = (-(1 << 31), (1 << 31) - 1)  # of a command's argument on the wire
+PATH_MAX = 4_096
 REQUEST_S = 30.0
 DRAIN_S = 60.0
 TAP_QUEUE = 1_024  # chunks a slow monitor may be behind; then it misses some
@@ -64,8 +67,13 @@ class Verbs:
         }
 
     async def ledger(self, request: dict[str, Any]) -> Any:
-        report = await self._gateway.ledger(lines=bool(request.get("lines", True)), node=request.get("node"))
-        return msgspec.to_builtins(report) | {"summary": loss_ledger.summary(report, request.get("sink"))}
+        node = None if request.get("node") is None else int(_number(request, "node", 0, 1, 65_535))
+        report = await self._gateway.ledger(lines=bool(request.get("lines", True)), node=node)
+        sink = request.get("sink")
+        if sink is not None and sink not in report.sinks:
+            known = ", ".join(report.sinks)
+            raise GatewayError("no such sink", where=str(sink)[:60], next_step=f"There are: {known}", exit_code=2)
+        return msgspec.to_builtins(report) | {"summary": loss_ledger.summary(report, sink)}
 
     async def metrics(self, _: dict[str, Any]) -> Any:
         from gateway.metrics import text
@@ -76,7 +84,7 @@ class Verbs:
         return {"added": await self._gateway.load_keys(), "lives": len(self._gateway.uplinks.sessions)}
 
     def _port(self, request: dict[str, Any]) -> Any:
-        wanted = str(request.get("port", ""))
+        wanted = str(request.get("port", ""))[:PATH_MAX].replace("\0", "?")
         for link in self._gateway.links:
             if link.name == wanted or os.path.realpath(link.name) == os.path.realpath(wanted):
                 return link
@@ -86,7 +94,7 @@ class Verbs:
     async def release(self, request: dict[str, Any]) -> Any:
         """Lend a port; it comes back at `resume`, or by itself after `for_s`."""
         link = self._port(request)
-        for_s = float(request.get("for_s", LEND_S))
+        for_s = _number(request, "for_s", LEND_S, 0, LEND_MAX_S)
         if not await link.release(RELEASE_S):
             raise GatewayError("the port did not close", where=link.name, next_step="Try again")
         self._take_back(link.name)
@@ -138,7 +146,7 @@ class Verbs:
         if session is None:
             known = ", ".join(sorted({str(key[0]) for key in self._gateway.uplinks.sessions})) or "none"
             raise GatewayError(
-                "no such node", where=f"node {node}", next_step=f"The key file has: {known}", exit_code=2
+                "no such node", where=f"node {node}"[:60], next_step=f"The key file has: {known}", exit_code=2
             )
         return session
 
@@ -165,19 +173,33 @@ class Verbs:
         name = str(request.get("command", "")).replace("-", "_")
         if name not in COMMANDS:
             raise GatewayError(
-                "no such command", where=name, next_step=f"There are: {', '.join(COMMANDS)}", exit_code=2
+                "no such command", where=name[:60], next_step=f"There are: {', '.join(COMMANDS)}", exit_code=2
             )
         timeout_s = _timeout(request)
         expiry_s = self._gateway.clock.wall_ms() // 1000 + int(timeout_s) + 1
-        answer = await session.command(COMMANDS.index(name) + 1, int(request.get("arg", 0)), expiry_s, timeout_s)
+        arg = int(_number(request, "arg", 0, *ARG_RANGE))
+        answer = await session.command(COMMANDS.index(name) + 1, arg, expiry_s, timeout_s)
         return {"command": name, "result": RESULTS[answer.code], "value": answer.value}
 
     async def drain(self, request: dict[str, Any]) -> Any:
-        return {"drained": await self._gateway.drained(float(request.get("timeout_s", DRAIN_S)))}
+        return {"drained": await self._gateway.drained(_number(request, "timeout_s", DRAIN_S, 0, MAX_TIMEOUT_S))}
+
+
+def _number(request: dict[str, Any], name: str, default: float, low: float, high: float) -> float:
+    """A field that is a number within its range, whatever the client sent; GatewayError says what it takes."""
+    value = request.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise GatewayError(
+            f"{name} must be a number from {low:g} to {high:g}",
+            where=repr(value)[:60],
+            next_step="Correct it",
+            exit_code=2,
+        )
+    return value
 
 
 def _timeout(request: dict[str, Any]) -> float:
-    return min(max(float(request.get("timeout_s", REQUEST_S)), 0.1), 3600.0)
+    return max(_number(request, "timeout_s", REQUEST_S, 0, MAX_TIMEOUT_S), 0.1)
 
 
 def _setting(request: dict[str, Any]) -> tuple[Any, int]:
@@ -186,5 +208,7 @@ def _setting(request: dict[str, Any]) -> tuple[Any, int]:
         setting = wire_settings.by_name(name)
     except KeyError:
         known = ", ".join(row.name for row in wire_settings.SETTINGS)
-        raise GatewayError("no such setting", where=name, next_step=f"There are: {known}", exit_code=2) from None
-    return setting, int(instance or request.get("instance", 0))
+        raise GatewayError("no such setting", where=name[:60], next_step=f"There are: {known}", exit_code=2) from None
+    if instance and not (instance.isascii() and instance.isdecimal() and len(instance) < 4):
+        raise GatewayError("no such instance", where=f"{name}.{instance}"[:60], next_step="It is a number", exit_code=2)
+    return setting, int(instance) if instance else int(_number(request, "instance", 0, 0, 255))

@@ -224,6 +224,9 @@ class FakeNode:
         if isinstance(message, messages.SetSetting):
             self.settings[(message.id, message.instance)] = message.value
             self.send(*messages.encode(messages.SettingValue(message.id, message.instance, message.value, 1)))
+        if isinstance(message, messages.GetSetting):
+            value = self.settings.get((message.id, message.instance), 0)
+            self.send(*messages.encode(messages.SettingValue(message.id, message.instance, value, 1)))
         if isinstance(message, messages.Command):
             if message.id not in self.ran:
                 self.ran.append(message.id)
