@@ -10,9 +10,11 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -92,16 +94,14 @@ class Tree:
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> float:
     """Wait for the end, or end it and what it started; CPU seconds used."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        pid, _, used = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            process.returncode = 0
-            return used.ru_utime + used.ru_stime
-        if time.monotonic() > deadline:
-            os.killpg(process.pid, 9)
-            deadline = float("inf")
-        time.sleep(0.05)
+    overdue = threading.Timer(timeout_s, os.killpg, (process.pid, signal.SIGKILL))
+    overdue.start()
+    try:
+        _, status, used = os.wait4(process.pid, 0)
+    finally:
+        overdue.cancel()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return used.ru_utime + used.ru_stime
 
 
 def run_one(tree: Tree, mutant: Mutant) -> Outcome:
