@@ -8,6 +8,8 @@ from gateway.replay import ReplayWindow
 from gateway.seqset import SeqSet
 from gateway.time_resolution import ClockSpans
 
+HELLOS_KEPT = 8  # a frame that a bad line delivers twice comes at once, or a gateway's restart later
+
 # Each is (seq, how many): seqs that are no window, at or above the last claim.
 Others = list[tuple[int, int]]
 
@@ -36,6 +38,7 @@ class LifeState(msgspec.Struct, array_like=True):
     wire_version: int = 1
     last_ms: int = 0
     newest: tuple[int, int] = (-1, 0)
+    hellos: list[tuple[int, int, int]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -71,6 +74,7 @@ class Memory:
         self.alarms = state.alarms
         self.wire_version = state.wire_version
         self.last_ms = state.last_ms  # last authenticated uplink, 0: never
+        self.hellos = state.hellos  # the latest: counter, boot, uptime_ms
         self.newest = state.newest  # seq and end (unix s) of the newest record of a clocked node
 
     def encode(self) -> bytes:
@@ -97,8 +101,13 @@ class Memory:
                 self.wire_version,
                 self.last_ms,
                 self.newest,
+                self.hellos,
             )
         )
+
+    def greeted(self, hello: tuple[int, int, int]) -> None:
+        """Remember a hello: counter, boot, uptime_ms."""
+        self.hellos = [*self.hellos, hello][-HELLOS_KEPT:]
 
     def other(self, seq: int, count: int) -> None:
         """Remember that these seqs, just received, are no windows."""

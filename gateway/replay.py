@@ -25,7 +25,3 @@ class ReplayWindow:
             self.highest = counter
         else:
             self.seen |= 1 << -ahead
-
-    def recent(self, counter: int) -> bool:
-        """Whether the counter lies within the window: a frame that merely came twice."""
-        return 0 <= self.highest - counter < SIZE

@@ -109,6 +109,7 @@ class LifeSession:
         else:
             message = messages.decode(message_type, payload)
             if message_type == messages.HELLO:
+                memory.greeted((counter, message.boot, message.uptime_ms))
                 self._hello(message, now_ms, fresh)
             elif message_type == messages.DESCRIPTOR:
                 self._descriptor(message)
@@ -145,13 +146,16 @@ class LifeSession:
         if self.decoder.undecoded:
             self._held_ready(self)
 
-    def counter_went_back(self, counter: int, boot: int) -> None:
-        """An authentic hello whose counter was used before: the node's flash was cloned or restored (or the hello was
-        recorded and played back). Nothing of it is stored."""
+    def hello_again(self, counter: int, payload: bytes) -> None:
+        """An authentic hello whose counter was used before. The same frame came twice, or the node's flash was cloned
+        or restored (or the hello was recorded and played back). Nothing of it is stored."""
+        hello = messages.decode(messages.HELLO, payload)
+        if (counter, hello.boot, hello.uptime_ms) in self.memory.hellos:
+            return
         self.memory.alarms += 1
         self._store.touch(self.info.row, self)
         if self.alarm is None:
-            self.alarm = f"cloned or restored: counter {counter} after {self.memory.replay.highest}, boot {boot}"
+            self.alarm = f"cloned or restored: counter {counter} after {self.memory.replay.highest}, boot {hello.boot}"
             log.warning("session: node %d, %s; provision it again", self.info.node, self.alarm)
 
     # -- commit and acknowledgement --------------------------------------------------------------------------------

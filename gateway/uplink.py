@@ -142,8 +142,11 @@ class Uplinks:
             return False
         if not replay.fresh(counter):
             self.dropped["replay"] += 1
-            if header.full and not replay.recent(counter):
-                self._went_back(session, counter, payload)
+            if header.full:
+                try:
+                    session.hello_again(counter, payload)
+                except WireError as err:
+                    self.dropped[err.reason] += 1
             return True
         self.accepted += 1
         boot = session.memory.boot
@@ -155,14 +158,6 @@ class Uplinks:
         if session.memory.boot != boot and self.on_reset is not None:
             self.on_reset(header.address, session.memory.boot)
         return True
-
-    @staticmethod
-    def _went_back(session: LifeSession, counter: int, payload: bytes) -> None:
-        try:
-            hello = messages.decode(messages.HELLO, payload)
-        except WireError:
-            return
-        session.counter_went_back(counter, hello.boot)
 
     @property
     def idle(self) -> bool:

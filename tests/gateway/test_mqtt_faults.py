@@ -139,7 +139,8 @@ async def test_a_broker_that_does_not_speak_3_1_1() -> None:
         broker.connack = 1
         async with sink(settings(f"mqtt://127.0.0.1:{broker.port}")) as made:
             await made.until(
-                lambda: made.health.failures >= 2 and "version" in made.health.next_step, "it goes on trying and says why"
+                lambda: made.health.failures >= 2 and "version" in made.health.next_step,
+                "it goes on trying and says why",
             )
 
 

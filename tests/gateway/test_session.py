@@ -368,14 +368,17 @@ def test_live_data_above_a_hole_is_acknowledged_by_the_window(tmp_path: Path) ->
     asyncio.run(scenario())
 
 
-def test_a_counter_that_goes_back_raises_the_alarm(tmp_path: Path) -> None:
+@pytest.mark.parametrize("back", [1, 3, 64, 900])
+def test_a_counter_that_goes_back_raises_the_alarm(tmp_path: Path, back: int) -> None:
     async def scenario() -> None:
         node = FakeNode(7)
         async with rig(tmp_path / "spool.db") as r:
             await r.add(node)
-            node.counter = 1000
+            node.counter = 1000 - back
+            for _ in range(back):
+                node.send(*messages.encode(messages.CommandResult(9, 0, 0)))  # the board before it was restored
             node.hello()
-            node.counter = 100  # restored from a copy
+            node.counter = 1001 - back  # restored from a copy
             node.boot += 1
             node.hello()
             await r.settle()
@@ -384,6 +387,30 @@ def test_a_counter_that_goes_back_raises_the_alarm(tmp_path: Path) -> None:
             assert session.alarm is not None
             assert "cloned or restored" in session.alarm
             assert session.memory.boot == 1, "nothing of it was taken over"
+
+    asyncio.run(scenario())
+
+
+def test_a_hello_that_comes_twice_is_no_alarm_also_across_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        node = FakeNode(7)
+        path = tmp_path / "spool.db"
+        async with rig(path) as r:
+            await r.add(node)
+            frames = []
+            for _ in range(5):
+                node.hello()
+                frames.append(node.last_frame)
+            for frame in frames:
+                node.out(frame)
+            await r.settle()
+            assert r.uplinks.dropped["replay"] == 5
+            assert r.uplinks.session_of(7).alarm is None  # type: ignore[union-attr]
+        async with rig(path) as r:
+            await r.add(node)
+            node.out(frames[-1])
+            assert r.uplinks.dropped["replay"] == 1
+            assert r.uplinks.session_of(7).alarm is None  # type: ignore[union-attr]
 
     asyncio.run(scenario())
 
