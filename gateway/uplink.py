@@ -17,7 +17,7 @@ from gateway.held import work_off
 from gateway.keys import Life
 from gateway.session import LifeSession
 from gateway.store.spool import BEAT_S, Contents, Store
-from wire import WireError, messages
+from wire import WireError
 from wire.crypto import subkeys
 from wire.frame_gateway import UplinkHeader, guess_counter, open_uplink, parse_uplink_header
 
