@@ -18,6 +18,7 @@ from gateway.downlink import Sealer
 from gateway.forward.base import Forwarder
 from gateway.keys import KeyFileError, KeyFileMissing, load_keys
 from gateway.links.serial import SerialLink
+from gateway.steady_clock import SteadyClock
 from gateway.store import Budget, Store
 from gateway.uplink import Uplinks
 from gateway.verbs import Verbs
@@ -73,6 +74,7 @@ class Gateway:
         sinks: Sequence[Forwarder] | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        clock = SteadyClock(clock)
         data_dir = config.gateway.data_dir
         budget = Budget(config.spool.max_mb * 1_000_000, config.spool.max_days * DAY_MS)
         self.config = config

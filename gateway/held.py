@@ -13,7 +13,7 @@ from gateway.session import LifeSession
 from gateway.store.group import Unresolved
 from gateway.store.rows import unpack_detail
 from gateway.store.spool import Store
-from gateway.time_resolution import Resolved, by_anchor, by_neighbours
+from gateway.time_resolution import Resolved, by_anchor, by_neighbours, drift_ms
 
 log = logging.getLogger("held")
 
@@ -75,8 +75,10 @@ async def _date(session: LifeSession, store: Store) -> int:
             continue
         end_up = max(row.end_ms for row in rows)
         for row in rows:
-            # This boot began after `before` and was over at `after`.
-            resolved = by_neighbours(before + row.end_ms, after - (end_up - row.end_ms))
+            # This boot began after `before` and was over at `after`; its crystal counted up to the row, and from it on.
+            on = end_up - row.end_ms
+            earliest = before + row.end_ms - drift_ms(row.end_ms)
+            resolved = by_neighbours(earliest, after - on + drift_ms(on))
             done += _put(decoder, row, resolved, TIME_NEIGHBOURS)
             store.release_unresolved(row.id)
         store.touch(session.info.row, session)

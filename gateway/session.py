@@ -190,6 +190,8 @@ class LifeSession:
 
     def _clock_can_be_right(self, now_ms: int) -> bool:
         """Whether this machine's clock may tell anybody the time: not before its first setting, not before the node was made."""
+        if not getattr(self._clock, "trusted", True):
+            return False
         earliest_s = max(UTC_LOW_S, self.decoder.provisioned_s - CLOCKS_APART_S)
         return earliest_s * 1000 <= now_ms < UTC_HIGH_S * 1000
 

@@ -20,8 +20,8 @@ T = TypeVar("T")
 class RigLoop:
     """`rig` is the gateway of the moment; `restart` makes the next one on the same file."""
 
-    def __init__(self, *nodes: FakeNode, sinks: tuple[str, ...] = ()) -> None:
-        self.clock = HandClock()
+    def __init__(self, *nodes: FakeNode, sinks: tuple[str, ...] = (), clock: Any = None) -> None:
+        self.clock = clock or HandClock()
         self.nodes = list(nodes)
         self.sinks = list(sinks)
         self._folder = tempfile.TemporaryDirectory(dir=RAM_FOLDER, prefix="steiger-machine-")

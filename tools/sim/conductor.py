@@ -143,10 +143,13 @@ class Conductor:
             board_made.power_on()
         return node
 
-    def start_gateway(self, config: Path, ports: dict[str, str]) -> GatewayProcess:
-        """Start (again) a gateway of `config`; `ports`: name of the port there -> name of the node here."""
+    def start_gateway(
+        self, config: Path, ports: dict[str, str], *, offset_ms: int = 0, synchronised: bool = True
+    ) -> GatewayProcess:
+        """Start (again) a gateway of `config`; `ports`: name of the port there -> name of the node here. `offset_ms`: how
+        wrong its machine's clock is, and whether a time service says that it has set it."""
         assert self.gateway is None
-        self.gateway = GatewayProcess(self, config, ports)
+        self.gateway = GatewayProcess(self, config, ports, offset_ms, synchronised)
         return self.gateway
 
     def record(self, node: str, direction: str, data: bytes) -> None:
@@ -230,7 +233,9 @@ class GatewayProcess:
 
     _count = 0
 
-    def __init__(self, conductor: Conductor, config: Path, ports: dict[str, str]) -> None:
+    def __init__(
+        self, conductor: Conductor, config: Path, ports: dict[str, str], offset_ms: int = 0, synchronised: bool = True
+    ) -> None:
         self._conductor = conductor
         self._config = config
         self._node_of = ports
@@ -247,6 +252,7 @@ class GatewayProcess:
         arguments = [
             str(config), str(conductor.start_s), str(conductor.time.now_us),
             str(conductor.seed * 1000 + conductor_starts), str(config.with_suffix(".log")),
+            str(offset_ms), str(int(synchronised)),
         ]  # fmt: skip
         code = (
             f"import sys;sys.path.insert(0,{str(ROOT)!r});from tools.sim.gateway_runner import main;main(sys.argv[1:])"

@@ -74,18 +74,23 @@ def _read_exactly(fd: int, count: int) -> bytes:
 
 
 class VirtualClock:
-    """The gateway's clock, moved by the loop. `offset_ms`: how wrong the machine's wall clock is."""
+    """The gateway's clock, moved by the loop. `offset_ms`: how wrong the machine's wall clock is; `set`: what its time
+    service says of it."""
 
-    def __init__(self, loop: VirtualLoop, start_s: int, offset_ms: int = 0) -> None:
+    def __init__(self, loop: VirtualLoop, start_s: int, offset_ms: int = 0, synchronised: bool = True) -> None:
         self._loop = loop
         self._start_ms = start_s * 1000
         self.offset_ms = offset_ms
+        self.set = synchronised
 
     def wall_ms(self) -> int:
         return self._start_ms + self._loop.now_us // 1000 + self.offset_ms
 
     def monotonic_s(self) -> float:
         return self._loop.time()
+
+    def synchronised(self) -> bool:
+        return self.set
 
 
 class StepLink(SerialLink):
@@ -139,7 +144,10 @@ class LoopWorker(Worker):
 class Runner:
     """One gateway process under a conductor."""
 
-    def __init__(self, config: Path, start_s: int, start_us: int, seed: int) -> None:
+    def __init__(
+        self, config: Path, start_s: int, start_us: int, seed: int, offset_ms: int = 0, synchronised: bool = True
+    ) -> None:
+        self._clock_state = offset_ms, synchronised
         self._sent: list[tuple[str, bytes]] = []
         self._answers: list[Any] = []
         self._loop = VirtualLoop(self._step, start_us)
@@ -184,6 +192,7 @@ class Runner:
                 result = await gateway.drained(float(question.get("timeout_s", 60)))
             elif verb == "wall":
                 self._clock.offset_ms = int(question["offset_ms"])
+                self._clock.set = bool(question.get("synchronised", self._clock.set))
                 result = None
             else:
                 result = await gateway.control._verbs[verb](question)
@@ -202,7 +211,7 @@ class Runner:
     async def _run(self) -> None:
         self._stop = asyncio.Event()
         self._loaded = load(self._config)
-        self._clock = VirtualClock(self._loop, self._start_s)
+        self._clock = VirtualClock(self._loop, self._start_s, *self._clock_state)
         entropy = Random(f"gateway {self._seed}").randbytes
         gateway = Gateway(self._loaded, self._clock, self._make_links, [], entropy)
 
@@ -226,10 +235,11 @@ class Runner:
 
 
 def main(args: list[str]) -> None:
-    """Arguments: configuration, unix time of the simulation's start, time now in us, seed, log file."""
-    config, start_s, now_us, seed, log_file = args
+    """Arguments: configuration, unix time of the simulation's start, time now in us, seed, log file; how wrong the clock is
+    in ms, and whether a time service set it."""
+    config, start_s, now_us, seed, log_file, offset_ms, synchronised = args
     logging.basicConfig(filename=log_file, level=logging.INFO, format="%(levelname)s %(message)s")
-    Runner(Path(config), int(start_s), int(now_us), int(seed)).run()
+    Runner(Path(config), int(start_s), int(now_us), int(seed), int(offset_ms), synchronised == "1").run()
 
 
 if __name__ == "__main__":

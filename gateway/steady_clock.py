@@ -1,0 +1,74 @@
+"""The machine's clock as the gateway uses it: it does not jump with a jump that may be wrong, and says when it tells nothing.
+
+While we run, a clock that only counts tells better than the wall clock how much time went by. A wall clock that leaps is followed
+at once only if the former time could not be right, or was never set by the machine's time service and now is; else when
+it has insisted for STEP_AFTER_S, as nodes do. A machine that was off without a battery for its clock begins at the time of
+its last shutdown: until its time service has set it, nobody is told the time, and nothing is dated by it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from gateway.clock import Clock
+from wire import UTC_HIGH_S, UTC_LOW_S
+
+log = logging.getLogger("clock")
+
+STEP_MS = 1_000  # less is a time service at work
+STEP_AFTER_S = 3_600.0
+
+
+class SteadyClock:
+    """A `Clock` on another one. `source.synchronised()`, if it has that, tells whether a time service has set it, or that
+    none will; `source.elapsed_s()`, if it has that, goes on while the machine sleeps."""
+
+    def __init__(self, source: Clock) -> None:
+        self._source = source
+        self._synchronised = getattr(source, "synchronised", None)
+        self._elapsed_s = getattr(source, "elapsed_s", source.monotonic_s)
+        self._offset_ms = self._raw_offset_ms()  # wall less elapsed, as believed
+        self._set = self._is_set()
+        self._strange_ms: int | None = None  # an offset that the wall clock insists on
+        self._strange_since_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self._source.monotonic_s()
+
+    def wall_ms(self) -> int:
+        self._look()
+        return round(self._elapsed_s() * 1000) + self._offset_ms
+
+    @property
+    def trusted(self) -> bool:
+        """Whether this clock may tell a node the time, and date a boot."""
+        at_ms = self.wall_ms()
+        return self._set and UTC_LOW_S * 1000 <= at_ms < UTC_HIGH_S * 1000
+
+    def _raw_offset_ms(self) -> int:
+        return self._source.wall_ms() - round(self._elapsed_s() * 1000)
+
+    def _is_set(self) -> bool:
+        return self._synchronised is None or bool(self._synchronised())
+
+    def _look(self) -> None:
+        offset_ms = self._raw_offset_ms()
+        step_ms = offset_ms - self._offset_ms
+        now_s = float(self._elapsed_s())
+        if not self._set:
+            self._set = self._is_set()
+            self._offset_ms, self._strange_ms = offset_ms, None
+            if abs(step_ms) > STEP_MS:
+                log.info("clock: set by %+.0f s", step_ms / 1000)
+            return
+        if abs(step_ms) <= STEP_MS:
+            self._offset_ms, self._strange_ms = offset_ms, None
+            return
+        if self._strange_ms is None or abs(offset_ms - self._strange_ms) > STEP_MS:
+            self._strange_ms, self._strange_since_s = offset_ms, now_s
+            log.warning("clock: jumped by %+.0f s, not followed for now", step_ms / 1000)
+        believed_ms = round(now_s * 1000) + self._offset_ms
+        possible = UTC_LOW_S * 1000 <= believed_ms < UTC_HIGH_S * 1000
+        if not possible or now_s - self._strange_since_s >= STEP_AFTER_S:
+            log.warning("clock: followed by %+.0f s", step_ms / 1000)
+            self._offset_ms, self._strange_ms = offset_ms, None
