@@ -8,7 +8,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SECTIONS = ("sizes", "level_meter", "powercut_gateway")  # modules of bench/ with run() -> (figures, lines)
+SECTIONS = (
+    "sizes",
+    "level_meter",
+    "powercut_gateway",
+    "time_bounds",
+)  # modules of bench/ with run() -> (figures, lines)
 OUT = ROOT / "build" / "bench.json"
 
 
