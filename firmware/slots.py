@@ -82,14 +82,15 @@ def new_boot(root: str) -> int:
 
 
 def boot_id(root: str) -> int:
-    """The number that boot.py gave to this boot; 0 when it never ran."""
-    boots = 0
+    """The number that boot.py gave to this boot; 0 when it never ran. Of two copies the one that the other comes before
+    counts, also where the number begins anew."""
+    boots = None
     for copy in BOOTS:
         try:
             with open(root + copy, "rb") as f:
                 text, crc = f.read(80).strip().rsplit(b" ", 1)
-            if int(crc, 16) == binascii.crc32(text):
-                boots = max(boots, int(text))
+            if int(crc, 16) == binascii.crc32(text) and (boots is None or (int(text) - boots) & 0xFFFF < 0x8000):
+                boots = int(text)
         except (OSError, ValueError):
             continue
-    return boots
+    return boots or 0

@@ -36,10 +36,13 @@ def _deep_sleep_wake() -> bool:
 
 
 def count_boot(root: str) -> int:
-    """Boot id of this start: both copies are written, the higher one counts; a random one if both are unreadable."""
+    """Boot id of this start: both copies are written, the later one counts, also where the number begins anew; a random
+    one if both are unreadable."""
     known = [int(f[0]) for f in (_load(root + "/boots.a"), _load(root + "/boots.b")) if f]
     damaged = not known and "boots.a" in os.listdir(root or "/")
-    boots = max(known) if known else (int.from_bytes(os.urandom(2), "big") if damaged else 0)
+    boots = known[0] if known else (int.from_bytes(os.urandom(2), "big") if damaged else 0)
+    if len(known) == 2 and (known[1] - boots) & 0xFFFF < 0x8000:
+        boots = known[1]
     if not _deep_sleep_wake():
         boots = (boots + 1) & 0xFFFF  # a record has 16 bits for it
         _save(root + "/boots.a", "%d" % boots)

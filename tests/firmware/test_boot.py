@@ -109,6 +109,25 @@ def test_boot_number_fits_into_a_record(rig: Rig) -> None:
     assert slots.boot_id(str(rig.root)) == 0
 
 
+@pytest.mark.parametrize("before", [4, 65533, 65534, 65535])
+@pytest.mark.parametrize("damage", ["aged", "torn"])
+@pytest.mark.parametrize("copy", ["boots.a", "boots.b"])
+def test_no_boot_number_comes_twice_also_where_it_begins_anew(rig: Rig, before: int, damage: str, copy: str) -> None:
+    """One copy may be the one before (a cut between them, or after a restart from the other) or unreadable."""
+    for name in slots.BOOTS:
+        slots.save_line(str(rig.root) + name, str(before))
+    seen = [before]
+    for _ in range(5):
+        old = (rig.root / copy).read_bytes()
+        rig.boot(main=False)
+        seen.append(slots.boot_id(str(rig.root)))
+        (rig.root / copy).write_bytes(old if damage == "aged" else old[:3])
+        assert slots.boot_id(str(rig.root)) == seen[-1]  # as the program and the next start read it
+    assert slots.new_boot(str(rig.root)) not in seen
+    assert len(set(seen)) == 6
+    assert seen == [(before + i) & 0xFFFF for i in range(6)]
+
+
 def test_early_deaths_lead_to_safe_mode_and_then_to_the_repl(rig: Rig) -> None:
     rig.program = crash
     for _ in range(10):
