@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from firmware import leases as module
 from firmware.leases import LEASE, LeaseLost, Leases, decode, encode
+from tests.fakes.lying_flash import DAMAGES, lie_about
 
 
 def make(root: Path) -> str:
@@ -112,6 +113,25 @@ def test_nothing_is_given_while_flash_refuses_the_lease(
     assert again.counter > max(given)
     assert again.seq >= 10 * LEASE
     assert len(set(given)) == len(given)
+
+
+@pytest.mark.parametrize("copy", [".a", ".b"])
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_a_lease_that_flash_does_not_keep_gives_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copy: str, damage: str
+) -> None:
+    stem = make(tmp_path)
+    leases = Leases(stem)
+    given = {leases.next_counter() for _ in range(LEASE)}
+    lie_about(monkeypatch, module, copy, damage)
+    for _ in range(3):
+        with pytest.raises(OSError, match="5"):
+            leases.next_counter()
+    with pytest.raises(OSError, match="5"):
+        leases.hold_seqs(1)
+    monkeypatch.undo()
+    assert leases.next_counter() not in given
+    assert Leases(stem).next_counter() > max(given) + 1
 
 
 class LeaseMachine(RuleBasedStateMachine):
