@@ -9,7 +9,7 @@ from firmware import profiles, settings, slots, version
 from firmware.aggregate import Window
 from firmware.clock import FIRST, REFUSED, STEPPED, Clock
 from firmware.leases import LeaseLost
-from firmware.life import Life, flash_blocks
+from firmware.life import Life, flash_blocks, sweep
 from firmware.links.serial import SerialLink
 from firmware.log import Log
 from firmware.outbox.log import OutboxFull
@@ -82,6 +82,8 @@ class Node:
                 continue
             life.settle()
             self.sessions.append(self._session(life))
+        if not numbers:  # not at each wake
+            self._sweep()
         self._tell_repairs()
         if not self.safe:
             self.begin_grids()
@@ -101,6 +103,13 @@ class Node:
 
     def _session(self, life: Life) -> Session:
         return Session(life, frame.SERIAL, self.clock, self.settings.get, self._hello, self._asked)
+
+    def _sweep(self) -> None:
+        try:
+            for name in sweep(self.root, self.settings.payload):
+                self.log.info("node", "removed %s, of a life that the settings do not know", name)
+        except OSError as error:  # room that stays taken until the next boot
+            self.log.error("node", "cannot remove what is left of earlier lives, %r", error)
 
     def _tell_repairs(self) -> None:
         outbox = self.life.outbox
@@ -314,6 +323,12 @@ async def _say(node: Node, dog: "Any", reason: str) -> None:
 async def run(node: Node) -> None:
     dog = node.port.watchdog(watchdog.TIMEOUT_MS)  # from here on: a board that hangs while it loads comes back
     try:
+        if slots.interrupted(node.root):
+            from firmware.provisioning import finish
+
+            if finish(node.root, node.port.unique_id()):
+                node.port.reset()  # another slot, another board.json
+                return
         node.load()
     except settings.NeedsProvisioning as error:
         await _say(node, dog, str(error))

@@ -1,10 +1,20 @@
-"""Begins a new life: called over mpremote by `firmware.settings.provision`, never loaded by the running program."""
+"""Begins a new life: called over mpremote, never loaded by the running program but to finish what was interrupted.
+
+Three things change hands: settings (two copies), the files on the board's root, and the slot's pointer. `switch` first
+writes down what there is to do, in the file `/provisioning` (one line with a CRC, as boot.py's):
+    <life> <slot> <confirmed> <name of a file NAME.new to be renamed> …
+Then the settings make the new life valid, in one write; from there on `finish` does the rest, and can be cut and begun
+again at any place, by the tool or by the next boot. So a board is the old node until its settings name the new life,
+and does nothing as the new one before everything that belongs to it is in its place.
+"""
 
 import binascii
 import json
+import os
 
-from firmware.leases import Leases
-from firmware.settings import Settings, life_of, newest, stem
+from firmware import slots
+from firmware.leases import LeaseLost, Leases
+from firmware.settings import NeedsProvisioning, Settings, life_of, load, newest, stem, strangers
 from wire.settings import by_name, permits
 
 PREVIOUS_MAX = 3  # lives that may still be draining; each keeps its outbox and lease
@@ -22,29 +32,58 @@ def _check(new: dict) -> None:
             raise ValueError("setting %s: %s not permitted" % (name, value))
 
 
-def _before(old: dict, new: dict) -> "list[dict]":
-    """The earlier lives of the new one: those before, and the present one, ended at the new one's beginning."""
-    if old["key"] == new["key"]:
+def _life(stored: dict) -> int:
+    return life_of(bytes.fromhex(stored["key"]))
+
+
+def _unused(root: str, stored: dict) -> bool:
+    """Whether nothing was ever sealed or sent under this life: it was given to the board and never ran."""
+    if stored["grids"]:
+        return False
+    try:
+        leases = Leases(stem(root, "lease", _life(stored)))
+    except LeaseLost:
+        return False
+    return leases.counter == 0 and leases.seq == 0
+
+
+def _before(root: str, old: dict, new: dict) -> "list[dict]":
+    """The earlier lives of the new one: those before, and the present one, ended at the new one's beginning. One that
+    never ran has nothing to deliver and takes no place."""
+    previous = list(old["previous"])
+    if new["key"] in [stored["key"] for stored in [old] + previous]:
         raise ValueError("key: already in use on this board")
-    ended = {name: old[name] for name in ("address", "key", "provisioned_s", "grids")}
-    ended["until_s"] = min(old["values"].get("grid_until_s", 0) or new["provisioned_s"], new["provisioned_s"])
-    previous = old["previous"] + [ended]
+    if not _unused(root, old):
+        ended = {name: old[name] for name in ("address", "key", "provisioned_s", "grids")}
+        ended["until_s"] = min(old["values"].get("grid_until_s", 0) or new["provisioned_s"], new["provisioned_s"])
+        previous.append(ended)
     if len(previous) > PREVIOUS_MAX:
         raise ValueError("%d earlier lives still hold records: connect to a gateway first" % len(previous))
-    return previous  # type: ignore[no-any-return]
+    return previous
+
+
+def _same(old: dict, new: dict) -> bool:
+    """Whether this very life is the present one: an answer was lost, and it is asked again."""
+    return all(old[name] == new[name] for name in ("key", "address", "provisioned_s"))
 
 
 def provision(text: str, uid: bytes, root: str) -> str:
     """See firmware.settings.provision."""
     new = json.loads(text)
     _check(new)
+    life = _life(new)
+    values = new.get("values", {})
     version, previous, uid_hex = 0, [], binascii.hexlify(uid).decode()
     found = newest(root)
     if found is not None:
-        version = found[0]
-        if found[1].get("uid") == uid_hex:
-            previous = _before(found[1], new)
-    life = life_of(bytes.fromhex(new["key"]))
+        version, old = found
+        if old.get("uid") == uid_hex:
+            if _same(old, new):
+                if old["values"] != values and _unused(root, old):
+                    old["values"] = values
+                    Settings(root, old, version).store()
+                return "provisioned: address %d, life %08x, %d earlier" % (new["address"], life, len(old["previous"]))
+            previous = _before(root, old, new)
     Leases.create(stem(root, "lease", life))
     payload = {
         "uid": uid_hex,
@@ -52,8 +91,83 @@ def provision(text: str, uid: bytes, root: str) -> str:
         "key": new["key"],
         "provisioned_s": new["provisioned_s"],
         "grids": [],
-        "values": new.get("values", {}),
+        "values": values,
         "previous": previous,
     }
     Settings(root, payload, version).store()
     return "provisioned: address %d, life %08x, %d earlier" % (new["address"], life, len(previous))
+
+
+def _read_note(root: str) -> "list[str] | None":
+    """The fields of `/provisioning`; [] if it is unreadable, None if there is none."""
+    try:
+        with open(root + slots.NOTE, "rb") as f:
+            text, crc = f.read(200).strip().rsplit(b" ", 1)
+        return text.decode().split(" ") if int(crc, 16) == binascii.crc32(text) else []
+    except OSError:
+        return None
+    except ValueError:
+        return []
+
+
+def switch(text: str, slot: str, confirmed: bool, names: "list[str]", uid: bytes, root: str) -> str:
+    """Provision, with the program in `slot` and the files NAME.new of `names`. Asked again with the same life it does
+    what is left to do. ValueError says what is wrong; the board stays what it was."""
+    new = json.loads(text)
+    _check(new)
+    slots.save_line(root + slots.NOTE, " ".join(["%08x" % _life(new), slot, "%d" % confirmed] + names))
+    try:
+        said = provision(text, uid, root)
+    except ValueError:
+        os.remove(root + slots.NOTE)
+        raise
+    finish(root, uid)
+    return said
+
+
+def finish(root: str, uid: bytes) -> bool:
+    """Do what an interrupted `switch` has left to do once the settings name its life; False if they do not, and the
+    board is the old node. NeedsProvisioning: what was to be done cannot be read."""
+    note = _read_note(root)
+    if note is None:
+        return False
+    if len(note) < 3:
+        raise NeedsProvisioning("provisioning was interrupted")
+    if note[0] != "%08x" % _life(load(root, uid).payload):
+        return False
+    there = os.listdir(root or "/")
+    for name in note[3:]:
+        if name + ".new" in there:
+            os.rename(root + "/" + name + ".new", root + "/" + name)
+    slots.write_pointer(root, note[1], note[2] == "1")
+    os.remove(root + slots.NOTE)
+    return True
+
+
+def state(uid: bytes, root: str) -> dict:
+    """What the board knows of its lives, for the tool; no keys. All lives are 8 hex digits.
+
+    "fault": what is wrong with settings that are there, or ""; "known": they are readable, or there are none; "life":
+    the present one or "", "unused": it never ran; "lives": all that these settings hold; "note": the life of a
+    provisioning that was begun and not finished, or ""; "held": {life: bytes} of outboxes that no settings know.
+    """
+    found = newest(root)
+    note = _read_note(root)
+    answer: dict = {"fault": "", "known": True, "life": "", "unused": False, "lives": [], "held": {}}
+    answer["note"] = note[0] if note else ""
+    payload = None
+    if found is None:
+        answer["known"] = "settings.a" not in os.listdir(root or "/")
+        answer["fault"] = "" if answer["known"] else "unreadable"
+    elif found[1].get("uid") != binascii.hexlify(uid).decode():
+        answer["fault"] = "of another chip"
+    else:
+        payload = found[1]
+        answer["life"] = "%08x" % _life(payload)
+        answer["unused"] = _unused(root, payload)
+        answer["lives"] = ["%08x" % _life(stored) for stored in [payload] + payload["previous"]]
+    for name in strangers(root, payload):
+        if name.startswith("outbox-"):
+            folder = root + "/" + name
+            answer["held"][name[7:]] = sum([os.stat(folder + "/" + n)[6] for n in os.listdir(folder)])
+    return answer

@@ -9,6 +9,7 @@ import os
 COPIES = ("/slot.a", "/slot.b")
 FELL_BACK = "/fell-back"
 BOOTS = ("/boots.a", "/boots.b")
+NOTE = "/provisioning"  # what a provisioning that was begun has to do: firmware/provisioning.py
 
 
 def save_line(path: str, text: str) -> None:
@@ -71,6 +72,11 @@ def fell_back(root: str) -> bool:
 def fall_told(root: str) -> None:
     """The event lies in the outbox."""
     os.remove(root + FELL_BACK)
+
+
+def interrupted(root: str) -> bool:
+    """Whether a provisioning was begun and not finished: `provisioning.finish` looks what is left to do."""
+    return NOTE[1:] in os.listdir(root or "/")
 
 
 def new_boot(root: str) -> int:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from firmware import settings
+from firmware.leases import Leases
 from firmware.settings import NeedsProvisioning
+from tests.fakes.lying_flash import DAMAGES, lie_about
 
 UID = b"\x01\x02\x03\x04\x05\x06"
 KEY = "00112233445566778899aabbccddeeff"
@@ -76,9 +78,16 @@ def test_another_chip_or_no_settings_need_provisioning(tmp_path: Path) -> None:
         settings.load(str(tmp_path), UID)
 
 
+def use(root: Path) -> None:
+    """A frame is sent under the present life."""
+    key = settings.load(str(root), UID).payload["key"]
+    Leases(settings.stem(str(root), "lease", settings.life_of(bytes.fromhex(key)))).next_counter()
+
+
 def test_lives_follow_each_other_and_a_fifth_must_wait(tmp_path: Path) -> None:
     for i in range(4):
         provision(tmp_path, key=f"{i:032x}", at_s=1_800_000_000 + i)
+        use(tmp_path)
     payload = settings.load(str(tmp_path), UID).payload
     assert [life["until_s"] - 1_800_000_000 for life in payload["previous"]] == [1, 2, 3]
     with pytest.raises(ValueError, match="earlier lives"):
@@ -102,9 +111,61 @@ def test_bad_provisioning_changes_nothing(tmp_path: Path, text: str) -> None:
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
-def test_the_same_key_is_never_a_new_life(tmp_path: Path) -> None:
+def test_a_life_that_never_ran_takes_no_place(tmp_path: Path) -> None:
+    """Tries whose end nobody saw must not use up the places for earlier lives: they could never be drained."""
     provision(tmp_path)
+    use(tmp_path)
+    for i in range(9):
+        provision(tmp_path, key=f"{i:032x}", at_s=1_800_000_100 + i)
+    (previous,) = settings.load(str(tmp_path), UID).payload["previous"]
+    assert (previous["key"], previous["until_s"]) == (KEY, 1_800_000_100)
+
+
+def test_the_same_provisioning_again_changes_nothing(tmp_path: Path) -> None:
+    said = provision(tmp_path)
+    use(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert provision(tmp_path) == said
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_before_it_runs_the_same_life_may_get_other_values(tmp_path: Path) -> None:
+    provision(tmp_path, health_s=600)
+    provision(tmp_path, health_s=700)
+    found = settings.load(str(tmp_path), UID)
+    assert (found.get("health_s"), found.payload["previous"]) == (700, [])
+    use(tmp_path)
+    provision(tmp_path, health_s=800)
+    assert settings.load(str(tmp_path), UID).get("health_s") == 700
+
+
+def test_a_key_is_never_a_second_life(tmp_path: Path) -> None:
+    provision(tmp_path)
+    use(tmp_path)
     with pytest.raises(ValueError, match="in use"):
+        provision(tmp_path, at_s=1_800_000_001)
+    provision(tmp_path, key="ff" * 16, at_s=1_800_000_001)
+    with pytest.raises(ValueError, match="in use"):
+        provision(tmp_path, at_s=1_800_000_002)
+
+
+@pytest.mark.parametrize("copy", settings.COPIES)
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_settings_that_flash_does_not_keep_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copy: str, damage: str
+) -> None:
+    provision(tmp_path)
+    found = settings.load(str(tmp_path), UID)
+    lie_about(monkeypatch, settings, copy, damage)
+    with pytest.raises(OSError, match="5"):
+        found.put("health_s", 0, 77)
+    monkeypatch.undo()
+    assert settings.load(str(tmp_path), UID).get("health_s") in (3600, 77)
+
+
+def test_provisioning_into_a_flash_that_keeps_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lie_about(monkeypatch, settings, "settings.a", "flipped")
+    with pytest.raises(OSError, match="5"):
         provision(tmp_path)
 
 
