@@ -2,7 +2,8 @@
 
 A *life* begins with each provisioning; its number follows from its key (wire.crypto), so it cannot be mistyped. An
 address has at most one open life (`until_s` 0); the older ones stay, so that records that are still queued on the way
-are decoded and counted.
+are decoded and counted. A life that ended when it began (`until_s` = `provisioned_s`) was taken by no board: it has no
+windows.
 
 The file is replaced as a whole: written beside, synced, renamed, the folder synced. Writers exclude each other by
 flock on `<file>.lock`, so that a technician and the gateway's own tools never lose an entry to each other.
@@ -65,6 +66,11 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("the life does not belong to the key")
         msgspec.structs.force_setattr(self, "life", number)
 
+    @property
+    def void(self) -> bool:
+        """Whether no board ever ran it."""
+        return 0 < self.until_s == self.provisioned_s
+
     def __repr__(self) -> str:
         return (
             f"Life(address={self.address}, life={self.life:08x}, key=<redacted>, board={self.board!r}, "
@@ -102,7 +108,8 @@ def load_keys(path: str | os.PathLike[str]) -> list[Life]:
 def add_life(path: str | os.PathLike[str], life: Life) -> None:
     """Enter `life`; the open life of its address, if any, ends when the new one was provisioned.
 
-    The entry is on disk when this returns. Entering the same life again changes nothing.
+    The entry is on disk when this returns. Entering the same life again changes nothing, but one that was withdrawn
+    begins.
     """
     file = Path(path)
     with _locked(file):
@@ -110,6 +117,7 @@ def add_life(path: str | os.PathLike[str], life: Life) -> None:
             lives = load_keys(file)
         except KeyFileMissing:
             lives = []
+        lives = [old for old in lives if not (old.void and (old.address, old.key) == (life.address, life.key))]
         same = [old for old in lives if old.key == life.key]
         if any(old.address == life.address for old in same):
             return
@@ -120,12 +128,30 @@ def add_life(path: str | os.PathLike[str], life: Life) -> None:
                 next_step="Make a fresh one: two nodes never share a key",
             )
         ended = [
-            msgspec.structs.replace(old, until_s=max(life.provisioned_s, old.provisioned_s))
+            msgspec.structs.replace(old, until_s=max(life.provisioned_s, old.provisioned_s + 1))
             if old.address == life.address and not old.until_s
             else old
             for old in lives
         ]
         _replace(file, [*ended, life])
+
+
+def withdraw_life(path: str | os.PathLike[str], number: int) -> bool:
+    """No board took this life, and it is certain: it keeps its key and has no windows, and the life that it ended goes
+    on, unless another one is open. False if there is nothing to withdraw."""
+    file = Path(path)
+    with _locked(file):
+        lives = load_keys(file)
+        gone = next((life for life in lives if life.life == number and not life.void), None)
+        if gone is None:
+            return False
+        others = [life for life in lives if life is not gone]
+        beside = [life for life in others if life.address == gone.address and not life.void]
+        ended = [life for life in beside if life.until_s == max(gone.provisioned_s, life.provisioned_s + 1)]
+        if ended and all(life.until_s for life in beside):
+            others = [msgspec.structs.replace(life, until_s=0) if life is ended[-1] else life for life in others]
+        _replace(file, [*others, msgspec.structs.replace(gone, until_s=gone.provisioned_s)])
+        return True
 
 
 def end_life(path: str | os.PathLike[str], address: int, until_s: int) -> bool:

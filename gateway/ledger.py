@@ -189,7 +189,8 @@ class _Life(msgspec.Struct):
     life: int
     board: str
     name: str
-    until_s: int
+    until_s: int  # 0: open
+    void: bool  # no board ever ran it (gateway/keys.py)
     memory: Memory
     profiles: list[tuple[ProfileRow, int, str]]  # with window_s and id
 
@@ -201,9 +202,10 @@ def _lives(conn: sqlite3.Connection) -> list[_Life]:
         profile = decode_profile(row.descriptor)
         profiles[row.life].append((row, profile.window_s, f"{profile.id:08x}"))
     return [
-        _Life(row, node, life, board, name, until_s, Memory(state), profiles[row])
-        for row, node, life, board, name, until_s, state in conn.execute(
-            "SELECT id, node, life, board, name, until_s, state FROM lives ORDER BY node, provisioned_s"
+        _Life(row, node, life, board, name, until_s, bool(until_s and void), Memory(state), profiles[row])
+        for row, node, life, board, name, until_s, void, state in conn.execute(
+            "SELECT id, node, life, board, name, until_s, until_s = provisioned_s, state FROM lives "
+            "ORDER BY node, provisioned_s"
         )
     ]
 
@@ -275,7 +277,7 @@ def _tallies(
     newest = now_ms // 3_600_000
     for row, window_s, profile_id in life.profiles:
         ahead = 1 + CLOCKS_DIFFER_S // window_s
-        scheduled = scheduled_hours(row, window_s, life.until_s, now_ms)
+        scheduled = {} if life.void else scheduled_hours(row, window_s, life.until_s, now_ms)
         hours = set(scheduled)
         hours |= counted.hours.get((life.row, row.id), set())
         for hour in sorted(hours):

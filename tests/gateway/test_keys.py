@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.keys import KeyFileError, KeyFileMissing, Life, add_life, end_life, load_keys
+from gateway.keys import KeyFileError, KeyFileMissing, Life, add_life, end_life, load_keys, withdraw_life
 
 REPO = Path(__file__).parents[2]
 
@@ -55,6 +55,34 @@ def test_two_nodes_never_share_a_key(tmp_path: Path) -> None:
     add_life(path, life(7, 1))
     with pytest.raises(KeyFileError, match="already that of node 7"):
         add_life(path, life(8, 1))
+
+
+def test_a_life_that_no_board_took_is_withdrawn_and_the_one_before_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    for one in (life(8, 2, 1000), life(7, 1, 1000), life(7, 3, 5000), life(7, 4, 9000)):
+        add_life(path, one)
+    assert withdraw_life(path, life(7, 4).life)
+    assert not withdraw_life(path, life(7, 4).life)
+    lives = load_keys(path)
+    assert [(entry.address, entry.provisioned_s, entry.until_s) for entry in lives] == [
+        (7, 1000, 5000),
+        (7, 5000, 0),
+        (7, 9000, 9000),
+        (8, 1000, 0),
+    ]
+    assert [entry.void for entry in lives] == [False, False, True, False]
+    assert lives[2].key == life(7, 4).key, "a key is never lost"
+    add_life(path, life(7, 4, 9500))  # with the same key on purpose: it begins now
+    assert [(e.provisioned_s, e.until_s) for e in load_keys(path)] == [(1000, 5000), (5000, 9500), (9500, 0), (1000, 0)]
+
+
+def test_withdrawing_opens_nothing_beside_an_open_life(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    for one in (life(7, 1, 1000), life(7, 3, 5000), life(7, 4, 9000)):
+        add_life(path, one)
+    assert withdraw_life(path, life(7, 3).life)
+    assert [(e.provisioned_s, e.until_s) for e in load_keys(path)] == [(1000, 5000), (5000, 5000), (9000, 0)]
+    assert not withdraw_life(path, 12345)
 
 
 def test_end_life(tmp_path: Path) -> None:

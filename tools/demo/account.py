@@ -34,6 +34,8 @@ def scheduled(keys: Path, until_s: Mapping[int, int], window_s: int) -> dict[int
     """Windows that each node had to deliver, counted by the world from the lives of the key file."""
     counts: Counter[int] = Counter()
     for life in load_keys(keys):
+        if life.void:
+            continue
         end_s = life.until_s or until_s[life.address]
         counts[life.address] += World.windows_scheduled(life.provisioned_s, end_s, window_s)
     return dict(counts)
