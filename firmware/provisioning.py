@@ -3,6 +3,7 @@
 Three things change hands: settings (two copies), the files on the board's root, and the slot's pointer. `switch` first
 writes down what there is to do, in the file `/provisioning` (one line with a CRC, as boot.py's):
     <life> <slot> <confirmed> <name of a file NAME.new to be renamed> …
+(`announce` has written the life alone before, so that the tool can tell a board that it reached from one that it did not.)
 Then the settings make the new life valid, in one write; from there on `finish` does the rest, and can be cut and begun
 again at any place, by the tool or by the next boot. So a board is the old node until its settings name the new life,
 and does nothing as the new one before everything that belongs to it is in its place.
@@ -18,6 +19,7 @@ from firmware.settings import NeedsProvisioning, Settings, life_of, load, newest
 from wire.settings import by_name, permits
 
 PREVIOUS_MAX = 3  # lives that may still be draining; each keeps its outbox and lease
+DROPPED_MAX = 8  # lives that never ran, told to the tool until it has withdrawn them
 KEY_BYTES = 16
 
 
@@ -73,7 +75,7 @@ def provision(text: str, uid: bytes, root: str) -> str:
     _check(new)
     life = _life(new)
     values = new.get("values", {})
-    version, previous, uid_hex = 0, [], binascii.hexlify(uid).decode()
+    version, previous, dropped, uid_hex = 0, [], [], binascii.hexlify(uid).decode()
     found = newest(root)
     if found is not None:
         version, old = found
@@ -84,6 +86,9 @@ def provision(text: str, uid: bytes, root: str) -> str:
                     Settings(root, old, version).store()
                 return "provisioned: address %d, life %08x, %d earlier" % (new["address"], life, len(old["previous"]))
             previous = _before(root, old, new)
+            dropped = old.get("dropped", [])
+            if previous == old["previous"]:
+                dropped = (dropped + ["%08x" % _life(old)])[-DROPPED_MAX:]
     Leases.create(stem(root, "lease", life))
     payload = {
         "uid": uid_hex,
@@ -93,6 +98,7 @@ def provision(text: str, uid: bytes, root: str) -> str:
         "grids": [],
         "values": values,
         "previous": previous,
+        "dropped": dropped,
     }
     Settings(root, payload, version).store()
     return "provisioned: address %d, life %08x, %d earlier" % (new["address"], life, len(previous))
@@ -108,6 +114,15 @@ def _read_note(root: str) -> "list[str] | None":
         return None
     except ValueError:
         return []
+
+
+def announce(life: str, root: str) -> bool:
+    """This board is about to be given `life`: should the connection be lost before, the tool learns so next time. A note
+    that cannot be read keeps its word."""
+    if _read_note(root) == []:
+        return False
+    slots.save_line(root + slots.NOTE, life)
+    return True
 
 
 def switch(text: str, slot: str, confirmed: bool, names: "list[str]", uid: bytes, root: str) -> str:
@@ -131,10 +146,10 @@ def finish(root: str, uid: bytes) -> bool:
     note = _read_note(root)
     if note is None:
         return False
+    if note and note[0] != "%08x" % _life(load(root, uid).payload):
+        return False
     if len(note) < 3:
         raise NeedsProvisioning("provisioning was interrupted")
-    if note[0] != "%08x" % _life(load(root, uid).payload):
-        return False
     there = os.listdir(root or "/")
     for name in note[3:]:
         if name + ".new" in there:
@@ -149,11 +164,13 @@ def state(uid: bytes, root: str) -> dict:
 
     "fault": what is wrong with settings that are there, or ""; "known": they are readable, or there are none; "life":
     the present one or "", "unused": it never ran; "lives": all that these settings hold; "note": the life of a
-    provisioning that was begun and not finished, or ""; "held": {life: bytes} of outboxes that no settings know.
+    provisioning that was begun and not finished, or ""; "held": {life: bytes} of outboxes that no settings know; "dropped":
+    lives that were given to the board and replaced before they ran.
     """
     found = newest(root)
     note = _read_note(root)
     answer: dict = {"fault": "", "known": True, "life": "", "unused": False, "lives": [], "held": {}}
+    answer["dropped"] = []
     answer["note"] = note[0] if note else ""
     payload = None
     if found is None:
@@ -164,6 +181,7 @@ def state(uid: bytes, root: str) -> dict:
     else:
         payload = found[1]
         answer["life"] = "%08x" % _life(payload)
+        answer["dropped"] = payload.get("dropped", [])
         answer["unused"] = _unused(root, payload)
         answer["lives"] = ["%08x" % _life(stored) for stored in [payload] + payload["previous"]]
     for name in strangers(root, payload):

@@ -5,12 +5,12 @@
 The readable copy with the higher version counts. Payload:
     {"uid": hex, "address", "key": hex, "provisioned_s", "grids": [[hex descriptor, slot, first, ended] …],
      "values": {"health_s": 3600, "window_s.0": 60 …}, "pending": {"min_count": 5 …}, "used": hex, "previous":
-     [{"address", "key", "provisioned_s", "until_s", "grids"} …]}
+     [{"address", "key", "provisioned_s", "until_s", "grids"} …], "dropped": [life as 8 hex digits …]}
 `pending` are values that take over, together with a new profile, when a window ends: what is in force and the profile
 that records name never differ, whenever a boot comes between. `used` are the shorts of profiles that are forgotten:
-they never come again in this life. Both may be missing. `grids` are the profiles that a life has run: `slot` is the
-place in board.json, `first` and `ended` are the window indices where its grid begins and where it ended (exclusive; 0 =
-runs). Times are unix UTC in s.
+they never come again in this life. `dropped` are lives that were replaced before they ran. All three may be missing.
+`grids` are the profiles that a life has run: `slot` is the place in board.json, `first` and `ended` are the window
+indices where its grid begins and where it ended (exclusive; 0 = runs). Times are unix UTC in s.
 
 The provisioning tool calls `provision(json)` on the board; nothing else makes a key valid.
 """
