@@ -1,5 +1,7 @@
 """A board over the real mpremote, run as a process: snippets, files, reset; each step with a retry ladder.
 
+A step may run twice, because its answer got lost: whoever writes one sees to it that this does no harm.
+
 Code that holds a key goes to mpremote through a pipe, never through an argument list, a file or the environment.
 mpremote's own words are shown only when a step failed for good.
 """
@@ -39,6 +41,7 @@ _MEANINGS = (
     (r"Permission denied", "this user may not open the port"),
     (r"ENOSPC|no space", "the board's flash is full"),
     (r"MemoryError", "the board ran out of memory"),
+    (r"could not exec|could not complete raw paste|unexpected read|timeout waiting for", "the line is disturbed"),
 )
 
 
@@ -67,12 +70,24 @@ class BoardLink:
         return self.ask_and_read(code, timeout_s)[0]
 
     def ask_and_read(self, code: str, timeout_s: float = STEP_TIMEOUT_S) -> tuple[Any, str]:
-        """As `ask`, and what `code` printed."""
-        text = self.run(f"{code}\nimport json\nprint('{MARK}' + json.dumps(answer) + '{MARK}')\n", timeout_s)
-        found = re.search(f"{MARK}(.*){MARK}", text, re.DOTALL)
-        if not found:
-            raise BoardError(f"the board answered {text.strip()[-200:]!r}", where=self.port)
-        return json.loads(found.group(1)), text[: found.start()]
+        """As `ask`, and what `code` printed. An answer that does not arrive whole is asked for again: `code` must bear
+        that."""
+        code = f"{code}\nimport json\nprint('{MARK}' + json.dumps(answer) + '{MARK}')\n"
+        text = self._retry(lambda: self._whole(self._run_once(code, timeout_s)))
+        printed, _, told = text.rpartition(MARK)[0].rpartition(MARK)
+        return json.loads(told), printed
+
+    def _whole(self, text: str) -> str:
+        """`text`, if it ends with an answer between its marks."""
+        try:
+            json.loads(text.rpartition(MARK)[0].rpartition(MARK)[2])
+        except ValueError:
+            raise NoConnection(
+                f"the board's answer arrived damaged: {text.strip()[-80:]!r}",
+                where=self.port,
+                next_step="Try another cable",
+            ) from None
+        return text
 
     def copy(self, folder: Path, names: Sequence[str], done: Callable[[int], None]) -> None:
         """Copy `names` (relative to `folder`) to the same places on the board; folders must exist there."""
@@ -186,6 +201,8 @@ def _next_step(meaning: str, port: str) -> str:
         return f"Check the cable; see who holds it: fuser {port}; a gateway lends it: steiger gateway release {port}"
     if "may not open" in meaning:
         return "Run: sudo usermod -aG dialout $USER, then log in again"
+    if "disturbed" in meaning:
+        return "Try another cable, a shorter one, away from motors and radios"
     if "REPL" in meaning:
         return "Press EN (reset) on the board, try another cable, and see that MicroPython is on it"
     return "Try again"

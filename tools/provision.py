@@ -2,15 +2,14 @@
 
 The same for a simulated and a real board: both are reached by mpremote. What is on the board already is compared by
 SHA-256 and left alone. New firmware goes into the slot that does not run; every file is read back; the switch is one
-write at the end, so that a cable pulled at any time leaves a board that starts. The key goes into the key file first:
-a record can never be sealed under a key that nobody has.
+write at the end, which the board finishes by itself (firmware/provisioning.py), so that a cable or a supply pulled at any
+time leaves the old node or the new one. Who holds which key: tools/handover.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,9 +17,9 @@ from typing import Any, NamedTuple
 
 from boards import Board
 from gateway import keys as key_file
-from tools import firmware_build
+from tools import firmware_build, handover
 from tools.board_link import BoardError, BoardLink
-from tools.errors import SteigerError, UsageError
+from tools.errors import NoConnection, SteigerError, UsageError
 from tools.sim.control import require_micropython
 from wire import channels
 from wire.profiles import Profile, distinct
@@ -32,6 +31,7 @@ ARCHES = (
     "rv32imc", "rv64imc",
 )  # fmt: skip
 _HARMLESS = ("window_s", "health_s", "log_level")  # settings that change no value's meaning
+COPY_TRIES = 2  # a file that reads back differently is written once more; flash that does it again is worn
 OLDEST = (1, 25)  # asyncio, vfs and the .mpy format that the firmware is built for
 
 # What is on a board is printed file by file: a hundred hashes kept at once would tear a small heap to pieces.
@@ -77,7 +77,15 @@ for n in ('slot.a', 'slot.b'):
                 pointer = [t[0], int(t[2])]
     except (OSError, ValueError):
         pass
-answer = {'name': sys.implementation.name, 'version': sys.implementation.version[:3], 'platform': sys.platform,
+todo = None  # of a provisioning that was interrupted: the slot that it was for
+try:
+    with open('provisioning', 'rb') as f:
+        t, c = f.read(200).strip().rsplit(b' ', 1)
+    if int(c, 16) == binascii.crc32(t):
+        todo = t.decode().split(' ')[1]
+except (OSError, ValueError, IndexError):
+    pass
+answer = {'todo': todo, 'name': sys.implementation.name, 'version': sys.implementation.version[:3], 'platform': sys.platform,
     'mpy': getattr(sys.implementation, '_mpy', 0), 'slot': pointer[0] if pointer else None}
 """
 )
@@ -93,34 +101,16 @@ def _drop(p):
         else:
             os.remove(n)
 for n in REMOVE:
-    os.remove(n)
+    try:
+        os.remove(n)
+    except OSError:
+        pass
 for n in FOLDERS:
     try:
         os.mkdir(n)
     except OSError:
         pass
 answer = True
-"""
-
-_SWITCH = """
-import os, sys
-for n in RENAME:
-    os.rename(n + '.new', n)
-root = os.getcwd().rstrip('/')
-path = root + '/' + SLOT
-if path in sys.path:
-    sys.path.remove(path)
-sys.path.insert(0, path)
-for n in list(sys.modules):
-    if n.split('.')[0] in ('firmware', 'wire'):
-        del sys.modules[n]
-from firmware import settings, slots
-answer = settings.provision(NEW)
-slots.write_pointer(root, SLOT, CONFIRMED)
-try:
-    os.remove(root + '/attempts')
-except OSError:
-    pass
 """
 
 
@@ -134,6 +124,7 @@ class Provisioned(NamedTuple):
     provisioned_s: int
     copied: int  # files that were written; the others were there already
     slot: str
+    beyond: dict[int, int]  # life -> bytes in its outbox that nobody can deliver any more
 
 
 class Plan(NamedTuple):
@@ -208,11 +199,6 @@ def first_descriptors(board: Board, values: Mapping[str, int]) -> tuple[str, ...
     return tuple(descriptors)
 
 
-def new_key() -> bytes:
-    """A fresh random key."""
-    return secrets.token_bytes(16)
-
-
 def provision(
     port: str,
     board: Board,
@@ -228,15 +214,18 @@ def provision(
 ) -> Provisioned:
     """Provision the board on `port`; SteigerError (NoConnection, BoardError) says what to do when it cannot be done.
 
-    Until the board has taken the settings, the key file is put back as it was on failure.
+    A life that the board certainly did not take is withdrawn from the key file; when that cannot be told, it stays.
     """
     if not 1 <= address <= 0xFFFF:
         raise UsageError(f"address {address} is not 1..65535")
     require_micropython(port)
     link = BoardLink(port, said)
     said(f"{port}: asking the board what it is")
-    look, there = link.ask_and_read(_LOOK)
-    look["files"] = _hashes(there)
+    look = _look(link)
+    if look.get("todo"):
+        said(f"{port}: an earlier provisioning was interrupted; finishing it first")
+        handover.finish(link.ask, look["todo"])
+        look = _look(link)
     arch, hal_port = firmware_target(look, port)
     todo = plan(
         look,
@@ -244,28 +233,25 @@ def provision(
         firmware_build.root_files(board, simulated=hal_port == "sim"),
     )
     _write_files(link, todo, said, progress)
-    key = key or new_key()
-    begun_s = now_s()  # the grid begins with the window in which the board gets its key, not with the copying before
-    life = key_file.Life(
-        address=address, key=key, board=board.name, name=name, provisioned_s=begun_s,
-        profiles=first_descriptors(board, values or {}),
-    )  # fmt: skip
-    before = keys.read_bytes() if keys.exists() else None
-    key_file.add_life(keys, life)
-    new = {"address": address, "key": key.hex(), "provisioned_s": begun_s, "values": dict(values or {})}
     said(f"{port}: writing settings and key, switching to slot {todo.slot}")
+    life, beyond = handover.hand_over(
+        link.ask,
+        handover.Wanted(address, board.name, name, values or {}, first_descriptors(board, values or {}), key),
+        handover.Target(todo.slot, todo.staged, not todo.switched),
+        keys,
+        now_s(),  # the grid begins with the window in which the board gets its key, not with the copying before
+        where=port,
+        said=said,
+    )
     try:
-        link.ask(
-            f"SLOT = {todo.slot!r}\nRENAME = {todo.staged!r}\nNEW = {json.dumps(new)!r}\n"
-            f"CONFIRMED = {not todo.switched}\n{_SWITCH}"
-        )
-    except SteigerError as error:
-        _take_back(keys, life, before)
-        if isinstance(error, BoardError) and "ValueError" in error.what:
-            raise UsageError(error.what.split("ValueError:")[-1].strip(), where=port) from None
-        raise
-    link.reset()
-    return Provisioned(port, address, board.name, life.life, begun_s, len(todo.files), todo.slot)
+        link.reset()
+    except NoConnection as error:
+        raise NoConnection(
+            f"the board took its settings (life {life.life:08x}) but could not be reset: {error.what}",
+            where=port,
+            next_step=f"Press EN (reset) on the board, then: steiger monitor {port} --keys {keys}",
+        ) from None
+    return Provisioned(port, address, board.name, life.life, life.provisioned_s, len(todo.files), todo.slot, beyond)
 
 
 def provision_shims(
@@ -278,24 +264,27 @@ def provision_shims(
     values: Mapping[str, int] | None = None,
 ) -> Provisioned:
     """The same for a simulated board without MicroPython: its firmware lies there, its process runs the last step."""
-    key = new_key()
-    begun_s = now_s()
+
+    def ask(code: str) -> Any:
+        answer = control({"do": "run", "code": f"{code}\nimport json\nprint(json.dumps(answer))\n"})
+        if not answer.get("ok"):
+            raise BoardError(f"the board said: {answer.get('error', answer)}", where=board.name)
+        return json.loads(answer["out"].splitlines()[-1])
+
     life = key_file.Life(
-        address=address, key=key, board=board.name, provisioned_s=begun_s,
+        address=address, key=handover.new_key(), board=board.name, provisioned_s=now_s(),
         profiles=first_descriptors(board, values or {}),
     )  # fmt: skip
-    new = {"address": address, "key": key.hex(), "provisioned_s": begun_s, "values": dict(values or {})}
-    before = keys.read_bytes() if keys.exists() else None
-    key_file.add_life(keys, life)
-    code = (
-        "import os\nfrom firmware import settings, slots\n"
-        f"print(settings.provision({json.dumps(new)!r}))\nslots.write_pointer(os.getcwd().rstrip('/'), 'a', True)\n"
-    )
-    answer = control({"do": "run", "code": code})
-    if not answer.get("ok"):
-        _take_back(keys, life, before)
-        raise BoardError(f"the board said: {answer.get('error', answer)}", where=board.name)
-    return Provisioned("", address, board.name, life.life, begun_s, 0, "a")
+    handover.give(ask, life, values or {}, handover.Target("a", [], True), keys, where=board.name, on_path=True)
+    return Provisioned("", address, board.name, life.life, life.provisioned_s, 0, "a", {})
+
+
+def _look(link: BoardLink) -> dict[str, Any]:
+    """What lies on the board."""
+    look: dict[str, Any]
+    look, there = link.ask_and_read(_LOOK)
+    look["files"] = _hashes(there)
+    return look
 
 
 def _write_files(
@@ -308,39 +297,32 @@ def _write_files(
     said(f"{link.port}: copying {len(todo.files)} files to slot {todo.slot}")
     folders = sorted({str(parent) for name in todo.files for parent in list(Path(name).parents)[:-1]})
     link.ask(f"FOLDERS = {folders!r}\nREMOVE = {todo.remove!r}\n{_MAKE_FOLDERS}")
+    wanted = {name: hashlib.sha256(content).hexdigest() for name, content in todo.files.items()}
+    names = list(wanted)
+    for attempt in range(COPY_TRIES):
+        _copy(link, {name: todo.files[name] for name in names}, progress if not attempt else lambda done, total: None)
+        _, printed = link.ask_and_read(f"{_SHA}\nfor n in {list(wanted)!r}:\n    _sha(n)\nanswer = True\n")
+        there = _hashes(printed)
+        names = [name for name in wanted if there.get(name) != wanted[name]]
+        if not names:
+            return
+        if attempt + 1 < COPY_TRIES:
+            said(f"{link.port}: {', '.join(names[:3])} read back differently, try {attempt + 2} of {COPY_TRIES}")
+    raise BoardError(
+        f"{names[0]} reads back differently", where=link.port, next_step="Try again; then suspect the flash chip"
+    )
+
+
+def _copy(link: BoardLink, files: Mapping[str, bytes], progress: Callable[[int, int], None]) -> None:
     with tempfile.TemporaryDirectory(prefix="steiger-") as folder:
-        for name, content in todo.files.items():
+        for name, content in files.items():
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        link.copy(Path(folder), list(todo.files), lambda done: progress(done, len(todo.files)))
-    names = list(todo.files)
-    _, printed = link.ask_and_read(f"{_SHA}\nfor n in {names!r}:\n    _sha(n)\nanswer = True\n")
-    there = _hashes(printed)
-    for name, content in todo.files.items():
-        if there.get(name) != hashlib.sha256(content).hexdigest():
-            raise BoardError(
-                f"{name} reads back differently", where=link.port, next_step="Try again; then suspect the flash chip"
-            )
+        link.copy(Path(folder), list(files), lambda done: progress(done, len(files)))
 
 
 def _hashes(printed: str) -> dict[str, str]:
     """{name on the board: SHA-256} from the lines of `_sha`."""
     words = [line.split(" ", 2) for line in printed.splitlines() if line.startswith("file ")]
     return {name: digest for _, digest, name in words}
-
-
-def _take_back(keys: Path, life: key_file.Life, before: bytes | None) -> None:
-    """The board did not take the key: the key file is as it was, unless somebody else changed it meanwhile."""
-    present = {entry.life for entry in key_file.load_keys(keys)}
-    known = {entry["life"] for entry in json.loads(before)["lives"]} if before else set()
-    if {f"{number:08x}" for number in present} != known | {f"{life.life:08x}"}:
-        key_file.end_life(keys, life.address, life.provisioned_s)
-        return
-    if before is None:
-        keys.unlink()
-        return
-    new = keys.with_name(keys.name + ".back")
-    new.touch(mode=0o600)
-    new.write_bytes(before)
-    new.replace(keys)

@@ -171,6 +171,7 @@ def provision(
             "files_copied": done.copied,
             "answers": answered,
             "handed_back": lent,
+            "beyond_delivery": {f"{life:08x}": size for life, size in done.beyond.items()},
         }
         print(json.dumps(result))
     else:
@@ -227,7 +228,13 @@ def list_(
             print(json.dumps(row))
             continue
         begun = time.strftime("%Y-%m-%d %H:%M", time.gmtime(life.provisioned_s))
-        state = "open" if not life.until_s else "ended " + time.strftime("%Y-%m-%d %H:%M", time.gmtime(life.until_s))
+        state = (
+            "never ran"
+            if life.void
+            else "open"
+            if not life.until_s
+            else "ended " + time.strftime("%Y-%m-%d %H:%M", time.gmtime(life.until_s))
+        )
         print(
             f"node {life.address:5}  life {life.life:08x}  {life.board:12} {begun} UTC  {state}  {life.name}".rstrip()
         )
