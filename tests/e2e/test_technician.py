@@ -159,3 +159,47 @@ def test_a_board_on_shims_needs_micropython(folder: Path, monkeypatch: pytest.Mo
         assert not keys.exists()
     finally:
         node.stop()
+
+
+@needs_micropython
+def test_a_cable_that_is_pulled_at_the_switch(board: NodeProcess, folder: Path) -> None:
+    """Whenever it happens, no key is lost, the message says what to do, and that helps."""
+    keys = folder / "keys.json"
+    command = [
+        "node",
+        "provision",
+        str(board.port),
+        "--board",
+        "air-v1",
+        "--address",
+        "7",
+        "--keys",
+        str(keys),
+        *WINDOW,
+    ]
+    first = subprocess.Popen([*steiger_command(), *command], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert first.stderr is not None
+    told = ""
+    while "writing settings and key" not in told:
+        line = first.stderr.readline()
+        assert line, told
+        told += line
+    wait_until(lambda: keys.exists(), 60, "the key is in the file")
+    board.control({"do": "cable-cut"})
+    told += first.communicate(timeout=120)[1]
+    assert first.returncode == 3, told
+    assert "Traceback" not in told
+    # On a machine that was slow to pull it, the board has its settings already.
+    assert "run the same command again" in told or "took its settings" in told
+    assert "steiger monitor" in told
+    (life,) = load_keys(keys)
+    assert life.until_s == 0
+    assert life.key.hex() not in told
+    board.control({"do": "cable-restore"})
+    again = steiger(*command)
+    assert again.returncode == 0, again
+    assert "board answers" in again.stdout
+    lives = [entry for entry in load_keys(keys) if not entry.void]
+    # The last one is the board's; were there another, it would have to be one that the board holds as well.
+    assert f"life {lives[-1].life:08x}" in again.stdout
+    assert lives[0].life in (life.life, lives[-1].life)

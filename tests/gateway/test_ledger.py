@@ -283,6 +283,23 @@ def test_scheduled_comes_from_grid_and_clock(until_s: int, now_s: int, windows: 
     assert sum(ledger.scheduled_hours(row, 60, until_s, now_s * 1000).values()) == windows
 
 
+def test_a_life_that_no_board_took_is_awaited_by_nobody(tmp_path: Path) -> None:
+    """Heard of by the gateway while its provisioning was lost, then withdrawn (gateway/keys.py)."""
+
+    async def scenario() -> None:
+        async with rig(tmp_path / "spool.db") as r:
+            lost = FakeNode(7, key=bytes([9]) * 16)
+            await r.add(lost, provisioned_s=START_S + 7)
+            r.clock.at_ms = (START_S + 1800) * 1000
+            summary = ledger.summary(await r.report())
+            assert (summary["scheduled"], summary["pending"]) == (30, 30)
+            await r.add(lost, provisioned_s=START_S + 7, until_s=START_S + 7)
+            summary = ledger.summary(await r.report())
+            assert (summary["scheduled"], summary["pending"], summary["closed"]) == (0, 0, True)
+
+    asyncio.run(scenario())
+
+
 def test_a_boot_in_the_dark_over_a_full_hour_closes_every_hour(tmp_path: Path) -> None:
     """The node packs its off windows before the dark boot's, the gateway dates that boot by the middle of the gap: the
     hours differ, the windows do not."""
