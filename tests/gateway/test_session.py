@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,36 @@ def test_nothing_is_acknowledged_before_its_commit(tmp_path: Path) -> None:
             await r.settle()
             assert node.outbox == {}
         assert stored_ids(tmp_path / "spool.db") == [node.id_of(0)]
+
+    asyncio.run(scenario())
+
+
+def test_no_acknowledgement_leaves_while_the_commit_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk takes its time: the node hears nothing until the sync has returned."""
+
+    async def scenario() -> None:
+        node = FakeNode(7)
+        async with rig(tmp_path / "spool.db") as r:
+            await r.add(node)
+            submit, entered, synced = r.store._worker.submit, asyncio.Event(), asyncio.Event()
+
+            async def slow(work: Any) -> Any:
+                entered.set()
+                await synced.wait()
+                return await submit(work)
+
+            monkeypatch.setattr(r.store._worker, "submit", slow)
+            node.seal(W0)
+            node.send_outbox()
+            async with asyncio.timeout(20):
+                await entered.wait()
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert node.downlinks == []
+            assert list(node.outbox) == [0]
+            synced.set()
+            await r.settle()
+            assert node.outbox == {}
 
     asyncio.run(scenario())
 
