@@ -153,8 +153,8 @@ class LifeSession:
         if (counter, hello.boot, hello.uptime_ms) in self.memory.hellos:
             return
         self.memory.alarms += 1
-        self._store.touch(self.info.row, self)
-        if self.alarm is None:
+        if self.alarm is None:  # what is played back for ever is written with the next record, not for its own sake
+            self._store.touch(self.info.row, self)
             self.alarm = f"cloned or restored: counter {counter} after {self.memory.replay.highest}, boot {hello.boot}"
             log.warning("session: node %d, %s; provision it again", self.info.node, self.alarm)
 

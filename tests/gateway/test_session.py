@@ -446,6 +446,37 @@ def test_a_hello_that_comes_twice_is_no_alarm_also_across_a_restart(tmp_path: Pa
     asyncio.run(scenario())
 
 
+def test_a_hello_played_back_again_and_again_wears_no_disk(tmp_path: Path) -> None:
+    """Who recorded one hello could else have every SD card in town written until it dies."""
+
+    async def scenario() -> None:
+        node = FakeNode(7)
+        async with rig(tmp_path / "spool.db") as r:
+            await r.add(node)
+            node.hello()
+            recorded = node.last_frame
+            for counter in range(1000, 1100):  # far more than are remembered
+                node.counter, node.uptime_ms = counter, counter
+                node.hello()
+            await r.settle()
+            commits = r.store.commits
+            for _ in range(200):
+                r.uplinks.on_frame(r.links[node.life], recorded, r.clock.at_ms)
+                await r.settle()
+            assert r.uplinks.dropped["replay"] == 200
+            assert r.store.commits <= commits + 1
+            node.seal(W0)
+            node.send_outbox()
+            await r.settle()
+        async with rig(tmp_path / "spool.db") as r:
+            await r.add(node)
+            session = r.uplinks.session_of(7)
+            assert session is not None
+            assert session.memory.alarms == 200, "counted all the same"
+
+    asyncio.run(scenario())
+
+
 def test_two_gateways_from_one_copied_directory_never_share_a_nonce(tmp_path: Path) -> None:
     async def scenario() -> None:
         node = FakeNode(7)
