@@ -121,6 +121,39 @@ def attack(process: Process, nodes: list[Any], seed: int, count: int) -> None:
     assert b"Traceback" not in (process.folder / "log").read_bytes()
 
 
+def test_each_odd_field_is_named(setup: Any) -> None:
+    process, nodes = setup
+    for node in nodes:
+        node.start()
+    process.start()
+    wait_until(process.answers, 60, "the gateway answers")
+    client = Client(process.data / "control.sock")
+    try:
+        for line, what in (
+            (b'{"do": [1]}', 'the request has no "do"'),
+            (b"\xff{}", "no JSON object"),
+            (b"[" * 5000, "no JSON object"),
+            (b'{"do": "drain", "timeout_s": "soon"}', "timeout_s must be a number from 0 to 3600"),
+            (b'{"do": "drain", "timeout_s": -1}', "timeout_s must be a number from 0 to 3600"),
+            (b'{"do": "ledger", "node": 1099511627776}', "node must be a number from 1 to 65535"),
+            (b'{"do": "ledger", "sink": "nowhere"}', "no such sink"),
+            (b'{"do": "release", "port": "\\u0000"}', "not a port of this gateway"),
+            (
+                b'{"do": "release", "port": "%s", "for_s": 1e300}' % str(nodes[0].path).encode(),
+                "for_s must be a number",
+            ),
+            (b'{"do": "get-setting", "node": 7, "name": "window_s.x"}', "no such instance"),
+            (b'{"do": "command", "node": 7, "command": "identify", "arg": 4294967296}', "arg must be a number"),
+            (b'{"do": "command", "node": [7], "command": "identify"}', "no such node"),
+        ):
+            error = client.ask(line)["error"]
+            assert what in error["what"] and error["exit_code"] == 2, (line, error)
+            assert len(error["where"]) <= 200
+    finally:
+        client.close()
+    assert b"Traceback" not in (process.folder / "log").read_bytes()
+
+
 def test_nonsense_is_answered(setup: Any) -> None:
     process, nodes = setup
     for node in nodes:
