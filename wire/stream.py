@@ -104,14 +104,15 @@ class Parser:
 
     def _hold(self, data: bytes, out: "list[tuple[str, bytes]]") -> None:
         """Keep what no flag has ended yet; pass complete lines on."""
-        if data and data[0] < 0x80:
+        while data and data[0] < 0x80:
             end = data.rfind(b"\n") + 1
-            if not end and len(data) >= TEXT_MAX:
+            if not end:
+                if len(data) < TEXT_MAX:
+                    break
                 end = len(data)
-            if end:
-                self._text(data[:end], out)
-                data = data[end:]
-        elif len(data) > self._max_raw:
+            self._text(data[:end], out)
+            data = data[end:]
+        if len(data) > self._max_raw and data[0] >= 0x80:
             self._drop("long")
             self._skip = True
             data = b""

@@ -187,6 +187,15 @@ def test_no_bytes_stop_the_next_frame(garbage: list[bytes], data: bytes, cuts: l
     assert all(reason in ("short", "long", "noise", "escape", "fcs") for reason in parser.dropped)
 
 
+@pytest.mark.parametrize("rest", [b"\xff", b"y", b"\xc3\xa9"])
+def test_what_follows_a_line_in_one_piece_is_under_the_cap_too(rest: bytes) -> None:
+    parser = stream.Parser()
+    got = parser.feed(b"log\n" + rest * 60_000)
+    assert got[0] == ("text", b"log\n")
+    assert len(parser._held) <= 2 * (stream.FRAME_MAX + 2)
+    assert parser.feed(bytes(stream.encode(b"\xa3frame")))[-1] == ("frame", b"\xa3frame")
+
+
 @given(st.lists(FRAMES, max_size=5), st.integers(1, 7))
 def test_pieces_do_not_matter(frames: list[bytes], size: int) -> None:
     whole = b"log\n".join(bytes(stream.encode(data)) for data in frames)
