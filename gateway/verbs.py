@@ -209,6 +209,14 @@ def _setting(request: dict[str, Any]) -> tuple[Any, int]:
     except KeyError:
         known = ", ".join(row.name for row in wire_settings.SETTINGS)
         raise GatewayError("no such setting", where=name[:60], next_step=f"There are: {known}", exit_code=2) from None
-    if instance and not (instance.isascii() and instance.isdecimal() and len(instance) < 4):
-        raise GatewayError("no such instance", where=f"{name}.{instance}"[:60], next_step="It is a number", exit_code=2)
-    return setting, int(instance) if instance else int(_number(request, "instance", 0, 0, 255))
+    number = _number(request, "instance", 0, 0, 255)
+    if instance:
+        number = int(instance) if instance.isascii() and instance.isdecimal() and len(instance) < 4 else -1
+    if number not in range(setting.instances):
+        raise GatewayError(
+            "no such instance",
+            where=f"{name}.{instance or number}"[:60],
+            next_step=f"It has 0 to {setting.instances - 1}" if setting.instances > 1 else f"Write {name} alone",
+            exit_code=2,
+        )
+    return setting, int(number)

@@ -143,6 +143,8 @@ def test_each_odd_field_is_named(setup: Any) -> None:
                 "for_s must be a number",
             ),
             (b'{"do": "get-setting", "node": 7, "name": "window_s.x"}', "no such instance"),
+            (b'{"do": "get-setting", "node": 7, "name": "window_s.99"}', "no such instance"),
+            (b'{"do": "get-setting", "node": 7, "name": "health_s", "instance": 1}', "no such instance"),
             (b'{"do": "command", "node": 7, "command": "identify", "arg": 4294967296}', "arg must be a number"),
             (b'{"do": "command", "node": [7], "command": "identify"}', "no such node"),
         ):
