@@ -214,3 +214,17 @@ def test_undelivered_records_whose_key_is_lost_are_told(bench: Bench) -> None:
     (line,) = [line for line in bench.said if "beyond delivery" in line]
     assert "777 bytes" in line and f"{first.life:08x}" in line and "unreadable" in line
     assert bench.provision().beyond == {}
+
+
+def test_a_board_whose_settings_are_unreadable_proves_nothing(bench: Bench) -> None:
+    bench.provision()
+    bench.link.lose_before = switches
+    with pytest.raises(NoConnection):
+        bench.provision()
+    lost = bench.open_life()
+    bench.link.plug_in()
+    for copy in "ab":
+        bench.on_board(f"with open('/settings.{copy}', 'wb') as f:\n    f.write(b'torn')\n")
+    done = bench.provision()
+    (kept,) = [life for life in bench.lives() if life.life == lost.life]
+    assert (kept.void, kept.until_s) == (False, done.provisioned_s)
