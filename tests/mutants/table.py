@@ -19,7 +19,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("mutants.toml")
 COPIED = ("wire", "firmware", "gateway", "tools", "boards", "tests", "docs", "bench", "pyproject.toml", "Makefile")
-CODE = ("firmware/", "gateway/", "wire/")
+CODE = ("firmware/", "gateway/", "wire/", "tools/")
 
 
 class Mutant(NamedTuple):

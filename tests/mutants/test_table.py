@@ -24,7 +24,7 @@ def test_there_are_enough_and_each_has_a_name_of_its_own() -> None:
     assert len(MUTANTS) >= 24
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
     assert len({(mutant.file, mutant.edits) for mutant in MUTANTS}) == len(MUTANTS)
-    assert {mutant.file.partition("/")[0] for mutant in MUTANTS} == {"firmware", "gateway", "wire"}
+    assert {mutant.file.partition("/")[0] for mutant in MUTANTS} == {"firmware", "gateway", "tools", "wire"}
     assert all(mutant.promise for mutant in MUTANTS)
 
 
