@@ -114,9 +114,12 @@ def _neighbours_job(life: int, first: int, last: int) -> Callable[[sqlite3.Conne
             "SELECT max(end_ms - bound_ms) FROM records WHERE life = ? AND seq < ? AND time_code < ?",
             (life, first, TIME_NEIGHBOURS),
         ).fetchone()[0]
+        # A later boot began no later than what it measured of a window; that may be the window's last part only. A gap
+        # tells of the past, whenever it was sealed.
         after = conn.execute(
-            "SELECT min(end_ms - length_ms + bound_ms) FROM records WHERE life = ? AND seq >= ? AND time_code < ?",
-            (life, last, TIME_NEIGHBOURS),
+            "SELECT min(end_ms - length_ms * max(coverage - 1, 0) / 100 + bound_ms) FROM records "
+            "WHERE life = ? AND seq >= ? AND time_code < ? AND kind <> ?",
+            (life, last, TIME_NEIGHBOURS, GAP),
         ).fetchone()[0]
         return Neighbours(before, after)
 

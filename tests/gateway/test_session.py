@@ -16,6 +16,7 @@ from tests.fakes.node import FakeNode, key_of
 from tests.fakes.rig import START_S, HandClock, rig
 from wire import UTC, messages
 from wire.profiles import Profile
+from wire.records import Record
 
 W0 = START_S // 60  # first window of the grid
 
@@ -345,6 +346,45 @@ def test_a_boot_that_never_met_a_gateway_is_dated_by_its_neighbours(tmp_path: Pa
                 assert record.time_code == TIME_NEIGHBOURS
                 assert abs(record.end_ms - true_ms) <= record.bound_ms
                 assert record.bound_ms <= 3_600_000 // 2
+
+    asyncio.run(scenario())
+
+
+def test_a_partial_window_and_a_gap_behind_it_do_not_end_a_boot_too_early(tmp_path: Path) -> None:
+    """The next boot had a clock at once: its first record names a whole grid window, of which it saw the end alone, and its
+    gap names windows from before it was there."""
+
+    async def scenario() -> None:
+        node = FakeNode(7)
+        path = tmp_path / "spool.db"
+        async with rig(path) as r:
+            await r.add(node)
+            node.hello()
+            node.seal(W0)
+            node.send_outbox()
+            await r.settle()
+            node.reboot()
+            began_ms = (W0 + 9) * 60_000 + 45_000
+            for i in range(2):
+                node.seal_unclocked(60_000 * (i + 1))
+            ended_ms = began_ms + 120_000  # 45 s into window 11
+            node.reboot()
+            r.clock.at_ms = ended_ms + 5_000
+            node.gap(messages.OFF, W0 + 1, 8)
+            node.outbox[node.next_seq] = Record(node.next_seq, (UTC, (W0 + 12) * 60), 16, (1, 2, 3, 4), None)
+            node.next_seq += 1
+            r.clock.at_ms = (W0 + 12) * 60_000 + 1_000
+            node.uptime_ms = r.clock.at_ms - ended_ms - 5_000
+            node.send_outbox()
+            await r.settle()
+            node.hello()
+            await r.settle()
+            with Reader(path) as reader:
+                records = {record.seq: record for record in reader.records()}
+            for seq, true_ms in ((1, began_ms + 60_000), (2, ended_ms)):
+                record = records[seq]
+                assert record.time_code == TIME_NEIGHBOURS
+                assert abs(record.end_ms - true_ms) <= record.bound_ms, (record.end_ms - true_ms, record.bound_ms)
 
     asyncio.run(scenario())
 
