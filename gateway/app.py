@@ -87,6 +87,7 @@ class Gateway:
         self.sinks: list[Forwarder] = list(self._sinks() if sinks is None else sinks)
         self.control = ControlServer(data_dir)
         self.restarts: dict[str, int] = {}
+        self._own_resets: dict[int, int] = {}  # address -> the boot that our own open caused last
         self._keys_seen: tuple[int, int, int] | None = None
         self._verbs = Verbs(self)
         self._stop_sinks = asyncio.Event()
@@ -217,8 +218,11 @@ class Gateway:
         if session is None or session.link is None or session.last_hello is None:
             return
         began_ms = self.clock.wall_ms() - session.last_hello.uptime_ms
+        if self._own_resets.get(address) == boot:
+            return  # an earlier life of the same board told of the same boot
         opened_ms = getattr(session.link, "opened_ms", 0)
         if opened_ms and 0 <= began_ms - opened_ms + OWN_RESET_MS // 3 <= OWN_RESET_MS:
+            self._own_resets[address] = boot
             session.link.resets_ours = getattr(session.link, "resets_ours", 0) + 1  # type: ignore[attr-defined]
             log.warning("serial: %s, opening the port reset the board (boot %d)", session.link.name, boot)
 

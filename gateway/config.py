@@ -176,7 +176,10 @@ def _deeper(value: Any, levels: int) -> bool:
 
 def parse_broker(url: str) -> Broker:
     """`mqtt://host[:port]` or `mqtts://…`; ValueError says what is wrong, without the URL's user part."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its words may repeat a password
+        raise ValueError("expected mqtt://HOST:PORT or mqtts://HOST:PORT") from None
     if parts.scheme not in ("mqtt", "mqtts"):
         raise ValueError("expected mqtt://HOST:PORT or mqtts://HOST:PORT")
     if parts.username is not None or parts.password is not None:

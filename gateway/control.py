@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import GatewayError
+from gateway.owner import as_owner
 
 SOCKET_NAME = "control.sock"
 LOCK_NAME = "gateway.lock"
@@ -266,8 +267,13 @@ def _short_path(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-def call(data_dir: Path, do: str, *, timeout_s: float = 10.0, **fields: Any) -> Any:
-    """Ask the gateway that runs on `data_dir`; its result, or NotRunning, or the error that it answered."""
+def call(data_dir: Path, do: str, *, timeout_s: float = 10.0, node_s: float | None = None, **fields: Any) -> Any:
+    """Ask the gateway that runs on `data_dir`; its result, or NotRunning, or the error that it answered.
+
+    `node_s`: how long the gateway itself shall wait for a node; `timeout_s` is longer.
+    """
+    if node_s is not None:
+        fields["timeout_s"] = node_s
     with _connected(data_dir, timeout_s) as connection:
         connection.sendall(_line({"do": do, **fields}))
         answer = next(_answers(connection, data_dir, timeout_s), None)
@@ -298,7 +304,7 @@ def _connected(data_dir: Path, timeout_s: float) -> Iterator[socket.socket]:
                 connection.connect(address)
         except PermissionError:
             raise ControlError(
-                "the control socket belongs to another user", where=str(path), next_step="Try: sudo -u OWNER steiger …"
+                "the control socket belongs to another user", where=str(path), next_step=as_owner(path), exit_code=2
             ) from None
         except OSError:  # no socket, no folder, or nobody behind the socket
             raise NotRunning(

@@ -63,6 +63,7 @@ class Decoder:
         self.wanted: set[int] = set()  # profiles to ask for
         self.clockless = False  # the node's last record had no clock
         self.duplicates = 0
+        self.barren = 0  # windows in a row in which no sensor gave anything
         self._unstored: tuple[int, int] | None = None  # received, and not yet handed to the store
 
     # -- profiles --------------------------------------------------------------------------------------------------
@@ -206,6 +207,7 @@ class Decoder:
             (self.row, seq, 1, RECORD, profile, hour, end_ms, length_ms, bound_ms, code, received_ms, coverage, data)
         )
         self.store.count(CountKey(self.row, profile, hour, 0, STORED))
+        self.barren = 0
 
     def _gap(self, gap: Any, payload: bytes, now_ms: int) -> list[int]:
         first, count = gap.first_seq, gap.count
@@ -277,6 +279,8 @@ class Decoder:
         self.store.put((*row, received_ms, 0, detail))
         for hour, windows in hours:
             self.store.count(CountKey(self.row, known.row, hour, 0, cause), windows)
+        if cause in (messages.NOT_SAMPLED, messages.REFUSED):
+            self.barren += count
 
     def put_held_gap(self, known: KnownProfile, row: Unresolved, end: Resolved, code: int, cause: int) -> None:
         first = window_of(end.at_ms - row.length_ms, known.window_s)

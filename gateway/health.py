@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.clock import Clock
+from gateway.forward.base import MISCONFIGURED, REFUSED
 from gateway.store.spool import Store
 from gateway.uplink import Uplinks
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 SINK_LATE_MS = 120_000  # something waits for a sink that has confirmed nothing for so long
 NODE_SILENT_MS = 7_200_000  # two health intervals
+BARREN = 3  # windows without any reading: no warm-up takes so long
 BUDGET_WARN = 0.9
 BEAT_LATE_S = 90.0  # three times the longest wait of any of our tasks (its disk, mostly)
 DAY_MS = 86_400_000
@@ -121,6 +123,7 @@ def _node(key: tuple[int, int], uplinks: Uplinks, now_ms: int) -> dict[str, Any]
         "clock": not decoder.clockless,
         "time_unresolved": decoder.unresolved,
         "awaiting_profile": decoder.undecoded,
+        "barren_windows": decoder.barren,
         "alarm": session.alarm,
         "alarms": memory.alarms,
     }
@@ -144,7 +147,9 @@ def _problems(report: dict[str, Any]) -> list[str]:
         out.append(f"the spool is {spool['used_mb'] / spool['budget_mb']:.0%} full; the oldest records go first")
     for sink in report["sinks"]:
         age_s = sink["confirmed_age_s"]
-        if sink["backlog"] and (age_s is None or age_s * 1000 > SINK_LATE_MS):
+        if sink["state"] in (REFUSED, MISCONFIGURED):  # a person has to act, whether anything waits or not
+            out.append(f"sink {sink['name']} is {sink['state']}: {sink['detail']}")
+        elif sink["backlog"] and (age_s is None or age_s * 1000 > SINK_LATE_MS):
             since = "nothing yet" if age_s is None else f"nothing for {age_s:.0f} s"
             out.append(
                 f"sink {sink['name']} confirmed {since}, {sink['backlog']} records wait: {sink['detail'] or sink['state']}"
@@ -158,6 +163,11 @@ def _problems(report: dict[str, Any]) -> list[str]:
     for node in report["nodes"]:
         if node["alarm"]:
             out.append(f"node {node['node']}: {node['alarm']}")
+        if not node["until_s"] and node["barren_windows"] >= BARREN:
+            out.append(
+                f"node {node['node']} measures nothing: {node['barren_windows']} windows without a reading; "
+                f"are its sensors connected, and is it really a {node['board'] or 'board of that kind'}?"
+            )
         if not node["until_s"] and node["age_s"] is not None and node["age_s"] * 1000 > NODE_SILENT_MS:
             out.append(f"node {node['node']}: silent for {node['age_s'] / 3600:.1f} h")
     return out

@@ -56,6 +56,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     provisioned_s: int  # unix s: the grid starts with the window that contains it
     until_s: int = 0  # unix s; 0: this life is open
+    lost: bool = False  # the node will never be heard again: what it may still hold is booked as "node off"
     profiles: tuple[str, ...] = ()  # encoded descriptors, hex: known before the first frame
 
     def __post_init__(self) -> None:
@@ -91,6 +92,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     name: str = ""
     provisioned_s: Annotated[int, Meta(ge=0, le=UTC_HIGH_S)]
     until_s: Annotated[int, Meta(ge=0, le=UTC_HIGH_S)] = 0
+    lost: bool | msgspec.UnsetType = msgspec.UNSET
     profiles: list[Hex] = []
 
 
@@ -154,13 +156,18 @@ def withdraw_life(path: str | os.PathLike[str], number: int) -> bool:
         return True
 
 
-def end_life(path: str | os.PathLike[str], address: int, until_s: int) -> bool:
-    """Take a node out of service: its open life ends at `until_s`. False if it has none."""
+def end_life(path: str | os.PathLike[str], address: int, until_s: int, *, lost: bool = False) -> bool:
+    """Take a node out of service: its open life ends at `until_s`. False if it has none.
+
+    `lost`: it will not be heard again, in any life that the address had so far.
+    """
     file = Path(path)
     with _locked(file):
         lives = load_keys(file)
         changed = [
-            msgspec.structs.replace(old, until_s=until_s) if old.address == address and not old.until_s else old
+            msgspec.structs.replace(old, until_s=old.until_s or until_s, lost=lost or old.lost)
+            if old.address == address and (lost or not old.until_s)
+            else old
             for old in lives
         ]
         if changed == lives:
@@ -193,6 +200,7 @@ def _parse(file: Path, data: bytes) -> list[Life]:
                 name=entry.name,
                 provisioned_s=entry.provisioned_s,
                 until_s=entry.until_s,
+                lost=entry.lost is True,
                 profiles=tuple(entry.profiles),
             )
         except ValueError as error:
@@ -303,6 +311,7 @@ def _replace(file: Path, lives: list[Life]) -> None:
                 name=life.name,
                 provisioned_s=life.provisioned_s,
                 until_s=life.until_s,
+                lost=True if life.lost else msgspec.UNSET,
                 profiles=list(life.profiles),
             )
             for life in lives

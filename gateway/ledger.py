@@ -310,7 +310,10 @@ def _explain(lines: dict[tuple[int, int], Line], life: _Life, counted: _Counted,
         for state, n in pools.items():
             taken = min(max(rest, 0), n)
             if taken:
-                line.pending[state] = line.pending.get(state, 0) + taken
+                if state == "on_node" and life.memory.lost:
+                    line.causes[CAUSES[OFF]] = line.causes.get(CAUSES[OFF], 0) + taken
+                else:
+                    line.pending[state] = line.pending.get(state, 0) + taken
                 pools[state] = n - taken
                 rest -= taken
         line.missing = rest

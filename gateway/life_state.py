@@ -39,6 +39,7 @@ class LifeState(msgspec.Struct, array_like=True):
     last_ms: int = 0
     newest: tuple[int, int] = (-1, 0)
     hellos: list[tuple[int, int, int]] = []
+    lost: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -75,6 +76,7 @@ class Memory:
         self.wire_version = state.wire_version
         self.last_ms = state.last_ms  # last authenticated uplink, 0: never
         self.hellos = state.hellos  # the latest: counter, boot, uptime_ms
+        self.lost = state.lost  # the key file says that this node will not be heard again
         self.newest = state.newest  # seq and end (unix s) of the newest record of a clocked node
 
     def encode(self) -> bytes:
@@ -102,6 +104,7 @@ class Memory:
                 self.last_ms,
                 self.newest,
                 self.hellos,
+                self.lost,
             )
         )
 

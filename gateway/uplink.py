@@ -75,6 +75,9 @@ class Uplinks:
                 self._fill(session)
                 session.load_profiles(life.profiles)
                 self._store.touch(info.row, session)
+            if session.memory.lost != life.lost:
+                session.memory.lost = life.lost
+                self._store.touch(session.info.row, session)
             added += key not in self.sessions
             self.sessions[key] = session
         for key in self.sessions.keys() - wanted.keys():

@@ -28,6 +28,7 @@ ARG_RANGE = (-(1 << 31), (1 << 31) - 1)  # of a command's argument on the wire
 PATH_MAX = 4_096
 REQUEST_S = 30.0
 DRAIN_S = 60.0
+TAP_IDLE_S = 2.0
 TAP_QUEUE = 1_024  # chunks a slow monitor may be behind; then it misses some
 
 
@@ -133,7 +134,14 @@ class Verbs:
         link.taps.append(tap)
         try:
             while True:
-                chunk = await chunks.get()
+                try:
+                    async with asyncio.timeout(TAP_IDLE_S):
+                        chunk = await chunks.get()
+                except TimeoutError:
+                    chunk = {
+                        "dir": "up",
+                        "hex": "",
+                    }  # the listener learns that it is silent, and we whether it is there
                 if missed:
                     chunk["missed"], missed = missed, 0
                 yield chunk

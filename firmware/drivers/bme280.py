@@ -199,7 +199,7 @@ class BME280:
         self._calibration = calibration
         self._write(_REG_CONFIG, 0x00)
         self._covered.restart()
-        self.identity = "BME280 id %02x at 0x%02x" % (CHIP_ID, self._address)
+        self.identity = "BME280 id 0x%02x at 0x%02x" % (CHIP_ID, self._address)
         self.state = READY
 
     def _identify(self) -> None:

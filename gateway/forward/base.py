@@ -43,7 +43,7 @@ class SinkHealth(msgspec.Struct):
     name: str
     state: str = STARTING
     since_ms: int = 0  # wall clock: when the state began
-    detail: str = ""  # of the last failure; "" once a delivery was confirmed again
+    detail: str = ""  # of the last failure; "" once a login, or else a confirmed delivery, showed that it is over
     next_step: str = ""
     target: str = ""
     confirmed_ms: int = 0  # wall clock of the last confirmed delivery; 0: none since start

@@ -57,6 +57,8 @@ class MqttForwarder:
         self.topic = f"{config.topic_prefix}/v1/{gateway_id}/records"
         self.health = SinkHealth(name=NAME, since_ms=clock.wall_ms())
         self._told = NOTHING  # the failure that was logged last
+        self._logged_in = False  # on the present connection
+        self._unproven = False  # the last failure came after a login: only a confirmed message shows that it is over
 
     async def run(self, store: Spool, stop: asyncio.Event) -> None:
         """Deliver until `stop`; every failure of the other side becomes a state and another attempt."""
@@ -71,7 +73,7 @@ class MqttForwarder:
                 await self._attempt(broker, store, stop)
             except RefusedByBroker as error:
                 self._failed(REFUSED, str(error), error.next_step)
-            except GatewayError as error:
+            except GatewayError as error:  # a file of ours
                 where = f" — {error.where}" if error.where else ""
                 self._failed(MISCONFIGURED, f"{error.what}{where}", error.next_step)
             except aiomqtt.MqttError as error:
@@ -86,6 +88,7 @@ class MqttForwarder:
 
     async def _attempt(self, broker: Broker, store: Spool, stop: asyncio.Event) -> None:
         """One connection, from its first byte to its end; returns only when stopped."""
+        self._logged_in = False
         if self.health.state not in (REFUSED, MISCONFIGURED):  # those stay to be seen until an attempt succeeds
             self._enter(CONNECTING)
         password = read_secret(self._config.password_file, self._config.password_credential, "password")
@@ -99,12 +102,15 @@ class MqttForwarder:
                 return
             await opening
             self.health.connects += 1
-            self._enter(CONNECTED)
+            self._logged_in = True
             # Logged in says nothing yet where messages are refused: that would be a line an attempt.
-            refused = self._told[0] == REFUSED
+            refused = self._unproven and self._told[0] == REFUSED
             log.log(logging.DEBUG if refused else logging.INFO, "mqtt: connected, %s, topic %s", broker, self.topic)
             if not refused:
+                self._enter(CONNECTED)
                 self._told = NOTHING
+            if not self._unproven:
+                self.health.detail = self.health.next_step = ""
             began_s = self._clock.monotonic_s()
             try:
                 await self._deliver(connection, store, stop, stopping)
@@ -131,6 +137,8 @@ class MqttForwarder:
                 while len(under_way) < config.inflight and news is None:
                     batch = await store.next_batch(NAME, config.batch_records, config.batch_bytes - HEADROOM, after)
                     if batch is None:
+                        if not under_way:
+                            self._well()  # nothing is left that could be refused
                         news = asyncio.create_task(self._wait_for_news(store))
                         break
                     after = batch.id
@@ -180,6 +188,12 @@ class MqttForwarder:
         self.health.confirmed_ms = self._clock.wall_ms()
         self.health.confirmed_batches += 1
         self.health.confirmed_records += len(batch.records)
+        self._well()
+
+    def _well(self) -> None:
+        """What the last failure said is over."""
+        self._unproven = False
+        self._enter(CONNECTED)
         self.health.detail = self.health.next_step = ""
 
     def _enter(self, state: str) -> None:
@@ -189,6 +203,7 @@ class MqttForwarder:
 
     def _failed(self, state: str, detail: str, next_step: str) -> None:
         self.health.failures += 1
+        self._unproven = self._logged_in
         # The same again is no news: a broker that is away for a week must not fill the log.
         level = logging.DEBUG if self._told == (state, self.health.target, detail) else logging.WARNING
         self._told = (state, self.health.target, detail)

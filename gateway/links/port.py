@@ -40,11 +40,10 @@ class PortBusy(PortError):
     def __init__(self, path: str, holder: Holder | None) -> None:
         self.pid = holder.pid if holder else 0
         self.command = holder.command if holder else ""
-        who = f"used by {holder.command} (pid {holder.pid})" if holder else "used by another program"
         super().__init__(
-            f"port is {who}",
+            f"port is used by {holder.command} (pid {holder.pid})" if holder else "port is used by another program",
             where=path,
-            next_step="End that program, or, if it is the gateway: steiger gateway release PORT",
+            next_step=f"End that program, or, if it is the gateway: steiger gateway release {path}",
         )
 
 
@@ -53,6 +52,10 @@ def open_port(path: str, baudrate: int) -> int:
     speed = getattr(termios, f"B{baudrate}", None)
     if speed is None:
         raise PortError(f"this machine has no speed {baudrate}", where=path, next_step="Use 115200", exit_code=2)
+    if _forsaken(path):
+        raise PortMissing(
+            "the program that made this port has ended", where=path, next_step="Start it again, the board with it"
+        )
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as err:
@@ -116,11 +119,30 @@ def _refusal(path: str, err: OSError) -> PortError:
         )
     if err.errno == errno.EBUSY:
         return PortBusy(path, holder_of(path))
+    if err.errno == errno.EISDIR:
+        return PortMissing("this is a folder, not a port", where=path, next_step="Name a port such as /dev/ttyUSB0")
     if err.errno == errno.ENOENT:
         return PortMissing(
             "there is no such port", where=path, next_step="Is the board plugged in? See: ls /dev/serial/by-id/"
         )
     return PortMissing(f"cannot be opened: {err.strerror}", where=path, next_step="Plug it in again")
+
+
+def _forsaken(path: str) -> bool:
+    """Whether the link was left behind by a program that was killed: its terminal may be somebody else's by now.
+
+    Who makes a pty with a link to it writes its own process id into `<link>.pid`.
+    """
+    if not os.path.islink(path):
+        return False
+    try:
+        with open(f"{path}.pid", encoding="ascii") as file:
+            os.kill(int(file.read()), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        pass  # no such file, or another user's process: it runs
+    return False
 
 
 def holder_of(path: str) -> Holder | None:

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from gateway.errors import GatewayError
+from gateway.owner import as_owner
 
 APPLICATION_ID = 0x53544731  # "STG1"
 PAGE_BYTES = 4096  # the block of ext4 and of the cards a Raspberry Pi runs on
@@ -56,7 +57,7 @@ def connect(path: Path, opener: Opener = sqlite3.connect) -> sqlite3.Connection:
 
 def connect_read_only(path: Path, opener: Opener = sqlite3.connect) -> sqlite3.Connection:
     """A connection for others; it never blocks the writer and cannot change anything."""
-    if not path.exists():
+    if not _is_there(path):
         raise StoreError(
             "no store", where=str(path), next_step="start the gateway once, or name its data_dir", exit_code=3
         )
@@ -104,7 +105,7 @@ def check(conn: sqlite3.Connection, path: Path) -> None:
 
 def examine(path: Path, opener: Opener = sqlite3.connect) -> None:
     """`check` a file that may not be there yet, without changing a byte of it."""
-    if not path.exists() or not path.stat().st_size:
+    if not _is_there(path) or not path.stat().st_size:
         return
     try:
         _check_closed(opener(f"{path.absolute().as_uri()}?mode=ro", uri=True), path)
@@ -122,6 +123,16 @@ def _check_closed(conn: sqlite3.Connection, path: Path) -> None:
         check(conn, path)
     finally:
         conn.close()
+
+
+def _is_there(path: Path) -> bool:
+    """StoreError if this user may not even look."""
+    try:
+        return path.exists()
+    except PermissionError:
+        raise StoreError(
+            "this user may not read the store", where=str(path), next_step=as_owner(path), exit_code=2
+        ) from None
 
 
 def copy_path(path: Path, version: int) -> Path:

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from gateway import ledger
+from gateway import health, ledger
 from gateway.store import Budget
 from gateway.store.group import ProfileRow
 from tests.fakes.node import FakeNode
@@ -332,5 +333,64 @@ def test_a_boot_in_the_dark_over_a_full_hour_closes_every_hour(tmp_path: Path) -
             assert (tally.scheduled, tally.delivered, tally.causes) == (100, 50, {"node_off": 50})
             await r.sql("DELETE FROM records WHERE seq = 20")  # one of the dark boot
             assert not (await r.report()).closed
+
+    asyncio.run(scenario())
+
+
+def test_a_node_that_is_lost_leaves_nothing_pending_and_hides_nothing(tmp_path: Path) -> None:
+    async def scenario(sabotage: Sabotage | None) -> ledger.Report:
+        node = FakeNode(7)
+        async with rig(tmp_path / f"{sabotage}.db") as r:
+            await r.add(node)
+            node.hello()
+            for i in range(10):
+                node.seal(W0 + i)
+            node.send_outbox(6)
+            await r.settle()
+            await r.deliver()
+            if sabotage:
+                await sabotage(r, node)
+            r.clock.at_ms += 20 * 60_000
+            (life,) = r.lives
+            r.lives = [msgspec.structs.replace(life, until_s=r.clock.at_ms // 1000, lost=True)]
+            await r.uplinks.load(r.lives)
+            return await r.report()
+
+    report = asyncio.run(scenario(None))
+    assert report.closed
+    tally = report.lives[0].sinks["mqtt"]
+    assert (tally.scheduled, tally.delivered, tally.missing) == (20, 6, 0)
+    assert tally.causes == {"node_off": 14}
+    assert sum(tally.pending.values()) == 0
+    taken = asyncio.run(scenario(from_the_spool))
+    assert not taken.closed, "what vanished at a hop is not excused by a lost node"
+    assert {finding.hop for finding in taken.findings} == {"spool"}
+
+
+def test_a_node_that_measures_nothing_is_a_problem(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        node = FakeNode(7)
+        async with rig(tmp_path / "spool.db") as r:
+
+            def problems() -> list[str]:
+                found = health.status(r.clock, r.store, r.uplinks, [], [], {})["problems"]
+                return [problem for problem in found if problem.startswith("node ")]
+
+            await r.add(node)
+            node.hello()
+            node.gap(messages.NOT_SAMPLED, W0, 2)
+            node.send_outbox()
+            await r.settle()
+            assert problems() == []
+            node.gap(messages.NOT_SAMPLED, W0 + 2, 1)
+            node.send_outbox()
+            await r.settle()
+            (problem,) = problems()
+            assert "node 7 measures nothing: 3 windows without a reading" in problem
+            assert "air-v1" in problem
+            node.seal(W0 + 3)
+            node.send_outbox()
+            await r.settle()
+            assert problems() == []
 
     asyncio.run(scenario())
