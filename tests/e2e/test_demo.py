@@ -58,6 +58,10 @@ def test_demo_closes_its_ledger(tmp_path: Path) -> None:
     assert len(result["nodes"]) == 3
     for node in result["nodes"].values():
         assert node["delivered"] >= 4
+        assert node["causes"] == {}  # nobody disturbed it
+    rows = [line for line in done.stdout.splitlines() if " complete " in line and "seq –" not in line]
+    assert rows
+    assert all("complete 100 %  losses: none" in row for row in rows), done.stdout
     assert "mpremote connect" in done.stdout
     assert "steiger gateway export" in done.stdout
     first = re.search(r"^ *(\d+) s  node \d .*?(pm2_5|laeq|vehicles)", done.stdout, re.MULTILINE)

@@ -43,7 +43,7 @@ def demo(
 
     from tools.demo import account, city, play, screen
     from tools.demo.stage import Stage
-    from tools.demo.subscriber import Subscriber
+    from tools.demo.subscriber import Subscriber, broker_of
 
     out = sys.stderr if as_json else sys.stdout
     console = Console(file=out)
@@ -52,19 +52,24 @@ def demo(
         print(line, file=out, flush=True)
 
     shift_s = city.shift_s(city_time, int(time.time()))
+    broker = broker_of(mqtt) if mqtt else None
+    if summary is not None:
+        _check_writable(summary)
     base = folder or play.own_folder()
+    if folder is None:
+        play.clear_old(base)
     here = play.fresh_folder(base.absolute())
     if len(str(here)) > SOCKET_PATH_MAX:
         raise UsageError("the path is too long for sockets", where=str(here), next_step="Choose a shorter --dir")
-    subscriber = Subscriber(mqtt, "steiger/v1/demo/records") if mqtt else None
+    subscriber = Subscriber(broker, "steiger/v1/demo/records") if broker else None
     signal.signal(signal.SIGTERM, _end)
-    stage = Stage(here, nodes, seed, mqtt, shift_s)
+    stage = Stage(here, nodes, seed, str(broker) if broker else None, shift_s)
     try:
         if subscriber is not None:
             subscriber.start()
         said("Steiger demo: starting (the first start compiles the firmware)")
         stage.start(said)
-        for line in play.first_screen(stage, mqtt):
+        for line in play.first_screen(stage, broker):
             said(line)
         said("")
         course = play.Play(stage, subscriber)
@@ -81,6 +86,17 @@ def demo(
         if subscriber is not None:
             subscriber.close()
     _report(result, problems, stage, console, summary, as_json, screen)
+
+
+def _check_writable(file: Path) -> None:
+    """The result would be lost after the whole run: said before it."""
+    try:
+        with open(file, "a"):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"--summary: this file cannot be written: {error.strerror}", where=str(file), next_step="Name another file"
+        ) from None
 
 
 def _end(*_: object) -> None:

@@ -11,24 +11,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from gateway import keys as key_file
+from gateway.config import Broker
 from gateway.errors import GatewayError
 from gateway.models import RECORD, Record
 from tools.demo import account, city, screen
 from tools.demo.keyboard import Keyboard
 from tools.demo.stage import WINDOW_S, Stage
 from tools.demo.subscriber import Subscriber
-from tools.errors import SteigerError
+from tools.errors import SteigerError, UsageError
 
 LOOK_EVERY_S = 1.0
 HEARD_TIMEOUT_S = 60.0  # after the worst of disturbances every node is heard again within this
 DRAIN_TIMEOUT_S = 90.0
 SETTLED_S = 10.0  # nothing pending, and a sum that has not changed for so long: it will not close any more
 SETTING_TIMEOUT_S = 35.0  # the gateway itself asks a node for 30 s
+SAMPLED_S = 3  # every sensor of the boards has given a reading by then
 CLOSE_IN_S = 4  # the nodes must have the end of their grid before it comes
 POLL_S = 0.2
+KEPT = 4  # folders of former demos that stay to be looked at
 
 
 class View(Protocol):
@@ -137,8 +139,8 @@ class Play:
         close_in_s = CLOSE_IN_S
         while True:
             until_s = int(time.time()) + close_in_s
-            if until_s % WINDOW_S == 0:
-                until_s += 1  # not on a boundary: the last window is an open one, closed early
+            # Not on a boundary: the last window is an open one, closed early, but long enough to have been sampled.
+            until_s += max(0, SAMPLED_S - until_s % WINDOW_S)
             for node in self.stage.nodes:
                 self._set_until(node.address, until_s)
             if time.time() < until_s:
@@ -195,7 +197,7 @@ class Play:
             time.sleep(POLL_S)
 
 
-def first_screen(stage: Stage, mqtt: str | None) -> list[str]:
+def first_screen(stage: Stage, broker: Broker | None) -> list[str]:
     """What runs, where its things lie, and what to type in a second terminal."""
     node = stage.nodes[0]
     gateway = stage.gateway
@@ -216,13 +218,14 @@ def first_screen(stage: Stage, mqtt: str | None) -> list[str]:
     if "shims" not in node.interpreter:
         lines += [
             f"  {steiger} gateway release {node.port} --config {gateway.config}",
-            f"  {typed('mpremote')} connect {node.port} repl        (after the line before; Ctrl-X leaves)",
+            f"  {typed('mpremote')} connect {node.port} repl        (after the line before; Ctrl-C stops it, Ctrl-X leaves)",
+            f"  {typed('mpremote')} connect {node.port} reset       (a board that was stopped starts again)",
+            f"  {steiger} gateway resume {node.port} --config {gateway.config}",
         ]
     else:
         lines.append("  (no MicroPython here: mpremote does not work on the simulated boards)")
-    if mqtt:
-        parts = urlsplit(mqtt if "://" in mqtt else f"mqtt://{mqtt}")
-        lines.append(f"  mosquitto_sub -h {parts.hostname} -p {parts.port or 1883} -t 'steiger/v1/#' -v")
+    if broker:
+        lines.append(f"  mosquitto_sub -h {broker.host} -p {broker.port} -t 'steiger/v1/#' -v")
     else:
         lines.append("  mosquitto_sub -t 'steiger/v1/#' -v        (with a broker, and --mqtt mqtt://127.0.0.1)")
     return lines
@@ -246,6 +249,25 @@ def own_folder() -> Path:
     return folder
 
 
+def clear_old(base: Path) -> None:
+    """Remove what demos before left in their usual place, except the newest few and whatever still runs."""
+    numbered = sorted((int(path.name) for path in base.iterdir() if path.name.isdecimal()), reverse=True)
+    for number in numbered[KEPT:]:
+        folder = base / str(number)
+        if not any(_alive(file) for file in folder.glob("*.pid")):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid_file: Path) -> bool:
+    try:
+        os.kill(int(pid_file.read_text()), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def fresh_folder(base: Path) -> Path:
     """A folder of this run's own, numbered: paths stay short, for sockets and for people."""
     try:
@@ -259,5 +281,7 @@ def fresh_folder(base: Path) -> Path:
                 continue
             return folder
     except OSError as error:
-        raise SteigerError(f"cannot make the demo's folder: {error.strerror}", where=str(base)) from None
+        raise UsageError(
+            f"cannot make the demo's folder: {error.strerror}", where=str(base), next_step="Name another one: --dir"
+        ) from None
     raise SteigerError("too many demos at once", where=str(base))

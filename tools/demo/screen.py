@@ -19,8 +19,10 @@ from tools.demo.stage import WINDOW_S
 
 PLAIN_EVERY_S = 5.0
 CLOSES = "the ledger closes: every scheduled window was delivered or has a named cause"
+EVENTS = 3  # the newest
 WIDTH = 100  # wider than this nothing gets clearer
 OTHER_COLUMNS = 59  # all but the values, with frame and padding
+FRAME_LINES = 11  # around the nodes' values: state, frame and heads, keys in two lines, events, the cursor
 ROWS_IN_FULL = 6  # with more nodes each gets one line, so that a screen holds them
 KEYS = (
     "[bold]c[/] cut a cable   [bold]p[/] pull a board's power   [bold]g[/] kill the gateway   "
@@ -105,12 +107,23 @@ def cause_text(name: str) -> str:
 
 
 def table(
-    data: Sequence[Row], gateway_up: bool, elapsed_s: float, events: Sequence[str], city: str, keys: bool, width: int
+    data: Sequence[Row],
+    gateway_up: bool,
+    elapsed_s: float,
+    events: Sequence[str],
+    city: str,
+    keys: bool,
+    width: int,
+    height: int = 0,
 ) -> Group:
-    """The whole live picture, at most `width` columns."""
+    """The whole live picture, at most `width` columns and, unless 0, `height` lines."""
     width = min(width, WIDTH)
     room = max(20, width - OTHER_COLUMNS)
-    short = len(data) > ROWS_IN_FULL
+    blocks = [flow(row.groups, room) for row in data]
+    most = _most_lines(blocks, height) if height else 0
+    short = len(data) > ROWS_IN_FULL or most == 1
+    if short:
+        most = 1
     view = Table(width=width, header_style="bold", box=box.ROUNDED, show_lines=not short, padding=(0, 1))
     view.add_column("node", width=12, no_wrap=True)
     view.add_column("newest window", width=room, no_wrap=True)
@@ -118,10 +131,9 @@ def table(
     view.add_column("seq", justify="right", width=4)
     view.add_column("complete", justify="right", width=8)
     view.add_column("losses by cause", width=15)
-    for row in data:
-        values = flow(row.groups, room)
-        if short and len(values) > 1:
-            values = [values[0][: room - 2] + " …"]
+    for row, values in zip(data, blocks, strict=True):
+        if most and len(values) > most:
+            values = [*values[: most - 1], values[most - 1][: room - 2] + " …"]
         colour = {"runs": "green", "cable cut": "yellow"}.get(row.state, "red")
         name = Text(f"{row.node} {row.board}")
         if not short or row.state != "runs":
@@ -139,8 +151,17 @@ def table(
     lines: list[Any] = [head, view]
     if keys:
         lines.append(Text.from_markup(f" {KEYS}"))
-    lines += [Text(f" · {event}", style="dim") for event in events[-4:]]
+    lines += [Text(f" · {event}", style="dim") for event in events[-EVENTS:]]
     return Group(*lines)
+
+
+def _most_lines(blocks: Sequence[Sequence[str]], height: int) -> int:
+    """How many lines each node's values may take so that all of it is seen on a screen of `height` lines."""
+    left = height - FRAME_LINES - len(blocks)
+    for most in range(max(map(len, blocks)), 1, -1):
+        if sum(max(2, min(len(block), most)) for block in blocks) <= left:
+            return most
+    return 1
 
 
 class Screen:
@@ -164,8 +185,10 @@ class Screen:
 
     def show(self, data: Sequence[Row], gateway_up: bool, elapsed_s: float, events: Sequence[str], city: str) -> None:
         if self._live is not None:
-            width = self._console.width
-            self._live.update(table(data, gateway_up, elapsed_s, events, city, keys=True, width=width), refresh=True)
+            width, height = self._console.width, self._console.height
+            self._live.update(
+                table(data, gateway_up, elapsed_s, events, city, keys=True, width=width, height=height), refresh=True
+            )
             return
         for event in events[self._told :]:
             print(f"* {event}", file=self._console.file, flush=True)
@@ -186,10 +209,8 @@ class Screen:
 
 def ledger_table(result: Mapping[str, Any]) -> Table:
     """The sum at the end, node by node."""
-    view = Table(
-        title="Ledger: scheduled = delivered + causes + pending", header_style="bold", title_justify="left",
-        box=box.ROUNDED,
-    )  # fmt: skip
+    title = "Ledger: scheduled = delivered + causes + pending"
+    view = Table(title=title, header_style="bold", title_justify="left", box=box.ROUNDED, min_width=len(title))
     names = sorted({name for node in result["nodes"].values() for name in node["causes"]})
     for name in ("node", "scheduled", "delivered", *names, "pending"):
         view.add_column(cause_text(name), justify="right")

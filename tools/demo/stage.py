@@ -21,6 +21,7 @@ from tools.errors import NoConnection, SteigerError
 BOARDS = ("air-v1", "noise-v1", "traffic-v1")
 WINDOW_S = 5  # on a street it is a minute
 HEALTH_S = 30
+SWITCH_S = 2  # writing the settings and resetting the board take about one
 READY_TIMEOUT_S = 60.0  # the first start compiles the firmware
 STOP_TIMEOUT_S = 10.0
 CABLE_OUT_S = 8.0
@@ -36,6 +37,11 @@ def steiger_command() -> list[str]:
     if not found:
         raise SteigerError("the command steiger is not installed beside this Python", next_step="Run: make setup")
     return [found]
+
+
+def _next_boundary_s() -> int:
+    """The next end of a window that leaves time for the last step of provisioning."""
+    return -(-(int(time.time()) + SWITCH_S) // WINDOW_S) * WINDOW_S
 
 
 class NodeProcess:
@@ -235,7 +241,10 @@ class Stage:
         self.happened: list[str] = []
 
     def start(self, said: Callable[[str], None]) -> None:
-        """Boards first, then firmware settings and keys onto them by mpremote, then the gateway."""
+        """Boards first, then firmware, settings and keys onto them by mpremote, and the gateway.
+
+        Each board's grid begins with a boundary that lies ahead; there it gets its power, so that it misses nothing.
+        """
         for node in self.nodes:
             node.start()
         for node in self.nodes:
@@ -243,24 +252,30 @@ class Stage:
         said(f"{len(self.nodes)} boards run: {self.nodes[0].interpreter}")
         # mpremote is a process of its own for each board, and waits most of the time
         with ThreadPoolExecutor(max_workers=min(len(self.nodes), 2 * (os.cpu_count() or 2))) as pool:
-            list(pool.map(self.provision, self.nodes))
+            begins = list(pool.map(self.provision, self.nodes))
         said("firmware, settings and keys are on the boards")
         self.gateway.start()
+        for node, begin_s in sorted(zip(self.nodes, begins, strict=True), key=lambda pair: pair[1]):
+            time.sleep(max(0.0, begin_s - time.time()))
+            node.control({"do": "power-on"})
 
-    def provision(self, node: NodeProcess) -> None:
+    def provision(self, node: NodeProcess) -> int:
+        """Returns the unix second at which its grid begins; the board is without power until then."""
         from boards import load_board
         from tools import provision
 
         values = {"window_s.0": WINDOW_S, "health_s": HEALTH_S, "log_level": 2}
         board = load_board(node.board)
         if "shims" in node.interpreter:
-            provision.provision_shims(
-                node.control, board, node.address, keys=self.gateway.keys, now_s=lambda: int(time.time()), values=values
+            done = provision.provision_shims(
+                node.control, board, node.address, keys=self.gateway.keys, now_s=_next_boundary_s, values=values
             )
-            return
-        provision.provision(
-            str(node.port), board, node.address, keys=self.gateway.keys, now_s=lambda: int(time.time()), values=values
-        )
+        else:
+            done = provision.provision(
+                str(node.port), board, node.address, keys=self.gateway.keys, now_s=_next_boundary_s, values=values
+            )
+        node.control({"do": "power-cut"})
+        return done.provisioned_s
 
     def tick(self, now: float) -> None:
         """Bring back what was disturbed and whose time has come; NoConnection if something ended by itself."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from urllib.parse import urlsplit
 
 import aiomqtt
 
+from gateway.config import Broker, parse_broker
 from tools.demo.account import MessageCounter, Seen
 from tools.errors import NoConnection, UsageError
 
@@ -17,15 +17,26 @@ RETRY_S = 1.0
 POLL_S = 0.1
 
 
+def broker_of(url: str) -> Broker:
+    """The broker that `--mqtt` names. UsageError never repeats the URL: a secret may stand in it."""
+    try:
+        broker = parse_broker(url if "://" in url else f"mqtt://{url}")
+    except ValueError as error:
+        hint = "the demo gives no password" if "inline secret" in str(error) else str(error)
+        raise UsageError(
+            f"--mqtt: {hint}", next_step="Give mqtt://HOST[:PORT] of a broker that takes anybody"
+        ) from None
+    if broker.tls:
+        raise UsageError("--mqtt: the demo speaks no TLS", next_step="Give mqtt://HOST[:PORT]")
+    return broker
+
+
 class Subscriber:
     """Subscribes in a thread of its own, with a session that the broker keeps while it is away."""
 
-    def __init__(self, url: str, topic: str) -> None:
-        parts = urlsplit(url if "://" in url else f"mqtt://{url}")
-        if parts.scheme != "mqtt" or not parts.hostname:
-            raise UsageError("the demo speaks mqtt://HOST[:PORT]", where=url)
-        self._host = parts.hostname
-        self._port = parts.port or 1883
+    def __init__(self, broker: Broker, topic: str) -> None:
+        self._host = broker.host
+        self._port = broker.port
         self._topic = topic
         self._counter = MessageCounter()
         self._lock = threading.Lock()
