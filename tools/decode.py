@@ -96,7 +96,7 @@ class Decoder:
             return self._decode_downlink(frame)
         header = parse_uplink_header(frame)
         if isinstance(header, str):
-            return {"ok": False, "reason": header}
+            return {"ok": False, "reason": header, "bytes": len(frame)}
         found: dict[str, Any] = {
             "ok": False,
             "direction": "up",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gateway.config import Config, load
 from gateway.errors import GatewayError
 from gateway.keys import load_keys
 from gateway.links.port import PortBusy, close_port, open_port
+from tools.commands.gateway_run import DEFAULT_CONFIG
 from tools.decode import Decoder
 from tools.errors import NoConnection
 from wire.stream import Parser
@@ -69,13 +71,24 @@ def tap_chunks(data_dir: Path, port: str, until_s: float | None = None) -> Itera
 def config_of_holder(busy: PortBusy) -> Config | None:
     """The configuration of the gateway that holds the port, if the holder is one."""
     try:
-        words = Path(f"/proc/{busy.pid}/cmdline").read_text().split("\0")
-        if "gateway" not in words or "--config" not in words:
+        path = config_of_command(Path(f"/proc/{busy.pid}/cmdline").read_text().split("\0"))
+        if path is None:
             return None
-        path = Path(words[words.index("--config") + 1])
         return load(Path(f"/proc/{busy.pid}/cwd").readlink() / path)
-    except (OSError, IndexError, GatewayError):
+    except (OSError, GatewayError):
         return None
+
+
+def config_of_command(words: Sequence[str]) -> Path | None:
+    """The configuration that `… gateway run …` runs on: `--config X`, `--config=X`, or the usual place."""
+    if ("gateway", "run") not in pairwise(words):
+        return None
+    for word, following in pairwise([*words, ""]):
+        if word == "--config":
+            return Path(following)
+        if word.startswith("--config="):
+            return Path(word.removeprefix("--config="))
+    return DEFAULT_CONFIG
 
 
 def config_of_port(port: str) -> Config | None:

@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from tools.decode import pretty_unit
+from tools.monitor_words import WORDS, reason
 
 _SHOWN_BEFORE = {
     "ok", "kind", "direction", "type", "node", "bytes", "life", "board", "counter", "records", "answers", "reason",
 }  # fmt: skip
 
 
-def frame_lines(item: dict[str, Any]) -> Iterator[str]:
+def frame_lines(item: dict[str, Any], lang: str = "en") -> Iterator[str]:
     """Lines for one decoded frame, without the time of receipt."""
     arrow = "→" if item.get("direction") == "down" else " "
     head = f"{arrow} node {item['node']:<5} {item['type']:<14}" if "node" in item else "  frame"
     if not item["ok"]:
-        yield f"{head} {item.get('bytes', 0)} bytes, not opened: {item['reason']}"
+        why = reason(item["reason"], lang)
+        yield f"{head} {WORDS[lang]['not_opened'].format(bytes=item.get('bytes', 0), reason=why)}"
         return
     if item.get("records"):
         for record in item["records"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -95,9 +96,7 @@ def check(
 @app.command()
 def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> int:
     """What the running gateway says of its sinks, ports, nodes and spool; exit code 1 if anything needs a person."""
-    from gateway.control import call
-
-    answer = call(_load(config).gateway.data_dir, "status")
+    answer = _call(config, "status")
     if as_json:
         print(json.dumps(answer))
     else:
@@ -145,6 +144,12 @@ def ledger(
     with _reader(settings) as reader:
         reader.conn.execute("BEGIN")  # one instant, while the gateway goes on
         report = build(reader.conn, time.time_ns() // 1_000_000, node=node)
+    if node is not None and not report.lives:
+        raise UsageError(
+            f"there is no node {node}",
+            where=str(settings.path),
+            next_step="steiger gateway ledger without --node lists all",
+        )
     if sink is not None and sink not in report.sinks:
         raise UsageError(f"there is no sink '{sink}'", next_step=f"There are: {', '.join(report.sinks)}")
     if as_json:
@@ -220,6 +225,7 @@ def _reader(settings: Any) -> Iterator[Any]:
     """The archive, read-only; a database error becomes one line."""
     import sqlite3
 
+    from gateway.owner import as_owner
     from gateway.store import Reader
 
     path = settings.gateway.data_dir / "spool.db"
@@ -227,9 +233,8 @@ def _reader(settings: Any) -> Iterator[Any]:
         with Reader(path) as reader:
             yield reader
     except sqlite3.Error as error:
-        raise SteigerError(
-            f"the archive cannot be read: {error}", where=str(path), next_step="Check its owner and mode, and the disk"
-        ) from None
+        step = "Check the disk" if os.access(path, os.R_OK | os.W_OK) else as_owner(path)
+        raise SteigerError(f"the archive cannot be read: {error}", where=str(path), next_step=step) from None
 
 
 @contextmanager
@@ -275,15 +280,26 @@ def _check_broker(settings: Any) -> list[Any]:
 
 
 def _lend(verb: str, port: str, config: Path, as_json: bool, **fields: Any) -> None:
-    from gateway.control import call
-
-    answer = call(_load(config).gateway.data_dir, verb, port=port, timeout_s=30.0, **fields)
+    answer = _call(config, verb, port=port, timeout_s=30.0, **fields)
     if as_json:
         print(json.dumps(answer))
     elif verb == "release":
-        print(f"{answer['port']} is free for {fields['for_s'] / 60:g} min; give it back: steiger gateway resume {port}")
+        back = f"steiger gateway resume {port} --config {config}"
+        print(f"{answer['port']} is free for {fields['for_s'] / 60:g} min; give it back: {back}")
     else:
         print(f"{answer['port']} is the gateway's again")
+
+
+def _call(config: Path, verb: str, **fields: Any) -> Any:
+    """Ask the running gateway; the next step of an error names the configuration at hand."""
+    from gateway.control import NotRunning, call
+
+    try:
+        return call(_load(config).gateway.data_dir, verb, **fields)
+    except NotRunning as error:
+        raise NoConnection(
+            error.what, where=error.where, next_step=f"Start it: steiger gateway run --config {config}"
+        ) from None
 
 
 def _status_lines(answer: dict[str, Any]) -> Iterator[str]:

@@ -17,7 +17,7 @@ THREADS_TIMEOUT_S = 2.0  # a connection attempt in a thread must not hold the en
 
 def main(args: Sequence[str]) -> int:
     """Run until SIGTERM or SIGINT; GatewayError when it cannot begin."""
-    parser = argparse.ArgumentParser(prog="steiger gateway run", add_help=False)
+    parser = argparse.ArgumentParser(prog="steiger gateway run", add_help=False, allow_abbrev=False)
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG)
     parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
     options = parser.parse_args(list(args))

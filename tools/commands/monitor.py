@@ -16,23 +16,6 @@ from tools.errors import UsageError
 
 app = typer.Typer(help="Watch a port live.", add_completion=False)
 
-_WORDS = {
-    "en": {
-        "listening": "listening on {port} at {baudrate} baud; Ctrl-C ends",
-        "tap": "{holder} holds {port}: read-only tap; Ctrl-C ends",
-        "no_keys": "no keys: frames are counted, not opened (--keys FILE)",
-        "sum": "{frames} frames, {good} opened; not opened: {bad}; dropped on the line: {dropped}",
-        "none": "none",
-    },
-    "de": {
-        "listening": "höre auf {port} mit {baudrate} Baud; Strg-C beendet",
-        "tap": "{holder} hält {port}: nur mitlesen; Strg-C beendet",
-        "no_keys": "ohne Schlüssel: Rahmen werden gezählt, nicht geöffnet (--keys DATEI)",
-        "sum": "{frames} Rahmen, {good} geöffnet; nicht geöffnet: {bad}; auf der Leitung verworfen: {dropped}",
-        "none": "keine",
-    },
-}
-
 
 @app.command()
 def monitor(
@@ -48,39 +31,60 @@ def monitor(
     from gateway.keys import load_keys
     from tools.decode import Decoder
     from tools.listen import statistics
+    from tools.monitor_advice import Advice
     from tools.monitor_text import frame_lines
+    from tools.monitor_words import WORDS, counted, reason
     from wire.stream import Parser
 
-    if lang not in _WORDS:
-        raise UsageError(f"--lang {lang} is not en or de")
-    words = _WORDS[lang]
+    if lang not in WORDS:
+        raise UsageError(f"--lang {lang} is not en or de", next_step="Give --lang en or --lang de")
+    words = WORDS[lang]
     lives = load_keys(keys) if keys is not None else []
     decoder = Decoder(lives)
     parsers: dict[str, Parser] = {"up": Parser(), "down": Parser()}
     opened = {"good": 0}
     seen: dict[str, dict[str, int]] = {"up": {}, "down": {}}
     begun = False
-    if not as_json and keys is None:
-        print(words["no_keys"], file=sys.stderr)
+
+    def advise(advice: Advice | None) -> None:
+        if advice is not None:
+            facts = {"port": port, **advice.facts}
+            if "n" in facts:
+                facts["records"] = words["records_one" if facts["n"] == 1 else "records_many"].format(n=facts["n"])
+            text = words[advice.code].format(**facts)
+            _show({"kind": "advice", "code": advice.code, **advice.facts, "text": text}, [f"! {text}"], as_json)
+
+    source = Source(port, config, baudrate, seconds, words, as_json)
     try:
-        for direction, data in _source(port, config, baudrate, seconds, words, as_json):
+        for direction, data in source:
+            if not begun and not as_json and keys is None:
+                print(words["no_keys"], file=sys.stderr)
             begun = True
+            now_s = time.monotonic()
+            if data and direction == "up":
+                source.watch.heard(now_s)
+            else:
+                advise(source.watch.silence(now_s))
             for kind, content in parsers[direction].feed(data):
                 item: dict[str, Any]
                 if kind == "text":
                     item = {"kind": "text", "text": content.decode(errors="replace").rstrip("\r\n")}
                     lines: list[str] = [f"  {item['text']}"]
+                    advice = source.watch.text(item["text"])
                 else:
                     item = {"kind": "frame", **decoder.decode(content)}
                     key = "good" if item["ok"] else item["reason"]
                     opened[key] = opened.get(key, 0) + 1
-                    lines = list(frame_lines(item))
+                    lines = list(frame_lines(item, lang))
+                    advice = source.watch.frame(item)
                 _show(item, lines, as_json)
+                advise(advice)
             dropped = parsers[direction].dropped
             if dropped != seen[direction]:
                 new = {reason: count - seen[direction].get(reason, 0) for reason, count in dropped.items()}
-                text = ", ".join(f"{reason} ×{count}" for reason, count in new.items() if count)
-                _show({"kind": "bad", **{k: v for k, v in new.items() if v}}, [f"  bad: {text}"], as_json)
+                what = ", ".join(f"{reason(word, lang)} ×{count}" for word, count in new.items() if count)
+                line = f"  {words['bad'].format(what=what)}"
+                _show({"kind": "bad", **{k: v for k, v in new.items() if v}}, [line], as_json)
                 seen[direction] = dict(dropped)
     except KeyboardInterrupt:
         pass
@@ -89,42 +93,53 @@ def monitor(
         if as_json and begun:
             print(json.dumps({"kind": "end", **total}), flush=True)
         elif begun:
-            bad = ", ".join(f"{k} {v}" for k, v in opened.items() if k != "good") or words["none"]
-            lost = ", ".join(f"{k} {v}" for k, v in total["dropped"].items()) or words["none"]
+            bad = counted({word: count for word, count in opened.items() if word != "good"}, lang)
+            lost = counted(total["dropped"], lang)
             print(
                 words["sum"].format(frames=total["frames"], good=opened["good"], bad=bad, dropped=lost), file=sys.stderr
             )
 
 
-def _source(
-    port: str, config: Path | None, baudrate: int, seconds: float | None, words: dict[str, str], quiet: bool
-) -> Iterator[tuple[str, bytes]]:
-    """The port itself, or the tap of the gateway that holds it."""
-    from gateway.links.port import PortBusy
-    from tools import listen
+class Source:
+    """The port itself, or the tap of the gateway that holds it; iterated once. `watch` judges what is heard."""
 
-    until = None if seconds is None else time.monotonic() + seconds
-    chunks = listen.port_chunks(port, baudrate, until)
-    try:
-        first = next(chunks, None)
-    except PortBusy as busy:
-        holder = listen.config_of_holder(busy)
-        if config is not None:
-            from gateway.config import load
+    def __init__(
+        self, port: str, config: Path | None, baudrate: int, seconds: float | None, words: dict[str, str], quiet: bool
+    ) -> None:
+        from tools.monitor_advice import Watch
 
-            holder = load(config)
-        if holder is None:
-            raise
-        if not quiet:
-            print(words["tap"].format(holder=f"the gateway (pid {busy.pid})", port=port), file=sys.stderr)
+        self._port, self._config, self._baudrate = port, config, baudrate
+        self._until = None if seconds is None else time.monotonic() + seconds
+        self._words, self._quiet = words, quiet
+        self._watch_of = Watch
+        self.watch = Watch(time.monotonic(), tap=False)
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        from gateway.config import load
+        from gateway.links.port import PortBusy
+        from tools import listen
+
+        chunks = listen.port_chunks(self._port, self._baudrate, self._until)
+        try:
+            first = next(chunks, None)
+        except PortBusy as busy:
+            holder = listen.config_of_holder(busy) if self._config is None else load(self._config)
+            if holder is None:
+                raise
+            self.watch = self._watch_of(time.monotonic(), tap=True)
+            self._say("tap", holder=self._words["gateway"].format(pid=busy.pid))
+            yield "up", b""
+            yield from listen.tap_chunks(Path(holder.gateway.data_dir), self._port, self._until)
+            return
+        self._say("listening", baudrate=self._baudrate)
         yield "up", b""
-        yield from listen.tap_chunks(Path(holder.gateway.data_dir), port, until)
-        return
-    if not quiet:
-        print(words["listening"].format(port=port, baudrate=baudrate), file=sys.stderr)
-    if first is not None:
-        yield first
-    yield from chunks
+        if first is not None:
+            yield first
+        yield from chunks
+
+    def _say(self, code: str, **facts: Any) -> None:
+        if not self._quiet:
+            print(self._words[code].format(port=self._port, **facts), file=sys.stderr)
 
 
 def _show(item: dict[str, Any], lines: list[str], as_json: bool) -> None:

@@ -14,9 +14,11 @@ import typer
 
 from tools.errors import NoConnection, SteigerError, UsageError
 
-app = typer.Typer(help="Boards, one at a time.", no_args_is_help=True)
+app = typer.Typer(help="Boards, one at a time.", no_args_is_help=True, add_completion=False)
 
 LEND_S = 900.0  # copying all files at 115200 baud takes two minutes; if we die, the gateway takes the port back
+RETIRE_IN_S = 30  # beyond the wait for its answer, so that the end lies ahead when the node hears of it
+MARGIN_S = 10.0  # beyond what the gateway waits for a node, so that "no answer" is its answer
 ANSWER_TIMEOUT_S = 15.0  # boot, self tests and the first hello take about 3 s
 
 _WORDS = {
@@ -41,7 +43,7 @@ def _read_key(key_file: Path | None, key_stdin: bool) -> bytes | None:
     if key_file is not None and key_stdin:
         raise UsageError("--key-file and --key-stdin exclude each other")
     if key_stdin:
-        text = sys.stdin.readline()
+        text = sys.stdin.buffer.readline()
         where = "standard input"
     elif key_file is not None:
         try:
@@ -52,15 +54,15 @@ def _read_key(key_file: Path | None, key_stdin: bool) -> bytes | None:
                     where=str(key_file),
                     next_step=f"Run: chmod 600 {key_file}, and make a fresh key",
                 )
-            text = key_file.read_text()
+            text = key_file.read_bytes()
         except OSError as error:
             raise UsageError(f"cannot read the key: {error.strerror}", where=str(key_file)) from None
         where = str(key_file)
     else:
         return None
     try:
-        key = bytes.fromhex(text.strip())
-    except ValueError:
+        key = bytes.fromhex(text.decode("ascii").strip())
+    except ValueError:  # no text at all, too: an error of its own would repeat a byte of it
         key = b""
     if len(key) != 16:
         raise UsageError("a key is 32 hexadecimal digits", where=where)  # never repeats what was given
@@ -116,11 +118,14 @@ def provision(
     from tools import provision as job
 
     if lang not in _WORDS:
-        raise UsageError(f"--lang {lang} is not en or de")
+        raise UsageError(f"--lang {lang} is not en or de", next_step="Give --lang en or --lang de")
     try:
         description = load_board(board)
     except BoardDescriptionError as error:
-        raise UsageError(str(error), next_step="A board.toml of your own may be named by its path") from None
+        step = (
+            f"Correct {board}; docs/boards.md has the keys" if Path(board).is_file() else "Or name your own board.toml"
+        )
+        raise UsageError(str(error), next_step=step) from None
     values = _values(setting or [])
     key = _read_key(key_file, key_stdin)
     data_dir: Path | None = None
@@ -189,22 +194,81 @@ def provision(
 def retire(
     address: Annotated[int, typer.Argument(help="Address of the node", min=1, max=65535)],
     config: Annotated[Path, typer.Option(help="gateway.toml")],
-    until: Annotated[int | None, typer.Option(help="Unix time of its last window's end (default: now + 60 s)")] = None,
+    until: Annotated[
+        int | None,
+        typer.Option(help="Unix time of its last window's end (default: in a minute or so; with --lost: now)"),
+    ] = None,
+    lost: Annotated[
+        bool,
+        typer.Option("--lost", help="The node is dead or gone: end it without asking it, book the rest as node off"),
+    ] = False,
+    wait_s: Annotated[
+        float, typer.Option("--wait", help="How many seconds to wait for the node", min=1, max=3600)
+    ] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
-    """End a node's grid: its last window closes, nothing is scheduled after it."""
+    """End a node's grid: its last window closes, nothing is scheduled after it.
+
+    The node is told, so it must be on. One that will never be heard again is ended with --lost: what it had not yet
+    delivered is booked as "node off", and nothing stays pending.
+    """
     from gateway import control, keys
     from gateway.config import load
+    from gateway.control import NotRunning
 
     settings = load(config)
-    until_s = until or int(time.time()) + 60
-    control.call(
-        Path(settings.gateway.data_dir), "set-setting", node=address, name="grid_until_s", instance=0, value=until_s
-    )
-    if not keys.end_life(settings.gateway.keys, address, until_s):
-        raise UsageError(f"node {address} has no open life", where=str(settings.gateway.keys))
-    control.call(Path(settings.gateway.data_dir), "reload-keys")
-    print(json.dumps({"node": address, "until_s": until_s}) if as_json else f"node {address}: ends at {until_s}")
+    key_path, data_dir = Path(settings.gateway.keys), Path(settings.gateway.data_dir)
+    mine = [life for life in keys.load_keys(key_path) if life.address == address]
+    if all(life.lost for life in mine) if lost else all(life.until_s for life in mine):
+        what = "has ended already" if mine else "is not in the key file"
+        raise UsageError(
+            f"node {address} {what}", where=str(key_path), next_step=f"steiger node list --keys {key_path}"
+        )
+    until_s = until or int(time.time()) + (0 if lost else RETIRE_IN_S + int(wait_s))
+    if until_s < mine[-1].provisioned_s:
+        raise UsageError(f"--until {until_s} lies before the node was provisioned", where=f"node {address}")
+    if not lost:
+        _tell_end(data_dir, address, until_s, config, wait_s, quiet=as_json)
+    keys.end_life(key_path, address, until_s, lost=lost)
+    try:
+        control.call(data_dir, "reload-keys")
+    except NotRunning:
+        pass  # it reads the key file when it starts
+    if as_json:
+        print(json.dumps({"node": address, "until_s": until_s, "lost": lost}))
+    else:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(until_s))
+        rest = "; what it still held is booked as node off" if lost else ""
+        print(f"node {address}: ends at {when} UTC{rest}")
+
+
+def _tell_end(data_dir: Path, address: int, until_s: int, config: Path, wait_s: float, *, quiet: bool) -> None:
+    """Set the end of the node's grid on the node itself; NoConnection says what to do about one that is silent."""
+    from gateway import control
+    from gateway.errors import GatewayError
+
+    if not quiet:
+        print(f"node {address}: asking it, for at most {wait_s:g} s", file=sys.stderr)
+    try:
+        answer = control.call(
+            data_dir, "set-setting", timeout_s=wait_s + MARGIN_S, node_s=wait_s,
+            node=address, name="grid_until_s", instance=0, value=until_s,
+        )  # fmt: skip
+    except GatewayError as error:
+        if error.where != f"node {address}" or "no answer" not in error.what:
+            raise
+        raise NoConnection(
+            f"node {address} is silent: no answer within {wait_s:g} s",
+            where=str(config),
+            next_step="Look at its supply and cable and try again; one that is lost for good is ended without it: "
+            f"steiger node retire {address} --config {config} --lost",
+        ) from None
+    if not answer["ok"]:
+        raise SteigerError(
+            f"node {address} refuses to end at {until_s}",
+            where=str(config),
+            next_step="It has no time yet, or --until lies in its past: try again in a minute, without --until",
+        )
 
 
 @app.command("list")
@@ -223,6 +287,7 @@ def list_(
             "name": life.name,
             "provisioned_s": life.provisioned_s,
             "until_s": life.until_s,
+            "lost": life.lost,
         }
         if as_json:
             print(json.dumps(row))
@@ -233,7 +298,7 @@ def list_(
             if life.void
             else "open"
             if not life.until_s
-            else "ended " + time.strftime("%Y-%m-%d %H:%M", time.gmtime(life.until_s))
+            else ("lost " if life.lost else "ended ") + time.strftime("%Y-%m-%d %H:%M", time.gmtime(life.until_s))
         )
         print(
             f"node {life.address:5}  life {life.life:08x}  {life.board:12} {begun} UTC  {state}  {life.name}".rstrip()

@@ -13,7 +13,11 @@ import typer
 
 from tools.errors import UsageError
 
-app = typer.Typer(help="Simulated boards on a port of their own; stock mpremote works on them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Simulated boards on a port of their own; stock mpremote works on them.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 @app.callback()
@@ -50,7 +54,10 @@ def node(
     try:
         description = load_board(board)
     except BoardError as error:
-        raise UsageError(str(error), where="boards/", next_step="Name one of these, or a board.toml") from None
+        step = (
+            f"Correct {board}; docs/boards.md has the keys" if Path(board).is_file() else "Or name your own board.toml"
+        )
+        raise UsageError(str(error), next_step=step) from None
     for path in (flash, port):
         if not path.parent.is_dir():
             raise UsageError("there is no such folder", where=str(path.parent), next_step="Make it first")
@@ -68,7 +75,10 @@ def node(
         print(f"{description.name}: {description.title}")
         print(f"  runs on  {running.interpreter}, the real firmware, simulated chips (seed {seed})")
         print(f"  flash    {flash}")
-        print(f"  port     {port}   (mpremote connect {port} repl)")
+        how = (
+            f"(mpremote connect {port} repl)" if running.interpreter.is_micropython else "(mpremote needs MicroPython)"
+        )
+        print(f"  port     {port}   {how}")
         print(f"  control  {running.control.path}", flush=True)
     running.run()
     say("ended: the board's power is off, its flash is kept")

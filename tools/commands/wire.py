@@ -11,7 +11,7 @@ import typer
 
 from tools.errors import UsageError
 
-app = typer.Typer(help="Frames of the wire protocol, by hand.", no_args_is_help=True)
+app = typer.Typer(help="Frames of the wire protocol, by hand.", no_args_is_help=True, add_completion=False)
 
 
 @app.callback()
@@ -35,7 +35,11 @@ def decode(
 
     digits = "".join(c for c in hexadecimal if c not in " :\n\t")
     if len(digits) % 2 or not digits or any(c not in string.hexdigits for c in digits):
-        raise UsageError("HEX is not a whole number of hexadecimal bytes", where=hexadecimal[:40])
+        raise UsageError(
+            "HEX is not a whole number of hexadecimal bytes",
+            where=hexadecimal[:40],
+            next_step="Two digits a byte, spaces and colons may stand between: 7E 01 02 …",
+        )
     if link not in (*LINKS, "auto"):
         raise UsageError(f"--link {link} is not serial, lora or auto")
     data = bytes.fromhex(digits)
@@ -62,5 +66,8 @@ def decode(
         print(
             json.dumps({"ok": False, "reason": reason, "count": count}) if as_json else f"dropped: {count} ({reason})"
         )
+    if not found and not dropped:
+        what = {"ok": False, "reason": "no whole frame", "bytes": len(data)}
+        print(json.dumps(what) if as_json else f"no whole frame in {len(data)} bytes: a frame ends with 7E")
     if not found or dropped or not all(item["ok"] for item in found):
         raise typer.Exit(1)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from boards import Board as Description
 from tools import firmware_build
-from tools.errors import SteigerError
+from tools.errors import SteigerError, UsageError
 from tools.sim.board import Board
 from tools.sim.flash import DEFAULT_BYTES, Flash
 from tools.sim.interpreter import Interpreter, find
@@ -134,10 +134,21 @@ def _fresh(files: Mapping[str, bytes], interpreter: Interpreter, size: int) -> b
 
 def make(path: Path, description: Description, interpreter: Interpreter, size: int = DEFAULT_BYTES) -> None:
     """Write a fresh image to `path`, whole or not at all."""
-    content = fresh(description, interpreter, size)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as new:
-        new.write(content)
-    os.replace(new.name, path)
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as new:
+            try:
+                new.write(fresh(description, interpreter, size))
+                new.flush()
+                os.replace(new.name, path)
+            except BaseException:
+                os.unlink(new.name)
+                raise
+    except OSError as error:
+        raise UsageError(
+            f"the flash file cannot be made: {error.strerror}",
+            where=str(path),
+            next_step="Name a file in a folder of yours",
+        ) from None
 
 
 def read_files(flash: Flash, *, interpreter: Interpreter | None = None) -> dict[str, str]:

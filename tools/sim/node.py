@@ -51,25 +51,30 @@ class Node:
         self._signals, self._wake = socket.socketpair()
         self._ready = selectors.DefaultSelector()
         self.time = RealTime(speed)
-        self.flash: Flash
-        if interpreter.is_micropython:
-            if not flash.exists():
-                image.make(flash, description, interpreter)
-                said(f"made a fresh flash with the firmware of {description.name}: {flash}")
-            self.flash = Flash(flash)
-        else:
-            self.flash = ShimFlash(flash, description)
+        self.port = PtyPort(port)  # before the flash: a wrong port leaves no file behind
         try:
-            self._open(flash, port, seed, baudrate, site, city_shift_s)
+            self.flash = self._made_flash(flash)
+            try:
+                self._open(flash, port, seed, baudrate, site, city_shift_s)
+            except BaseException:
+                self.flash.close()
+                raise
         except BaseException:
-            self.flash.close()
+            self.port.unplug()
             raise
+
+    def _made_flash(self, flash: Path) -> Flash:
+        if not self.interpreter.is_micropython:
+            return ShimFlash(flash, self.description)
+        if not flash.exists():
+            image.make(flash, self.description, self.interpreter)
+            self._said(f"made a fresh flash with the firmware of {self.description.name}: {flash}")
+        return Flash(flash)
 
     def _open(self, flash: Path, port: Path, seed: int, baudrate: int, site: int, city_shift_s: int) -> None:
         start_s = int(time.time()) - self.time.now_us // 1_000_000
         world = World(seed, start_s, shift_s=city_shift_s)
         uid = unique_id(flash, seed)
-        self.port = PtyPort(port)
         self.board = Board(
             self.time, self.flash, self.interpreter,
             uid=uid, world_start_s=start_s, seed=seed, chips=attach_chips(self.description, world, seed, site),

@@ -19,6 +19,18 @@ class ShimFlash(Flash):
 
     def __init__(self, path: Path, description: Description) -> None:
         self.folder = path.with_name(path.name + ".files")
+        try:
+            self._make(path, description)
+        except OSError as error:
+            raise UsageError(
+                f"the flash file cannot be made: {error.strerror}",
+                where=str(path),
+                next_step="Name a file in a folder of yours",
+            ) from None
+        super().__init__(path)
+        self.new = False
+
+    def _make(self, path: Path, description: Description) -> None:
         if path.exists() and path.read_bytes()[: len(NOTE)] != NOTE:
             raise UsageError(
                 "this flash file belongs to MicroPython, and there is none here",
@@ -38,5 +50,3 @@ class ShimFlash(Flash):
                 target = self.folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
-        super().__init__(path)
-        self.new = False
