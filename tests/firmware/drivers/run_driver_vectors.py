@@ -120,6 +120,14 @@ def run(cases):
     return len(cases), failures
 
 
+def words(failure):
+    """Inputs, the expected value, what came out."""
+    case = failure["case"]
+    inputs = ", ".join([item if isinstance(item, str) else json.dumps(item) for item in case["with"]])
+    wanted = "the error " + case["raises"] if "raises" in case else json.dumps(case["gives"])
+    return f"{case['do']}({inputs}): expected {wanted}, got {json.dumps(failure['got'])}"
+
+
 def main(names):
     ran = failed = 0
     for name in names:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.firmware.drivers.run_driver_vectors import FOLDER, run
+from tests.firmware.drivers.run_driver_vectors import FOLDER, run, words
 from tests.firmware.drivers.write_driver_vectors import TABLES, text
 from tests.firmware.interpreter import ROOT, run_script, run_with_31_bits
 
@@ -16,7 +16,7 @@ NAMES = [f"{name}.json" for name in TABLES]
 def test_vectors_here(name: str) -> None:
     ran, failures = run(json.loads((ROOT / FOLDER / name).read_text())["cases"])
     assert ran
-    assert failures == []
+    assert not failures, "\n" + "\n".join(map(words, failures))
 
 
 def test_vectors_under_micropython() -> None:
@@ -31,7 +31,8 @@ def test_files_are_what_their_writer_writes(name: str) -> None:
 
 
 def test_a_wrong_vector_is_seen() -> None:
-    assert run([{"do": "crc8", "with": ["BEEF"], "gives": 0}])[1]
+    (failure,) = run([{"do": "crc8", "with": ["BEEF"], "gives": 0}])[1]
+    assert words(failure) == "crc8(BEEF): expected 0, got 146"
 
 
 @pytest.mark.parametrize("name", NAMES)
