@@ -81,6 +81,26 @@ def test_packages_that_cannot_be_had_are_one_line(tmp_path: Path) -> None:
     assert "make setup" in last
 
 
+def test_the_long_step_shows_how_far_it_is(tmp_path: Path) -> None:
+    (tmp_path / "requirements.lock").write_text("".join(f"pack{n}==1.0 \\\n    --hash=x\n" for n in range(25)))
+    venv = tmp_path / "venv" / "bin"
+    venv.mkdir(parents=True)
+    words = "".join(f"echo 'Collecting pack{n}==1.0 (from -r requirements.lock)'\n" for n in range(25))
+    program(
+        venv, "python", f"case \"$*\" in *requirements.lock*) {words} echo 'Installing collected packages: a';; esac"
+    )
+    program(tmp_path, "python3", fake_python("3.11.2", new_enough=True, has_venv=True))
+    done = setup(tmp_path)
+    assert done.returncode == 0, done
+    for line in (
+        "  package 1 of 25: pack0",
+        "  package 21 of 25: pack20",
+        "  unpacking 25 packages (up to a minute) …",
+    ):
+        assert line in done.stdout.splitlines()
+    assert "Done." in done.stdout
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make")
 def test_make_says_it_too_and_leaves_no_stamp(tmp_path: Path) -> None:
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
