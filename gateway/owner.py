@@ -22,4 +22,5 @@ def owner_of(path: Path) -> str:
 def as_owner(path: Path) -> str:
     """The next step for a person who may not use `path`."""
     owner = owner_of(path)
-    return f"It belongs to {owner}; run: sudo -u {owner} steiger …" if owner else "Check its owner and mode"
+    step = f"It belongs to {owner}; run: sudo -u {owner} steiger …" if owner else "Check its owner and mode"
+    return step

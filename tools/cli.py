@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from tools.errors import EXIT_FAILURE, EXIT_USAGE, SteigerError, UsageError
@@ -56,7 +57,7 @@ def run(args: Sequence[str]) -> int:
             return EXIT_FAILURE
         return stop.code or 0
     except Exception as error:
-        return _report(error, as_json="--json" in args)
+        return _report(error, as_json="--json" in args, german=_asks_for_german(args))
 
 
 def _dispatch(args: list[str]) -> int:
@@ -117,26 +118,37 @@ def _run_typer(app: Any, name: str, args: list[str]) -> int:
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
 
 
-def _report(error: Exception, as_json: bool) -> int:
+def _asks_for_german(args: Sequence[str]) -> bool:
+    return "--lang=de" in args or ("--lang", "de") in pairwise(args)
+
+
+def _report(error: Exception, as_json: bool, german: bool = False) -> int:
     """Print one line for `error` and return the exit code; a script that asked for JSON gets an object on stdout too."""
     if os.environ.get("STEIGER_DEBUG") == "1":
         import traceback
 
         traceback.print_exception(error)
-    if isinstance(error, SteigerError):
-        return _say(error.what, error.where, error.next_step, str(error), error.exit_code, as_json)
     # The gateway's own errors have the same shape; its package is only looked at where it was already imported.
     gateway_errors = sys.modules.get("gateway.errors")
-    if gateway_errors is not None and isinstance(error, gateway_errors.GatewayError):
-        return _say(error.what, error.where, error.next_step, str(error), int(error.exit_code), as_json)
+    if isinstance(error, SteigerError) or (
+        gateway_errors is not None and isinstance(error, gateway_errors.GatewayError)
+    ):
+        facts: Any = error
+        what, where, step, code = facts.what, facts.where, facts.next_step, int(facts.exit_code)
+        if not german or as_json:  # a script reads one language
+            return _say(what, where, step, str(error), code, as_json)
+        from tools.german import german as translate
+
+        told = SteigerError(translate(what), where=where, next_step=translate(step))
+        return _say(what, where, step, str(told), code, as_json, head="Fehler")
     place = _save_traceback(error)
     what = f"{type(error).__name__}: {error}".splitlines()[0]
     text = f"unexpected {what}. Details: {place}; please report it with this file"
     return _say(f"unexpected {what}", place, "Report it with this file", text, EXIT_FAILURE, as_json)
 
 
-def _say(what: str, where: str, next_step: str, text: str, exit_code: int, as_json: bool) -> int:
-    print(f"error: {text}", file=sys.stderr)
+def _say(what: str, where: str, next_step: str, text: str, exit_code: int, as_json: bool, head: str = "error") -> int:
+    print(f"{head}: {text}", file=sys.stderr)
     if as_json:
         import json
 

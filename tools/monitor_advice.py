@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-SILENT_S = (15.0, 75.0)  # told at both; a board that nobody answers says hello at least once a minute
+NEVER_HEARD_S = 15.0  # since the monitor began: told early, most often it is the cable or a stopped board
+SILENT_S = 75.0  # a record comes each minute, and a board that nobody answers says hello as often
 PROMPT = ">>>"
 HELLOS_UNANSWERED = 2  # beside a gateway: its answer to the first one may be on its way
 
@@ -22,19 +23,19 @@ class Watch:
     def __init__(self, now_s: float, *, tap: bool) -> None:
         self._tap = tap
         self._heard_s = now_s
-        self._told = 0  # of SILENT_S
+        self._due_s = [NEVER_HEARD_S, SILENT_S]
         self._hellos: dict[int, int] = {}  # node -> hellos since the last answer
 
     def heard(self, now_s: float) -> None:
         self._heard_s = now_s
-        self._told = 0
+        self._due_s = [SILENT_S]
 
     def silence(self, now_s: float) -> Advice | None:
-        """Once for each of SILENT_S."""
+        """Once when its time has come, after NEVER_HEARD_S or SILENT_S."""
         silent_s = now_s - self._heard_s
-        if self._told >= len(SILENT_S) or silent_s < SILENT_S[self._told]:
+        if not self._due_s or silent_s < self._due_s[0]:
             return None
-        self._told += 1
+        self._due_s.pop(0)
         return Advice("silent_tap" if self._tap else "silent", {"s": int(silent_s)})
 
     def text(self, line: str) -> Advice | None:

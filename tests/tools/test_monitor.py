@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tools import cli
-from tools.monitor_advice import SILENT_S, Watch
+from tools.monitor_advice import NEVER_HEARD_S, SILENT_S, Watch
 from tools.monitor_words import REASONS, WORDS
 from wire.crypto import subkeys
 from wire.frame import SERIAL, seal_uplink
@@ -22,15 +22,16 @@ HELLO_ITEM = {"direction": "up", "type": "hello", "node": 7, "ok": True, "oldest
 
 def test_silence_is_told_twice_and_again_after_a_word() -> None:
     watch = Watch(100.0, tap=False)
-    assert watch.silence(100 + SILENT_S[0] - 0.1) is None
-    told = watch.silence(100 + SILENT_S[0])
+    assert watch.silence(100 + NEVER_HEARD_S - 0.1) is None
+    told = watch.silence(100 + NEVER_HEARD_S)
     assert told is not None
     assert (told.code, told.facts) == ("silent", {"s": 15})
-    assert watch.silence(100 + SILENT_S[0] + 1) is None
-    assert watch.silence(100 + SILENT_S[1]) is not None
+    assert watch.silence(100 + NEVER_HEARD_S + 1) is None
+    assert watch.silence(100 + SILENT_S) is not None
     assert watch.silence(1e6) is None
-    watch.heard(1e6)
-    assert watch.silence(1e6 + SILENT_S[0]) is not None
+    watch.heard(1e6)  # a board that reports once a minute is not silent in between
+    assert watch.silence(1e6 + SILENT_S - 1) is None
+    assert watch.silence(1e6 + SILENT_S) is not None
 
 
 def test_a_hello_on_a_port_of_our_own_says_what_the_board_keeps() -> None:

@@ -116,6 +116,7 @@ def provision(
     from gateway.keys import load_keys
     from tools import listen
     from tools import provision as job
+    from tools.german import german
 
     if lang not in _WORDS:
         raise UsageError(f"--lang {lang} is not en or de", next_step="Give --lang en or --lang de")
@@ -139,8 +140,12 @@ def provision(
         load_keys(keys)  # a key file that cannot be used is said before the board is touched
     if not os.path.exists(port):
         raise NoConnection("there is no such port", where=port, next_step="Plug the board in; see: ls /dev/tty*")
-    tell = (lambda line: None) if as_json else (lambda line: print(line, file=sys.stderr))
-    bar = _Bar(quiet=as_json)
+
+    def tell(line: str) -> None:
+        if not as_json:
+            print(german(line) if lang == "de" else line, file=sys.stderr, flush=True)
+
+    bar = _Bar(quiet=as_json, files="Dateien" if lang == "de" else "files")
     lent = _borrow(data_dir, port, tell)
     try:
         done = job.provision(
@@ -338,11 +343,17 @@ def _hand_back(data_dir: Path | None, port: str) -> None:
 class _Bar:
     """One line that grows, on a terminal only."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, files: str) -> None:
+        self._files = files
         self._on = not quiet and sys.stderr.isatty()
 
     def show(self, done: int, total: int) -> None:
         if self._on:
             full = 30 * done // max(total, 1)
             end = "\n" if done >= total else ""
-            print(f"\r  [{'#' * full}{'.' * (30 - full)}] {done}/{total} files", end=end, file=sys.stderr, flush=True)
+            print(
+                f"\r  [{'#' * full}{'.' * (30 - full)}] {done}/{total} {self._files}",
+                end=end,
+                file=sys.stderr,
+                flush=True,
+            )
