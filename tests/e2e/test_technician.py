@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -105,7 +106,7 @@ def test_a_held_port_is_lent_and_handed_back(board: NodeProcess, gateway: Gatewa
     assert again.returncode == 0, again
     assert "eingerichtet" in again.stdout
     assert "Anschluss an das Gateway zurückgegeben" in again.stdout
-    assert "the firmware is there already" in again.stderr
+    assert "die Firmware ist schon da" in again.stderr
     old, new = load_keys(gateway.keys)
     assert old.until_s >= began_s
     assert (new.address, new.until_s) == (7, 0)
@@ -132,10 +133,13 @@ def test_without_a_gateway(board: NodeProcess, folder: Path) -> None:
     assert load_keys(keys)[0].key == bytes(range(16))
     assert "000102030405" not in said.stdout + said.stderr
     assert "Kortumstr. 12" in steiger("node", "list", "--keys", keys).stdout
-    # nobody answers the board: it says hello, less and less often, and keeps its records
+    # nobody answers the board, which the monitor explains: it says hello, less and less often, and keeps its records
     told, _ = monitor(board.port, "--keys", keys)
     hellos = [item for item in told if item.get("type") == "hello"]
     assert hellos, told
+    advice = [item for item in told if item["kind"] == "advice"]
+    assert [item["code"] for item in advice] == ["no_gateway"] * len(hellos)
+    assert advice[-1]["n"] == hellos[-1]["next_seq"] - hellos[-1]["oldest_seq"]
     assert {item["life"] for item in hellos} == {f"{load_keys(keys)[0].life:08x}"}
     assert told[-1]["opened"] == {"good": told[-1]["frames"]}
     board.control({"do": "reset"})
@@ -203,3 +207,53 @@ def test_a_cable_that_is_pulled_at_the_switch(board: NodeProcess, folder: Path) 
     # The last one is the board's; were there another, it would have to be one that the board holds as well.
     assert f"life {lives[-1].life:08x}" in again.stdout
     assert lives[0].life in (life.life, lives[-1].life)
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def shape(line: str, port: str) -> str:
+    """A line without its values: what a page quotes and what a run prints are to be alike."""
+    line = line.replace(port, "PORT").replace("home", "ID").replace("demo", "ID")
+    line = re.sub(r"  coverage \d+ %| \(pid \d+\)", "", line)
+    line = re.sub(r"\b[0-9a-f]{8}\b", "H", line)
+    return " ".join(re.sub(r"[-\d.:,]*\d", "N", line.replace("records stay", "record stays")).split())
+
+
+@needs_micropython
+def test_what_the_pages_show_is_what_a_board_shows(folder: Path) -> None:
+    quoted = []
+    for page in ("README.md", "docs/field-guide.md"):
+        for block in re.findall(r"```text\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL):
+            quoted += [shape(line, "/dev/ttyUSB0") for line in block.splitlines() if line.strip()]
+    assert len(quoted) > 10
+    board = NodeProcess(folder, 1, "bme280-v1", seed=3)
+    gateway = GatewayProcess(folder, [board.port], None)
+    seen: list[str] = []
+    try:
+        board.start()
+        board.wait_ready()
+        args = ["--board", "bme280-v1", "--address", "1", "--config", gateway.config, *WINDOW]
+        for done in (
+            steiger("node", "provision", board.port, *args),
+            steiger("monitor", board.port, "--keys", gateway.keys, "--seconds", "8"),
+        ):
+            assert done.returncode == 0, done
+            seen += (done.stdout + done.stderr).splitlines()
+        gateway.start()
+        wait_until(lambda: port_state(gateway) == "open", 20, f"the gateway holds the port (see {gateway.log_path})")
+        board.control({"do": "reset"})
+        done = steiger("monitor", board.port, "--keys", gateway.keys, "--seconds", "18")
+        assert done.returncode == 0, done
+        seen += (done.stdout + done.stderr).splitlines()
+    finally:
+        gateway.stop()
+        board.stop()
+    seen += gateway.log_path.read_text().splitlines()
+    shapes = {shape(line, str(board.port)) for line in seen}
+    for line in quoted:
+        begin = line.removesuffix("…").rstrip()
+        assert line in shapes or (begin != line and any(one.startswith(begin) for one in shapes)), (
+            line,
+            sorted(shapes),
+        )

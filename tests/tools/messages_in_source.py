@@ -65,7 +65,8 @@ def all_texts(*folders: str) -> set[str]:
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
             tree = ast.parse(path.read_text(encoding="utf-8"))
+            docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
             for node in ast.walk(tree):
-                if isinstance(node, ast.expr):
+                if isinstance(node, ast.expr) and id(node) not in docstrings:
                     found.update(template(node))
     return found
