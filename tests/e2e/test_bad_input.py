@@ -274,7 +274,7 @@ DEMO = [
     (["--city-time", "noon"], 2, ["--city-time noon", "HH:MM"]),
     (["--city-time", "24:00"], 2, ["24:00"]),
     (["--dir", "/tmp/" + "x" * 120], 2, ["too long", "--dir"]),
-    (["--mqtt", "ftp://h"], 2, ["mqtt://HOST", "ftp://h"]),
+    (["--mqtt", "ftp://h"], 2, ["mqtt://HOST", "--mqtt"]),
     (["--mqtt", f"mqtt://127.0.0.1:{free_port()}"], 3, ["no broker", "mosquitto"]),
 ]
 
