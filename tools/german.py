@@ -19,7 +19,34 @@ GERMAN = {
     "umgeschaltet wird auf Platz {}",
     "{}: lent by the gateway": "{}: vom Gateway geliehen",
     "{}: {}, try {} of {}": "{}: {}, Versuch {} von {}",
+    "{}: an earlier provisioning was interrupted; finishing it first": "{}: ein früheres Einrichten wurde unterbrochen; es "
+    "wird zuerst beendet",
+    "{}: {} read back differently, try {} of {}": "{}: {} lasen sich anders zurück, Versuch {} von {}",
+    "{}: the last try did not reach the board; its life {} is withdrawn": "{}: der letzte Versuch kam nicht bis zur Platine; "
+    "sein Leben {} ist zurückgenommen",
+    "{}: the board has its key from the last try (life {}): going on with it": "{}: die Platine hat ihren Schlüssel vom "
+    "letzten Versuch (Leben {}): es geht damit weiter",
+    "{}: settings {}: {} bytes of life {} in its flash are beyond delivery, their key was there alone; the board removes them "
+    "when it starts": "{}: Einstellungen {}: {} Bytes des Lebens {} in ihrem Flash sind nicht mehr zuzustellen, ihr "
+    "Schlüssel stand nur dort; die Platine räumt sie beim Start weg",
     # the board
+    "the connection was lost while the board took its settings: whether it took them is not known ({})": "die Verbindung riss "
+    "ab, als die Platine ihre Einstellungen nahm: ob sie sie nahm, ist nicht bekannt ({})",
+    "Life {} stays in {}, nothing is lost. Check cable and supply, then run the same command again: it asks the board first. "
+    "Or see what it says: steiger monitor {} --keys {}": "Leben {} bleibt in {}, nichts ist verloren. Kabel und Versorgung "
+    "prüfen, dann denselben Befehl noch einmal: er fragt zuerst die Platine. Oder ansehen, was sie sagt: steiger monitor {} "
+    "--keys {}",
+    "the board took its settings (life {}) but could not be reset: {}": "die Platine nahm ihre Einstellungen (Leben {}), ließ "
+    "sich aber nicht neu starten: {}",
+    "Press EN (reset) on the board, then: steiger monitor {} --keys {}": "EN (Reset) auf der Platine drücken, dann: steiger "
+    "monitor {} --keys {}",
+    "the line is disturbed": "die Leitung ist gestört",
+    "Try another cable, a shorter one, away from motors and radios": "Ein anderes Kabel nehmen, ein kürzeres, fern von "
+    "Motoren und Funk",
+    "the board's answer arrived damaged: {}": "die Antwort der Platine kam beschädigt an: {}",
+    "Try another cable": "Ein anderes Kabel nehmen",
+    "{} earlier lives still hold records: connect to a gateway first": "{} frühere Leben halten noch Datensätze: zuerst mit "
+    "einem Gateway verbinden",
     "the board runs {} {}, MicroPython {} or newer is needed": "auf der Platine läuft {} {}, nötig ist MicroPython {} "
     "oder neuer",
     "Flash a current MicroPython first: docs/field-guide.md": "Zuerst ein aktuelles MicroPython aufspielen: "

@@ -12,7 +12,7 @@ from tools import cli
 from tools.german import GERMAN, german
 
 TECHNICIANS = (
-    "tools/provision.py", "tools/board_link.py", "tools/listen.py", "tools/commands/monitor.py", "gateway/links/port.py",
+    "tools/provision.py", "tools/handover.py", "tools/board_link.py", "tools/listen.py", "tools/commands/monitor.py", "gateway/links/port.py",
     "gateway/keys.py", "gateway/owner.py",
 )  # fmt: skip
 # Of the command's file, what `retire` and `list` say stays English: they have no --lang. Of the rest, what no person

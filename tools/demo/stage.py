@@ -21,7 +21,7 @@ from tools.errors import NoConnection, SteigerError
 BOARDS = ("air-v1", "noise-v1", "traffic-v1")
 WINDOW_S = 5  # on a street it is a minute
 HEALTH_S = 30
-SWITCH_S = 4  # writing the settings and resetting the board take about one, on a busy machine more
+SWITCH_S = 5  # writing the settings and resetting the board take about two, on a busy machine more
 READY_TIMEOUT_S = 60.0  # the first start compiles the firmware
 STOP_TIMEOUT_S = 10.0
 CABLE_OUT_S = 8.0
