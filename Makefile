@@ -48,8 +48,8 @@ soak: setup ## Long seeded runs (hours); summary in build/soak.json
 mutants: setup ## Break the code in named ways; the named tests must notice
 	@$(BIN)/python tests/mutants/run.py --jobs $(WORKERS) $(ARGS)
 
-bench: setup ## Figures: table and build/bench.json
-	@$(BIN)/python bench/run.py
+bench: setup ## Figures: table and build/bench.json (ARGS=gateway, ARGS=--write-docs; PEERS=1)
+	@$(BIN)/python bench/run.py $(ARGS)
 
 docs: setup ## Generate docs/wire-protocol.md from tables and vectors
 	@$(BIN)/python tools/docs_wire.py
