@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from wire.records import Time, Values
     from wire.values import Item
 
+_USUAL_BITS = 42  # profile, batch and odd (both 0), seq, time
+_USUAL_BELOW = 64  # the second byte begins with batch and odd
+
 # seqs: one for each record; `exact` or, if not, all of them less the same unknown multiple of 65536.
 RecordsHead = namedtuple("RecordsHead", ("profile_short", "seqs", "exact"))
 
@@ -43,9 +46,6 @@ def _check_time(time: "Time") -> None:
             raise WireError("range")
     elif time[2] > UPTIME_HIGH_MS:
         raise WireError("range")
-
-
-_SINGLE_MAX = 1 << 16  # more bytes than any frame has
 
 
 class _Head:
@@ -185,12 +185,12 @@ def _take_values(
     return values, None if usual else tuple(flags)
 
 
-def _take_first(bits: BitReader, items: "tuple[Item, ...]", wide: int) -> "Values":
-    """The same for the only record of a frame, all of it usual: what `first`, `gated`, `BitReader.number` and `unfold`
-    do, in one loop, because most frames of most nodes are this one. A test holds it against the long way."""
-    bits.load(_SINGLE_MAX)
-    rest = bits.rest
-    left = bits.left
+def _take_first(rest: int, left: int, items: "tuple[Item, ...]", wide: int) -> "Values":
+    """The values of a frame's only record, all of it usual: what `first`, `gated`, `BitReader.number` and `unfold` do, in
+    one loop, because most frames of most nodes are this one. A test holds it against the long way.
+
+    `rest` is the number that the last `left` bits of the payload form.
+    """
     values: Values = []
     for mode, floor, p, k, _, partner, lead, min_count in items:
         if partner >= 0:
@@ -242,9 +242,31 @@ def _take_first(bits: BitReader, items: "tuple[Item, ...]", wide: int) -> "Value
         if u > VALUE_HIGH or u < VALUE_LOW:
             raise WireError("range")
         values.append(u)
-    bits.rest = rest
-    bits.left = left
+    if left > 7 or rest:
+        raise WireError("long")
     return values
+
+
+def _decode_usual(payload: bytes, profile: "Profile", next_seq: int, now_s: int) -> Record:
+    """The record of a frame that says neither *batch* nor *odd*: its head has 42 bits, in fixed places. A test holds it
+    against the long way."""
+    left = (len(payload) << 3) - _USUAL_BITS
+    if left < 0:
+        raise WireError("short")
+    rest = int.from_bytes(payload, "big")
+    head = rest >> left
+    rest -= head << left
+    if payload[0] != profile.short:
+        raise WireError("profile")
+    seq = resolve_seq(head >> 16 & 0xFFFF, next_seq)
+    if not 0 <= seq <= SEQ_HIGH:
+        raise WireError("range")
+    window_s = profile.window_s
+    top = now_s // window_s + WINDOWS_AHEAD - 1
+    end_s = (top - (top - head & 0xFFFF) + 1) * window_s
+    if not UTC_LOW_S <= end_s <= UTC_HIGH_S:
+        raise WireError("range")
+    return Record(seq, (UTC, end_s), 100, tuple(_take_first(rest, left, plan(profile), 0)), None)
 
 
 def decode_records(payload: bytes, profile: "Profile", next_seq: int, now_s: int) -> list[Record]:
@@ -253,6 +275,13 @@ def decode_records(payload: bytes, profile: "Profile", next_seq: int, now_s: int
     `next_seq` is the highest seq known of the node plus 1 (at least what its last hello said), `now_s` unix s when the
     frame was received. WireError `short`, `long`, `range`, or `profile` if the payload names another profile.
     """
+    if len(payload) > 1 and payload[1] < _USUAL_BELOW:
+        return [_decode_usual(payload, profile, next_seq, now_s)]
+    return _decode_any(payload, profile, next_seq, now_s)
+
+
+def _decode_any(payload: bytes, profile: "Profile", next_seq: int, now_s: int) -> list[Record]:
+    """The long way, which every payload may go."""
     head = _Head(payload)
     bits = head.bits
     if head.short != profile.short:
@@ -272,8 +301,8 @@ def decode_records(payload: bytes, profile: "Profile", next_seq: int, now_s: int
             coverages[at] = last
     qualities = _take_qualities(bits, count, len(items)) if head.quality else None
     if count == 1 and qualities is None:
-        values = _take_first(bits, items, head.wide)
-        bits.finish()
+        bits.load(len(payload))
+        values = _take_first(bits.rest, bits.left, items, head.wide)
         return [Record(seqs[0], times[0], coverages[0], tuple(values), None)]
     adaption = Adaption(items)
     out = []

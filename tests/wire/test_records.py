@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.wire import records_cases
 from wire import BOOT, UPTIME_HIGH_MS, UTC, UTC_HIGH_S, UTC_LOW_S, WireError, records_gateway
 from wire.bits import BitReader, BitWriter, _bit_length, bit_length
-from wire.channels import CHANNELS, by_name
+from wire.channels import CHANNELS, by_id, by_name
 from wire.profiles import ITEMS_MAX, Profile
 from wire.records import RECORDS_MAX, Record, encode_records
 from wire.records_gateway import decode_records, peek_records, resolve_seq
@@ -128,20 +128,62 @@ def test_garbage_behind_a_good_head(data: bytes, now_s: int) -> None:
         assert reason in ("", "short", "long", "range")
 
 
+@st.composite
+def usual_frames(draw: st.DrawFn) -> tuple[Profile, Record, bytes]:
+    """One record, every value there and in its channel's range, in the grid of minutes."""
+    items = draw(st.lists(item, min_size=1, max_size=ITEMS_MAX, unique=True))
+    profile = Profile(tuple(items), 60)
+    ranges = [(by_id(channel).low, by_id(channel).high) for channel, _ in items]
+    values = tuple(
+        draw(st.integers(low, min(high, low + draw(st.sampled_from((5, 1000, high)))))) for low, high in ranges
+    )
+    record = Record(draw(st.integers(0, 16383)), (UTC, END_S), 100, values, None)
+    return profile, record, encode_records(profile, [record], END_S, 0)
+
+
+def outcome(attempt: Callable[[], object]) -> object:
+    try:
+        return attempt()
+    except WireError:
+        return None
+
+
 @given(st.binary(min_size=1, max_size=60), profiles, st.booleans())
-def test_the_fast_way_is_the_long_way(data: bytes, profile: Profile, wide: bool) -> None:
+def test_the_fast_way_to_the_values_is_the_long_way(data: bytes, profile: Profile, wide: bool) -> None:
     items = plan(profile)
-    fast, slow = BitReader(data), BitReader(data)
-    outcomes = []
-    for bits, take in (
-        (fast, lambda: records_gateway._take_first(fast, items, wide)),
-        (slow, lambda: records_gateway._take_values(slow, items, Adaption(items), None, wide)[0]),
-    ):
-        try:
-            outcomes.append((take(), bits.left, bits.rest))
-        except WireError:
-            outcomes.append(None)
-    assert outcomes[0] == outcomes[1]
+
+    def long_way() -> object:
+        bits = BitReader(data)
+        values, flags = records_gateway._take_values(bits, items, Adaption(items), None, wide)
+        bits.finish()
+        return values if flags is None else flags
+
+    number = int.from_bytes(data, "big")
+    fast = outcome(lambda: records_gateway._take_first(number, 8 * len(data), items, wide))
+    assert fast == outcome(long_way)
+
+
+@given(st.integers(0, 63), st.binary(max_size=60), profiles, st.integers(0, 0xFFFFFFFF), st.integers(0, UTC_HIGH_S))
+@example(0, bytes(4), TEN, 0, UTC_HIGH_S)
+@example(63, b"\xff" * 40, TEN, 0xFFFFFFFF, UTC_HIGH_S)
+def test_the_fast_way_for_usual_frames_is_the_long_way(
+    second: int, data: bytes, profile: Profile, next_seq: int, now_s: int
+) -> None:
+    payload = bytes((profile.short, second)) + data
+    fast = outcome(lambda: decode_records(payload, profile, next_seq, now_s))
+    assert fast == outcome(lambda: records_gateway._decode_any(payload, profile, next_seq, now_s))
+
+
+@given(usual_frames(), st.integers(0, 3), st.integers(0, 7))
+def test_the_fast_way_for_good_frames_is_the_long_way(frame: tuple[Any, ...], more: int, bit: int) -> None:
+    """As they are, and with one bit of the last bytes turned."""
+    profile, record, payload = frame
+    assert payload[1] < 64
+    assert decode_records(payload, profile, record.seq, END_S) == [record]
+    broken = bytearray(payload)
+    broken[-1 - more] ^= 1 << bit
+    fast = outcome(lambda: decode_records(bytes(broken), profile, record.seq, END_S))
+    assert fast == outcome(lambda: records_gateway._decode_any(bytes(broken), profile, record.seq, END_S))
 
 
 def test_every_beginning_of_a_frame_is_too_short() -> None:
