@@ -140,7 +140,7 @@ class Uplinks:
         """True if the frame belongs to this life, whatever became of it."""
         replay = session.memory.replay
         counter = header.counter if header.full else guess_counter(header.counter, max(replay.highest, 0))
-        payload = open_uplink(session.keys, link.kind, frame, counter)
+        payload = open_uplink(session.keys, link.kind, frame, counter, header)
         if payload is None:
             return False
         if not replay.fresh(counter):

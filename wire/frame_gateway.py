@@ -68,9 +68,14 @@ def guess_counter(low: int, highest: int) -> int:
     return counter
 
 
-def open_uplink(keys: Keys, link: int, frame: bytes | bytearray, counter: int) -> bytes | None:
-    """The payload, or None if the frame is not authentic under these keys and this full counter."""
-    header = parse_uplink_header(frame)
+def open_uplink(
+    keys: Keys, link: int, frame: bytes | bytearray, counter: int, parsed: UplinkHeader | None = None
+) -> bytes | None:
+    """The payload, or None if the frame is not authentic under these keys and this full counter.
+
+    `parsed` is the header of this very frame, for a caller that has it.
+    """
+    header = parsed or parse_uplink_header(frame)
     if isinstance(header, str) or not 0 <= counter <= 0xFFFFFFFF:
         return None
     if counter != header.counter if header.full else counter & 0xFFFF != header.counter:
