@@ -75,6 +75,7 @@ class SerialLink:
         self.beat_s = 0.0
         self._fresh_from_s = 0.0
         self._waiting: asyncio.Task[None] | None = None
+        self._ticker: asyncio.TimerHandle | None = None
 
     # -- life cycle ------------------------------------------------------------------------------------------------
 
@@ -128,19 +129,19 @@ class SerialLink:
         log.info("serial: %s, open", self.name)
 
     async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.beat_s = loop.time()
-        loop.add_reader(self._fd, self._readable)
+        asyncio.get_running_loop().add_reader(self._fd, self._readable)
+        self._tick()
         try:
-            while not self._gone.is_set():
-                self.beat_s = loop.time()
-                try:
-                    async with asyncio.timeout(TICK_S):
-                        await self._gone.wait()
-                except TimeoutError:
-                    pass
+            await self._gone.wait()  # the loop's ticks and the reader run beside it
         finally:
             self._close()
+
+    def _tick(self) -> None:
+        """Note that the loop turns, again and again; at whole ticks, so that it wakes once for all ports."""
+        loop = asyncio.get_running_loop()
+        self.beat_s = loop.time()
+        ahead = int(self.beat_s / TICK_S + 1.5)  # half a tick to one and a half from now
+        self._ticker = loop.call_at(ahead * TICK_S, self._tick)
 
     def _close(self) -> None:
         if self._fd < 0:
@@ -148,6 +149,9 @@ class SerialLink:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._fd)
         loop.remove_writer(self._fd)
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
