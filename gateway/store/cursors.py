@@ -31,6 +31,7 @@ class Cursors:
         self._news: dict[str, asyncio.Event] = {}
         self._delivered = asyncio.Event()  # something was confirmed
         self._stored_pos = 0
+        self._newest: dict[str, int] = {}  # by sink: the batch that was cut last; there is none above it
 
     def _announce(self, pos: int) -> None:
         """Rows up to `pos` are on the disk."""
@@ -59,10 +60,14 @@ class Cursors:
         """The first unconfirmed batch above `after`, with the boundaries it was first given; else a new one, whose
         boundaries are synced before this returns; None when there is nothing."""
         row = self._sinks[sink]
+        if after and after == self._newest.get(sink) and self.backlog(sink) <= 0:
+            return None  # without a word to the disk: this is asked after every batch
         cut = await self._worker.submit(lambda conn: sinks.next_batch(conn, row.id, max_records, max_bytes, after))
         if cut is None:
             return None
         self._sinks[sink] = self._sinks[sink]._replace(cut=cut.cut)
+        if not cut.redelivery:
+            self._newest[sink] = cut.id
         return Batch(cut.id, tuple([to_record(raw, self.lives, self.profiles) for raw in cut.rows]), cut.redelivery)
 
     async def confirm(self, sink: str, batch_id: int, records: Sequence[Record] | None = None) -> None:

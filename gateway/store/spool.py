@@ -83,9 +83,9 @@ class Store(Cursors):
         self._group_s = group_s
         self._group = Group()
         self._in_flight = 0
-        self._first_at = 0.0
-        self._dirty = asyncio.Event()
-        self._full = asyncio.Event()
+        self._dirty = False  # the group holds something
+        self._due = asyncio.Event()  # the group is to be closed: its time is over, or it is full
+        self._closing: asyncio.TimerHandle | None = None
         self._closed_groups = self._done_groups = 0
         self._done = asyncio.Event()  # a group was committed
         self._room = asyncio.Event()
@@ -97,6 +97,7 @@ class Store(Cursors):
         self._checkpoint_at = CHECKPOINT_BYTES
         self._opened_s = clock.monotonic_s()
         self._age_from_ms = self.opened_ms
+        self._wal = path.with_name(path.name + "-wal")
         self._worker = Worker("store", lambda: connect(path, opener), writes=True)
         self._worker.after_commit(self._after_commit)
         self._reader = Worker("reader", lambda: connect_read_only(path, opener), writes=False)
@@ -190,7 +191,7 @@ class Store(Cursors):
         self._next["pos"] = pos + 1
         self._group.rows.append((pos, *row))  # type: ignore[arg-type]  # a plain tuple in Row's order is faster to make
         if len(self._group.rows) >= GROUP_ROWS:
-            self._full.set()
+            self._due.set()
 
     def count(self, key: CountKey, n: int = 1) -> None:
         self._group.counts[key] += n
@@ -200,9 +201,9 @@ class Store(Cursors):
         group = self._group
         if row not in group.touched:
             group.touched[row] = session
-            if not self._dirty.is_set():
-                self._first_at = asyncio.get_running_loop().time()
-                self._dirty.set()
+            if not self._dirty:
+                self._dirty = True
+                self._closing = asyncio.get_running_loop().call_later(self._group_s, self._due.set)
 
     def add_profile(self, row: ProfileRow) -> None:
         self._group.profiles[row.id] = row
@@ -252,17 +253,12 @@ class Store(Cursors):
             self.beat_s = loop.time()
             try:
                 async with asyncio.timeout(BEAT_S):
-                    await self._dirty.wait()
+                    await self._due.wait()
             except TimeoutError:
                 if loop.time() >= budget_at:
                     budget_at = loop.time() + BUDGET_EVERY_S
                     await self.keep_budget()
                 continue
-            try:
-                async with asyncio.timeout_at(self._first_at + self._group_s):
-                    await self._full.wait()
-            except TimeoutError:
-                pass
             await self._commit_until_done(self._take_group())
             if loop.time() >= budget_at:
                 budget_at = loop.time() + BUDGET_EVERY_S
@@ -275,8 +271,11 @@ class Store(Cursors):
         group = self._group
         group.close(self._clock.wall_ms())
         self._group = Group()
-        self._dirty.clear()
-        self._full.clear()
+        self._dirty = False
+        self._due.clear()
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
         self._in_flight = len(group.rows)
         self._closed_groups += 1
         return group
@@ -310,11 +309,11 @@ class Store(Cursors):
     @property
     def waiting(self) -> bool:
         """Whether anything received waits for its commit."""
-        return self._dirty.is_set() or self._done_groups < self._closed_groups
+        return self._dirty or self._done_groups < self._closed_groups
 
     async def flushed(self, timeout_s: float) -> bool:
         """Wait until what was received before this call is committed, whatever comes meanwhile; False at the deadline."""
-        last = self._closed_groups + self._dirty.is_set()
+        last = self._closed_groups + self._dirty
         try:
             async with asyncio.timeout(timeout_s):
                 while self._done_groups < last:
@@ -374,9 +373,8 @@ class Store(Cursors):
 
     def _after_commit(self, conn: sqlite3.Connection) -> None:
         """In the thread: count what was written, and copy the WAL back when it has grown."""
-        wal = self.path.with_name(self.path.name + "-wal")
         try:
-            size = wal.stat().st_size
+            size = os.stat(self._wal).st_size
             self.written_bytes += max(0, size - self._wal_seen)
             self._wal_seen = size
             if size >= self._checkpoint_at:

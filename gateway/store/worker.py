@@ -55,8 +55,7 @@ class Worker:
         future: asyncio.Future[T] = self._loop.create_future()
         self.pending += 1
         self._jobs.put(_Job(work, future))
-        # The transaction runs to its end whatever happens to the waiter: shielded, the waiter alone is cancelled.
-        return await asyncio.shield(future)
+        return await future  # cancelled with its waiter; the transaction runs to its end all the same
 
     async def close(self) -> None:
         """Finish what was handed over, then close the connection."""
