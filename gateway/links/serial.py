@@ -179,6 +179,10 @@ class SerialLink:
     # -- input -----------------------------------------------------------------------------------------------------
 
     def _readable(self) -> None:
+        if self._sink.crowded:  # by the ports that were read before this one, in the same turn of the loop
+            asyncio.get_running_loop().remove_reader(self._fd)
+            self._waiting = asyncio.create_task(self._wait_for_room())
+            return
         try:
             data = os.read(self._fd, READ_BYTES)
         except BlockingIOError:
@@ -190,9 +194,6 @@ class SerialLink:
             self._lost("hung up")
             return
         self.feed(data)
-        if self._sink.crowded:
-            asyncio.get_running_loop().remove_reader(self._fd)
-            self._waiting = asyncio.create_task(self._wait_for_room())
 
     def feed(self, data: bytes) -> None:
         """Bytes from the node."""

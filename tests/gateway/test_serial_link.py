@@ -173,10 +173,11 @@ def test_a_tap_sees_both_directions(cable: Cable) -> None:
 def test_a_crowded_spool_leaves_the_bytes_in_the_driver(cable: Cable) -> None:
     async def scenario(link: SerialLink, sink: Sink) -> None:
         await wait_until_async(lambda: link.state == "open", 5, "open")
-        sink.crowded = True
         os.write(cable.master, encode(FRAME))
         await wait_until_async(lambda: len(sink.frames) == 1, 5, "the first")
+        sink.crowded = True  # by this port or by others that were read before it in the same turn
         os.write(cable.master, encode(FRAME))
+        await wait_until_async(lambda: link._waiting is not None, 5, "the port waits")
         for _ in range(20):
             await asyncio.sleep(0)
         assert len(sink.frames) == 1
