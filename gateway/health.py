@@ -62,6 +62,7 @@ def _spool(store: Store, now_ms: int) -> dict[str, Any]:
         "used_mb": round(store.used_bytes / 1e6, 3),
         "budget_mb": round(store.budget.max_bytes / 1e6, 3),
         "days_left": round(left / growth, 1) if growth else None,  # until the oldest records go
+        "written_mb": round(written_mb, 3),  # since start
         "written_mb_per_day": round(written_mb / age_days, 3),
         "records_stored": store.rows_stored,
         "commits": store.commits,
@@ -82,6 +83,7 @@ def _sink(store: Store, sink: Forwarder, now_ms: int) -> dict[str, Any]:
         "target": health.target,
         "confirmed_age_s": (now_ms - confirmed_ms) / 1000 if confirmed_ms else None,
         "confirmed_records": health.confirmed_records,
+        "confirmed_batches": health.confirmed_batches,
         "redelivered": health.redelivered,
         "backlog": store.backlog(sink.name) if known else 0,
     }
