@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import chain, islice
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 from gateway.store.rows import COLUMNS, Row
 
-ROWS_PER_STATEMENT = 64  # the interpreter's lock is given up once a statement: many rows in one keep the loop running
+# The interpreter's lock is given up once a statement: many rows in one keep the loop running. Few sizes, because SQLite keeps
+# each statement that it compiled, and one of 64 rows is as large as 100 KB.
+ROWS_PER_STATEMENT = (64, 16, 4, 1)
 MS_PER_DAY = 86_400_000
 
 
@@ -149,9 +151,9 @@ def insert_many(conn: sqlite3.Connection, head: str, tail: str, rows: Sequence[S
     if not rows:
         return
     one = "(" + ",".join("?" * len(rows[0])) + ")"
-    source: Iterable[Sequence[Any]] = iter(rows)
-    while True:
-        chunk = list(islice(source, ROWS_PER_STATEMENT))
-        if not chunk:
-            return
-        conn.execute(head + ",".join([one] * len(chunk)) + tail, list(chain.from_iterable(chunk)))
+    at = 0
+    for size in ROWS_PER_STATEMENT:
+        sql = head + ",".join([one] * size) + tail
+        while len(rows) - at >= size:
+            conn.execute(sql, list(chain.from_iterable(rows[at : at + size])))
+            at += size
