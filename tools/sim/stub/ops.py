@@ -12,6 +12,7 @@ SYNC_RUN = 64
 SYNC_END = 0x5A
 
 FLAG_INTERRUPT = 1  # raise KeyboardInterrupt
+FLAG_HEAP = 2  # collect, print micropython.mem_info() and the modules' names, and say so by HEAP
 FLAG_FREE_SHIFT = 8  # upper bits: how often the uptime of this reply may be used again without asking
 
 # Life of the board
@@ -38,6 +39,7 @@ CLOCK = 20  # -> seconds of the calendar clock since 2000-01-01; counts from pow
 CLOCK_SET = 21
 CLOCK_US = 24  # -> uptime in us
 CLOCK_MS = 25  # -> milliseconds of the calendar clock
+HEAP = 26  # what was printed since the reply with FLAG_HEAP is what the heap holds
 SCRIPT = 22  # tool mode; argument: offset -> payload: part of the snippet
 FILE = 23  # tool mode; handle: number; argument: offset, -1 for the name -> payload
 
@@ -84,6 +86,6 @@ WDT = 3
 DEEPSLEEP_CAUSE = 4
 SOFT = 5
 
-TICKS_PERIOD = 1 << 30
+TICKS_HALF = 1 << 29  # ticks wrap at twice that
 TICKS_BEFORE_WRAP_MS = 60000  # the ticks of a board start so that they wrap a minute after the start
 EPOCH_2000 = 946684800

@@ -7,8 +7,8 @@ import micropython as _micropython
 import ops
 from simbus import call, check, sleep_us, uptime_ms
 
-_PERIOD = ops.TICKS_PERIOD
-_HALF = _PERIOD >> 1
+_HALF = ops.TICKS_HALF
+_PERIOD = 2 * _HALF
 
 
 class time:

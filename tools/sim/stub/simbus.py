@@ -6,8 +6,11 @@ one then finds the stream's place again by SYNC.
 
 import array
 import asyncio.core as core
+import gc
 import os
+import sys
 
+import micropython
 import ops
 import uctypes
 
@@ -88,6 +91,14 @@ def call(op, handle=0, argument=0, data=None, into=None):
     _uses = flags >> ops.FLAG_FREE_SHIFT
     if flags & ops.FLAG_INTERRUPT:
         raise KeyboardInterrupt
+    if flags & ops.FLAG_HEAP:
+        value = reply[0]
+        gc.collect()
+        micropython.mem_info()
+        for name in sys.modules:
+            print(name)
+        call(ops.HEAP)
+        return value
     return reply[0]
 
 

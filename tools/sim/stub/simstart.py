@@ -37,8 +37,8 @@ def _state(state):
             pass
 
 
-def _tool():
-    """Run the host's snippet on the flash; its output is the answer."""
+def _tool(whole):
+    """Run the host's snippet on the flash; its output is the answer. `whole`: ops, of which it may use anything."""
     part = bytearray(1024)
     text = bytearray()
     while True:
@@ -51,7 +51,7 @@ def _tool():
             import boot
 
             sys.path.insert(0, "/" + boot.pick_slot(""))
-        _run_code(compile(text.decode(), "snippet", "exec"), {"__name__": "__main__", "simbus": simbus, "ops": ops})
+        _run_code(compile(text.decode(), "snippet", "exec"), {"__name__": "__main__", "simbus": simbus, "ops": whole})
         failed = 0
     except Exception as error:
         sys.print_exception(error)
@@ -62,6 +62,7 @@ def _tool():
 
 def run(space):
     flags = simbus.call(ops.HELLO)
+    whole = __import__("ops") if flags & ops.START_TOOL else None
     simbus.patch_asyncio()
     simboard.install()
     os.umount("/")
@@ -75,7 +76,7 @@ def run(space):
             del space[name]
     gc.collect()
     if flags & ops.START_TOOL:
-        _tool()
+        _tool(whole)
         return
     _state(ops.STATE_BOOT)
     if _run_file("boot.py", space) and not flags & ops.START_RAW_REPL:
