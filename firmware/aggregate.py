@@ -25,7 +25,7 @@ REFUSED = "refused"  # there were readings, and the sensor check refused them
 
 # values: raw in the channel's units, or None, per item; coverage_pct 0..100; flags: None when all are GOOD, else a
 # QARTOD code per item; cause: None when at least one value is valid, else NOT_SAMPLED or REFUSED.
-Closed = namedtuple("Closed", ("values", "coverage_pct", "flags", "cause"))
+Closed = namedtuple("Closed", "values coverage_pct flags cause")
 
 _PERCENTS = (("laf10", 90), ("laf50", 50), ("laf90", 10), ("laf95", 5), ("speed_v85", 85))
 _BIN = 50  # hundredths: half a dB, half a km/h
@@ -33,20 +33,30 @@ _BIN_MAX = 65535  # a bin is 16 bits: 65,535 readings alike in one window, a day
 
 
 class _Item:
-    """What one channel of one sensor gathers during a window."""
+    """What one channel of one sensor gathers during a window; used again for the next one."""
 
     def __init__(self, channel: channels.Channel) -> None:
         self.channel = channel
         self.scale = 1 if channel.kind in (channels.COUNT, channels.SUM) else 10  # readings per raw unit
+        self.bins: "array[int] | None" = None  # 1.2 KB for a speed: a heap in pieces may not have it later
+        if channel.kind == channels.PERCENTILE:
+            self.bins = array("H", bytes(2 * ((channel.high - channel.low) * 10 // _BIN + 2)))
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin a window."""
         self.total = 0
         self.weight = 0
         self.count = 0
         self.extreme = 0
-        self.bins: "array[int] | None" = None
         self.covered_ms = 0
         self.lost_ms = 0
         self.span_ms = 0  # longest single reading
         self.flag = GOOD
+        bins = self.bins
+        if bins is not None:
+            for at in range(len(bins)):
+                bins[at] = 0
 
     def add(self, value: int, span_ms: int) -> None:
         channel = self.channel
@@ -57,9 +67,7 @@ class _Item:
             lowest = channel.name == "lafmin"
             if not self.count or (value < self.extreme) == lowest:
                 self.extreme = value
-        elif kind == channels.PERCENTILE:
-            if self.bins is None:
-                self.bins = array("H", bytes(2 * ((channel.high - channel.low) * 10 // _BIN + 2)))
+        elif self.bins is not None:
             at = (value - channel.low * 10 + _BIN // 2) // _BIN  # whole and half units are in the middle of a bin
             if self.bins[at] < _BIN_MAX:
                 self.bins[at] += 1
@@ -136,6 +144,13 @@ class Window:
         self._slots = {}
         for item in self.items:
             self._slots[item] = _Item(channels.by_id(item[0]))
+
+    def clear(self) -> None:
+        """Begin the next window; nothing is allocated, so that a year of windows leaves the heap as it was."""
+        self.refused = 0
+        self.last_reason = 0
+        for slot in self._slots.values():
+            slot.clear()
 
     def add(self, channel_id: int, instance: int, value: int, span_ms: int, flag: int = GOOD) -> bool:
         """Take one reading; one outside the channel's range is refused. False if it was not taken.

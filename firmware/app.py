@@ -59,8 +59,7 @@ class Node:
 
     def load(self) -> None:
         """Settings, lives, grids. NeedsProvisioning or LeaseLost: this board must not transmit."""
-        with open(self.root + "/board.json") as f:
-            self.board = json.load(f)
+        self.board = self.read_board()
         self.settings = settings.load(self.root, self.port.unique_id())
         self.log.set_level(self.settings.get("log_level"))
         payload = self.settings.payload
@@ -89,6 +88,12 @@ class Node:
             self.begin_grids()
         if self.power:
             self.power.resume()
+
+    def read_board(self) -> dict:
+        """The board's description, whole. `board` keeps of it what a running board still asks for."""
+        with open(self.root + "/board.json") as f:
+            description: dict = json.load(f)
+        return description
 
     def _save_power(self) -> None:
         from firmware.power.exchange import Exchange
@@ -168,6 +173,9 @@ class Node:
         self.sensors = sensors.build(self.board, self.port, self.clock, self.settings, self.log)
         for sensor in self.sensors:
             self.supervisor.add("sensor %d" % sensor.number, self._sensor_task(sensor))
+        for key in list(self.board):
+            if key not in ("board", "led", "power"):
+                del self.board[key]  # wired up: what was read of it is worth 3 KB
 
     def _sensor_task(self, sensor: "Any") -> "Any":
         return lambda task: sensor.run(task, self)

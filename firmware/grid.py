@@ -54,7 +54,7 @@ def end_grid(outbox: "Outbox", short: int, ended: int) -> None:
 
 
 class Grid:
-    """Of one profile of the present life. `open_window()` gives a fresh aggregate window; `slot` is the profile's
+    """Of one profile of the present life. `open_window()` gives an aggregate window, which is used again; `slot` is the profile's
     place in board.json."""
 
     def __init__(
@@ -77,6 +77,7 @@ class Grid:
         self._clock = clock
         self._boot = boot
         self._open_window = open_window
+        self._aggregate: "Any" = None  # of all windows, one after the other
 
     def begin(self, first: int, until_s: int) -> None:
         """Open the boot's first window. `first`: window index where the grid begins, if the outbox does not know
@@ -86,7 +87,15 @@ class Grid:
             self._outbox.put([(entries.GRID, grid_body(short, window_s, first, 0))])
         self.until_s = until_s
         if not self._ended(self._next_index()):
-            self.window = self._open_window(self.profile)
+            self.window = self._fresh()
+
+    def _fresh(self) -> "Any":
+        """The aggregate, empty."""
+        if self._aggregate is None:
+            self._aggregate = self._open_window(self.profile)
+        else:
+            self._aggregate.clear()
+        return self._aggregate
 
     def _next_index(self) -> int:
         return self._outbox.state.grids[self.profile.short][1]
@@ -150,7 +159,7 @@ class Grid:
     def _reopen(self) -> None:
         self.window = None
         if not self._ended(self._next_index() if self.index is None else self.index):
-            self.window = self._open_window(self.profile)
+            self.window = self._fresh()
 
     def _catch_up(self) -> None:
         """The board was busy, or its clock was set forwards: whole windows that passed meanwhile were not sampled."""
@@ -202,7 +211,7 @@ class Grid:
         self.index = None
         self.start_ms = self._clock.uptime_ms()
         if self.window is not None:
-            self.window = self._open_window(self.profile)
+            self.window = self._fresh()
 
     def set_until(self, until_s: int) -> None:
         """End the grid at `until_s`, not before `end_s()`; 0: never."""

@@ -17,7 +17,7 @@ CALIBRATION = ("direction_flip", "min_count", "mic_offset_cdb", "temperature_off
 def item(name: str) -> "tuple[int, int]":
     """(channel id, instance) of `pm2_5` or `pm2_5:1`."""
     base, _, instance = name.partition(":")
-    return channels.by_name(base).id, int(instance or 0)
+    return channels.id_of(base), int(instance or 0)
 
 
 def calibration(get: "Callable[[str, int], int]") -> int:

@@ -1,7 +1,6 @@
 """Builds the board's buses and sensors from board.json. A sensor that cannot be built is told and left out."""
 
 from firmware import drivers
-from firmware.profiles import item
 from firmware.tasks.sample import Sensor
 
 TYPE_CHECKING = False
@@ -29,8 +28,7 @@ def build(board: dict, port: "Any", clock: "Any", settings: "Any", log: "Any") -
         except (OSError, ValueError, ImportError) as error:
             log.error("sensor %d" % number, "%s cannot be set up, %s", entry["driver"], error)
             continue
-        items = tuple([(item(channel)[0], instance) for channel in driver.CHANNELS])
-        sensor = Sensor(number, driver, buses[name], items)
+        sensor = Sensor(number, driver, buses[name])
         sensor.configure(settings)
         found.append(sensor)
     return found

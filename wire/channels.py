@@ -37,24 +37,7 @@ SAMPLE = 4  # the same for a statistic of single events, which scatters by the r
 MODES = ("last", "blend", "average", "events", "sample")
 
 Channel = namedtuple(
-    "Channel",
-    (
-        "id",
-        "name",
-        "unit",
-        "decimals",
-        "low",
-        "high",
-        "kind",
-        "min_count",
-        "min_window_s",
-        "mode",
-        "centre",
-        "width",
-        "step",
-        "partner",
-        "lead",
-    ),
+    "Channel", "id name unit decimals low high kind min_count min_window_s mode centre width step partner lead"
 )
 
 # One line a channel; its number is the channel's id, its columns are Channel's without the id: name unit decimals low
@@ -139,12 +122,17 @@ def by_id(channel_id: int) -> Channel:
     return _made[channel_id]
 
 
-def by_name(name: str) -> Channel:
-    """The channel with this name; KeyError if there is none."""
+def id_of(name: str) -> int:
+    """The id of the channel with this name; KeyError if there is none. Makes no row of it."""
     at = _TABLE.find("\n" + name + " ")
     if at < 0:
         raise KeyError(name)
-    return by_id(_TABLE.count("\n", 0, at + 1))
+    return _TABLE.count("\n", 0, at + 1)
+
+
+def by_name(name: str) -> Channel:
+    """The channel with this name; KeyError if there is none."""
+    return by_id(id_of(name))
 
 
 def __getattr__(name: str) -> "tuple[Channel, ...]":

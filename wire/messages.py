@@ -142,65 +142,35 @@ _PROFILE = ("descriptor", 73)
 _WINDOW = ("window", 12, 2)
 
 # Uplink. `totals` count windows, from 0 at the beginning of a life, and never fall.
-Totals = namedtuple("Totals", ("scheduled", "sealed", "off", "not_sampled", "refused", "overwritten"))
+Totals = namedtuple("Totals", "scheduled sealed off not_sampled refused overwritten")
 # After each boot and after unanswered frames; its frame carries the full counter in clear. `uptime_ms` is that of its
 # sealing: it ties boot times to the time of receipt. `firmware` is major << 16 | minor << 8 | patch.
 Hello = namedtuple(
-    "Hello",
-    (
-        "boot",
-        "uptime_ms",
-        "reset_cause",
-        "wire_version",
-        "firmware",
-        "clock_synced",
-        "oldest_seq",
-        "next_seq",
-        "totals",
-        "profile_ids",
-    ),
+    "Hello", "boot uptime_ms reset_cause wire_version firmware clock_synced oldest_seq next_seq totals profile_ids"
 )
 # Windows first_seq .. first_seq + count - 1 hold no record. `time` is the end of the first one, as in a record.
-Gap = namedtuple("Gap", ("first_seq", "count", "cause", "profile_short", "time"))
+Gap = namedtuple("Gap", "first_seq count cause profile_short time")
 Health = namedtuple(
     "Health",
-    (
-        "seq",
-        "time",
-        "boot",
-        "uptime_ms",
-        "reset_cause",
-        "totals",
-        "oldest_seq",
-        "supply_mv",
-        "temperature_cdeg",
-        "free_heap",
-        "largest_block",
-        "free_blocks",
-        "rssi_dbm",
-        "snr_db",
-        "frames_sent",
-        "frames_answered",
-        "frames_refused",
-        "task_restarts",
-    ),
+    "seq time boot uptime_ms reset_cause totals oldest_seq supply_mv temperature_cdeg free_heap "
+    "largest_block free_blocks rssi_dbm snr_db frames_sent frames_answered frames_refused task_restarts",
 )
-Event = namedtuple("Event", ("seq", "time", "code", "arg"))
+Event = namedtuple("Event", "seq time code arg")
 # `profile` held from window index `first_window` (0: from before the clock was set) until before `ended` (0: it holds).
-DescriptorMsg = namedtuple("DescriptorMsg", ("first_window", "ended", "profile"))
-SettingValue = namedtuple("SettingValue", ("id", "instance", "value", "ok"))
-CommandResult = namedtuple("CommandResult", ("command_id", "code", "value"))
+DescriptorMsg = namedtuple("DescriptorMsg", "first_window ended profile")
+SettingValue = namedtuple("SettingValue", "id instance value ok")
+CommandResult = namedtuple("CommandResult", "command_id code value")
 
 # Downlink. All seq below `cum` are stored, and base + i for each bit i that is set in `bits` (64 at most).
-Ack = namedtuple("Ack", ("cum", "base", "bits"))
+Ack = namedtuple("Ack", "cum base bits")
 # The gateway's time when it sent this, and how long before that it received the uplink which this answers.
-TimeMsg = namedtuple("TimeMsg", ("unix_ms", "held_ms"))
-AckTime = namedtuple("AckTime", ("unix_ms", "held_ms", "cum", "base", "bits"))
-DescriptorRequest = namedtuple("DescriptorRequest", ("profile_short",))
-Backfill = namedtuple("Backfill", ("first", "count"))
-GetSetting = namedtuple("GetSetting", ("id", "instance"))
-SetSetting = namedtuple("SetSetting", ("id", "instance", "value"))
-Command = namedtuple("Command", ("id", "code", "arg", "expiry_s"))
+TimeMsg = namedtuple("TimeMsg", "unix_ms held_ms")
+AckTime = namedtuple("AckTime", "unix_ms held_ms cum base bits")
+DescriptorRequest = namedtuple("DescriptorRequest", "profile_short")
+Backfill = namedtuple("Backfill", "first count")
+GetSetting = namedtuple("GetSetting", "id instance")
+SetSetting = namedtuple("SetSetting", "id instance value")
+Command = namedtuple("Command", "id code arg expiry_s")
 
 HELLO = 1
 RECORDS = 2

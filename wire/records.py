@@ -66,7 +66,7 @@ WINDOWS_OLD = 57344  # 65536 less what both clocks may differ by
 
 # time: (UTC, end_s) or (BOOT, boot, end_ms). values: one raw int or None for each item of the profile.
 # flags: one QARTOD code (4 bits) for each item, or None where every value is good or missing.
-Record = namedtuple("Record", ("seq", "time", "coverage", "values", "flags"))
+Record = namedtuple("Record", "seq time coverage values flags")
 
 
 def expected_time(time: "Time", window_s: int) -> "Time":

@@ -8,7 +8,7 @@ sleeps or is buffered is used every `exchange_s`, for at most `exchange_wait_s` 
 
 from collections import namedtuple
 
-Setting = namedtuple("Setting", ("id", "name", "low", "high", "default", "unit", "writable", "instances"))
+Setting = namedtuple("Setting", "id name low high default unit writable instances")
 
 SETTINGS = (
     Setting(1, "window_s", 1, 86400, 60, "s", 1, 4),

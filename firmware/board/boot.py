@@ -86,3 +86,4 @@ def run() -> None:
 
 if __name__ == "__main__":
     run()
+    del _load, _save, _deep_sleep_wake, count_boot, pick_slot, run  # the heap is the program's now, 2 KB of it

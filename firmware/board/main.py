@@ -55,6 +55,7 @@ def run() -> None:
     if attempts > REPL_AFTER:
         print("steiger: %d starts died early; REPL only" % attempts)
         return
+    gc.collect()  # what compiling this file left behind must not lie among the modules
     gc.threshold(GC_BYTES)
     try:
         from firmware import app

@@ -147,7 +147,7 @@ class BME280:
         self.lost_ms = 0
         self.identity = ""
         self.instance = instance
-        self.items = tuple([(channels.by_name(name).id, instance) for name in self.CHANNELS])
+        self.items = tuple([(channels.id_of(name), instance) for name in self.CHANNELS])
         self._bus = bus
         self._clock = clock
         self._address = address

@@ -42,7 +42,7 @@ class I2SMic:
         self.lost_ms = 0
         self.identity = "I2S microphone, %d Hz" % RATE_HZ
         self.instance = instance
-        self.items = tuple([(channels.by_name(name).id, instance) for name in self.CHANNELS])
+        self.items = tuple([(channels.id_of(name), instance) for name in self.CHANNELS])
         self.gaps_ms = 0  # lost since start, by samples counted against the clock
         self._i2s = bus
         self._clock = clock

@@ -171,7 +171,7 @@ class LD2451:
         self.lost_ms = 0
         self.identity = ""
         self.instance = instance
-        self.items = tuple([(channels.by_name(name).id, instance) for name in self.CHANNELS])
+        self.items = tuple([(channels.id_of(name), instance) for name in self.CHANNELS])
         self._uart = bus
         self._clock = clock
         self._detection = bytes((max_distance_m, _BOTH_DIRECTIONS, min_speed_kmh, _DELAY_S))

@@ -102,7 +102,7 @@ class SPS30:
         self.lost_ms = 0
         self.identity = ""
         self.instance = instance
-        self.items = tuple([(channels.by_name(name).id, instance) for name in self.CHANNELS])
+        self.items = tuple([(channels.id_of(name), instance) for name in self.CHANNELS])
         self._chip = Commands(bus, clock, ADDRESS)
         self._clock = clock
         self._floats = mode == "float"

@@ -91,7 +91,7 @@ class Control:
 
     def _plan(self) -> None:
         """Profiles that differ from what the settings want are replaced at the end of their open windows."""
-        wanted = profiles.wanted(self._node.board, self._node.settings.wanted)
+        wanted = profiles.wanted(self._node.read_board(), self._node.settings.wanted)
         for grid in self._node.grids:
             if grid.slot < len(wanted):
                 changed = not profiles.same(grid.profile, wanted[grid.slot])

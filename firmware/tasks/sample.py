@@ -21,11 +21,11 @@ LOST_AFTER = 3  # failures in a row before the event "sensor lost"
 class Sensor:
     """A driver with its place on the board (`number`, which events name) and what it gives."""
 
-    def __init__(self, number: int, driver: "Any", bus: "Any", items: "tuple[tuple[int, int], ...]") -> None:
+    def __init__(self, number: int, driver: "Any", bus: "Any") -> None:
         self.number = number
         self.driver = driver
         self.bus = bus
-        self.items = items
+        self.items: "tuple[tuple[int, int], ...]" = driver.items
         self.failures = 0
         self.lost = False
         self.stopped = True  # the chip rests

@@ -159,6 +159,7 @@ class Sensor:
 
     def __init__(self, bus: Any, clock: Any, instance: int = 0) -> None:
         self.instance = instance
+        self.items = tuple((channels.id_of(name), instance) for name in self.CHANNELS)
         self._clock = clock
 
     async def start(self) -> None:
