@@ -19,10 +19,12 @@ _in = open("/dev/fd/" + _fds[0], "rb", 0)
 _out = open("/dev/fd/" + _fds[1], "wb", 0)
 _image = open("/dev/fd/" + _fds[2], "rb", 0) if len(_fds) > 2 else None
 _HEADER = ops.REQUEST_HEADER
-_fields = array.array("q", bytes(_HEADER + ops.REQUEST_MAX))  # four words, then room for the payload
+# Words of 64 bits; an "l" that has as many is read without an object being made of it.
+_WORD = "l" if len(bytes(array.array("l", (0,)))) == 8 else "q"
+_fields = array.array(_WORD, bytes(_HEADER + ops.REQUEST_MAX))  # four words, then room for the payload
 _frame = uctypes.bytearray_at(uctypes.addressof(_fields), _HEADER + ops.REQUEST_MAX)
 _payload = uctypes.bytearray_at(uctypes.addressof(_fields) + _HEADER, ops.REQUEST_MAX)
-_reply = array.array("q", bytes(_HEADER))
+_reply = array.array(_WORD, bytes(_HEADER))
 _busy = False
 _uses = 0  # how often the last uptime may be used again
 
