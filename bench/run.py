@@ -26,6 +26,7 @@ SECTIONS = (
     "level_meter",
     "gateway",
     "powercut_gateway",
+    "time_bounds",
 )
 OUT = ROOT / "build" / "bench.json"
 DOCS = ROOT / "docs" / "benchmarks.md"
