@@ -27,6 +27,7 @@ SECTIONS = (
     "gateway",
     "powercut_gateway",
     "time_bounds",
+    "memory",
 )
 OUT = ROOT / "build" / "bench.json"
 DOCS = ROOT / "docs" / "benchmarks.md"

@@ -1,0 +1,116 @@
+"""What a board's program takes: heap, code, and how soon it shows that it lives. Real MicroPython, in virtual time.
+
+`bench/memory.py --day` also lives through a whole day with an outage of twelve hours (half an hour of computing) and puts
+its figures into build/bench.json, where later runs leave them.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from boards import board_names  # noqa: E402  # bench/ is not part of the installed application
+from tests.fakes.street import HEAP, MIC_SLOWDOWN, STREET, Heap, Street, loaded_bytes  # noqa: E402
+from tests.fakes.street_day import DAY, SHORT, Plan, growth_bytes, live, steady, survives  # noqa: E402
+
+LOWEST_KB, HIGHEST_KB, STEP_KB = 200, 264, 4
+
+
+def first_minutes(board: str | Path) -> tuple[int, Heap]:
+    """(ms from power-on to the acknowledgement of a health record, heap after a window)."""
+    with (
+        tempfile.TemporaryDirectory(prefix="steiger-") as folder,
+        Street(Path(folder), board, mic_slowdown=MIC_SLOWDOWN) as street,
+    ):
+        street.start_gateway()
+        street.power_on()
+        boot_ms = street.acknowledged_ms()
+        street.conductor.run(100)
+        return boot_ms, street.heap()
+
+
+def least_heap_kb(plan: Plan = SHORT) -> int:
+    """The smallest heap, in steps of STEP_KB, that a board lives through `plan` in. RuntimeError: none does."""
+    low, high = LOWEST_KB // STEP_KB, HIGHEST_KB // STEP_KB  # low does not suffice, high does
+    if not survives(high * STEP_KB, plan):
+        raise RuntimeError(f"{HIGHEST_KB} KiB do not suffice")
+    while high - low > 1:
+        middle = (low + high) // 2
+        if survives(middle * STEP_KB, plan):
+            high = middle
+        else:
+            low = middle
+    return high * STEP_KB
+
+
+def run() -> tuple[dict[str, float], list[str]]:
+    """(figures, lines of the table)."""
+    figures: dict[str, float] = {}
+    lines = [f"{'board':12} {'.mpy loaded':>12} {'heap used':>10} {'boot to health':>15}"]
+    worst: dict[str, int] = {}
+    slowest_ms = 0
+    for board in (*board_names(), STREET):
+        boot_ms, heap = first_minutes(board)
+        sizes = loaded_bytes(board, heap.modules)
+        name = board if isinstance(board, str) else f"{board.stem} (all)"
+        lines.append(f"{name:12} {sum(sizes.values()):>10} B {heap.used:>8} B {boot_ms:>12} ms")
+        figures[f"firmware.loaded_mpy_bytes.{name.split()[0]}"] = sum(sizes.values())
+        slowest_ms = max(slowest_ms, boot_ms)
+        if sum(sizes.values()) > sum(worst.values()):
+            worst = sizes
+    figures["firmware.loaded_mpy_bytes"] = sum(worst.values())
+    figures["firmware.boot_to_health_ms"] = slowest_ms
+    lines.append("")
+    lines += [f"  {size:6} {name}" for name, size in sorted(worst.items(), key=lambda item: -item[1])]
+    least_kb = least_heap_kb()
+    figures["firmware.min_heap_bytes"] = least_kb * 1024
+    lines.append(
+        f"smallest heap of a 64-bit port that lives through {SHORT.hours * 60:.0f} minutes with an outage:"
+        f" {least_kb} KiB, steps of {STEP_KB} KiB, the simulator's bus (23 KB) included."
+    )
+    return figures, lines
+
+
+def day(heap: str = HEAP) -> tuple[dict[str, float], list[str]]:
+    """The same board through a day, hour by hour."""
+    lines = [f"{'hour':>5} {'used':>8} {'free':>8} {'largest block':>14}"]
+
+    def tell(hour: float, now: Heap) -> None:
+        lines.append(f"{hour:>5g} {now.used:>8} {now.total - now.used:>8} {now.largest:>14}")
+        print(lines[-1], flush=True)
+
+    print(lines[0])
+    with tempfile.TemporaryDirectory(prefix="steiger-") as folder:
+        outcome = live(Path(folder), DAY, heap, tell)
+    against = [*outcome.trouble, *(steady(outcome.samples) if not outcome.trouble else ())]
+    lines.append(f"{DAY.hours:g} h, gateway away from hour {DAY.away:g} to {DAY.back:g}: {outcome.summary}")
+    lines.append(f"against it: {'; '.join(against) or 'nothing'}")
+    print("\n".join(lines[-2:]))
+    figures: dict[str, float] = {
+        "firmware.day_heap_growth_bytes": growth_bytes(outcome.samples),
+        "firmware.day_heap_used_bytes": max(now.used for _, now in outcome.samples),
+        "firmware.day_heap_largest_bytes": min(now.largest for _, now in outcome.samples),
+        "firmware.day_survived": float(not against),
+    }
+    return figures, lines
+
+
+def main() -> int:
+    """`--day`: live through a day and keep its figures."""
+    if sys.argv[1:] != ["--day"]:
+        print("usage: bench/memory.py --day   (the rest: bench/run.py memory)", file=sys.stderr)
+        return 2
+    figures, _ = day()
+    out = ROOT / "build" / "bench.json"
+    known = json.loads(out.read_text()) if out.exists() else {}
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(dict(sorted((known | figures).items())), indent=2) + "\n")
+    return 0 if figures["firmware.day_survived"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
