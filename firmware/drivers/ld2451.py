@@ -24,6 +24,7 @@ _ACK_HEAD = b"\xfd\xfc\xfb\xfa"
 _ACK_TAIL = b"\x04\x03\x02\x01"
 
 _TARGETS_MAX = const(5)  # the sheet says 3, units are known that send 5
+_ACKS_MAX = const(4)  # answers kept; nobody asked for more, and a line with an echo gives them for ever
 _ACK_MAX = const(32)  # the longest answer that this driver asks for has 14 bytes
 _DISTANCE_MAX_M = const(100)
 _SPEED_MAX_KMH = const(160)  # the sheet says 120; a driver in a hurry is no byte error
@@ -248,7 +249,7 @@ class LD2451:
         for kind, frame in self._parser.feed(bytes(memoryview(self._chunk)[:size])):
             self._frame_ms = now_ms
             if kind == "ack":
-                self._acks.append(frame)
+                self._acks = self._acks[1 - _ACKS_MAX :] + [frame]
             else:
                 reports.append(frame)
         diff = self._clock.ticks_diff

@@ -44,12 +44,13 @@ def live(folder: Path, plan: Plan, heap: str, told: Callable[[float, Heap], None
     with Street(folder, heap=heap, mic_slowdown=MIC_SLOWDOWN) as street:
         conductor = street.conductor
         gateway: Any = street.start_gateway()
+        events = [plan.away, plan.back]
         street.power_on()
         for step in range(1, round(plan.hours / plan.every) + 1):
             hour = step * plan.every
-            for event in sorted(t for t in (plan.away, plan.back) if hour - plan.every <= t < hour):
-                _run_to(street, event)
-                if event == plan.away:
+            while events and events[0] < hour:
+                _run_to(street, events.pop(0))
+                if events:
                     gateway.kill()
                 else:
                     gateway = street.start_gateway()

@@ -279,6 +279,17 @@ async def scene_tracks_have_a_cap():
         assert len(tracker.tracks) <= 12
 
 
+async def scene_answers_that_nobody_asked_for_have_a_cap():
+    _clock, chip, driver = radar()
+    await driver.start()
+    for at in range(0, 20000, 100):
+        chip.uart.send(at, HEAD + b"\x04\x00\xff\x01\x00\x00" + TAIL + report([]))
+    await listen(driver, 15)
+    assert driver._parser.frames > 100
+    assert len(driver._acks) <= 4
+    assert (await driver.self_test())[0][1], "the answer that was asked for is among them"
+
+
 async def scene_self_test():
     _clock, chip, driver = radar()
     await driver.start()
