@@ -181,6 +181,8 @@ class SPS30:
         try:
             payload = await self._newest()
         except SensorError as error:
+            if error.reason == STALE and self.state == WARMUP and not self._warm():
+                raise SensorError(WARMING_UP)  # while the fan cleans itself nothing new comes, and nothing is wrong
             self._count_failure(error)
             raise error
         self._stale = self._silent = 0

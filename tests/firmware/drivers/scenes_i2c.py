@@ -181,6 +181,20 @@ async def scene_sps30_cleans_once_within_the_warm_up():
     assert chip.commands.count(0x5607) == 1
 
 
+async def scene_sps30_is_not_lost_while_it_cleans():
+    """The chip gives nothing new for 10 s: that is no failure, until the warm-up is over."""
+    clock, chip, _bus, driver = sps30(clean_at_start=1, warmup_ms=20000)
+    await driver.start()
+    chip.frozen = True
+    began = clock.now_ms
+    while clock.now_ms - began < 18000:
+        await fails(driver.read(), WARMING_UP, True)
+    clock.now_ms = began + 20000
+    await fails(driver.read(), STALE, True)
+    chip.frozen = False
+    await driver.read()
+
+
 async def scene_sps30_sets_its_cleaning_interval_only_when_it_differs():
     _, chip, _, driver = sps30()
     await driver.start()
