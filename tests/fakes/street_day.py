@@ -95,13 +95,12 @@ def growth_bytes(samples: tuple[tuple[float, Heap], ...]) -> int:
 def steady(samples: tuple[tuple[float, Heap], ...]) -> list[str]:
     """What speaks against a steady heap."""
     warm = [(hour, heap) for hour, heap in samples if hour >= WARM_H]
-    first = warm[0][1]
     found = []
     if growth_bytes(samples) > BREATH_BYTES:
         found.append(f"used: {growth_bytes(samples)} bytes more at the end than at the beginning")
     for hour, heap in warm:
-        if heap.largest < first.largest * LARGEST_SHARE:
-            found.append(f"hour {hour:g}: largest free block {heap.largest} bytes, {first.largest} at first")
+        if heap.largest < warm[0][1].largest * LARGEST_SHARE:
+            found.append(f"hour {hour:g}: largest free block {heap.largest} bytes, {warm[0][1].largest} at first")
     return found
 
 
