@@ -40,6 +40,7 @@ _FIRMWARE = const(0x00A0)
 _ACK_MS = const(500)
 _TRIES = const(3)
 _REPORT_MS = const(100)
+_GAP_MS = const(500)  # a unit that always reports leaves out one or two, never five
 _TICKS_MASK = const(0x3FFFFFFF)  # the port's milliseconds wrap at 2**30
 _WAS_TALKING_MS = const(3000)  # a unit that reports while nothing moves is suspicious much earlier
 _SHIFTED_MS = const(2000)  # bytes without a single good frame for so long
@@ -128,6 +129,13 @@ class Parser:
         self._buffer = bytearray(buffer[at:][-_BUFFER_MAX:])
         return found
 
+    def thrown(self) -> int:
+        """How much was thrown away: grows with every damage."""
+        total = 0
+        for count in self.dropped.values():
+            total += count
+        return total
+
     def _head(self, buffer: bytearray, at: int) -> int:
         """Where the next header starts, or may start with the bytes yet to come."""
         size = len(buffer)
@@ -192,6 +200,7 @@ class LD2451:
         self._frame_ms = 0
         self._byte_ms = 0
         self._report_ms = 0
+        self._thrown = 0  # what the parser had thrown away at the last look
 
     def configure(self, name: str, value: int) -> None:
         """`direction_flip` swaps the directions once more; `speed_angle_deg` is the angle between beam and road."""
@@ -205,6 +214,7 @@ class LD2451:
         """Configure: both directions, range, least speed. SensorError NO_ANSWER, REFUSED."""
         self.state = WARMUP
         self._parser = Parser()
+        self._thrown = 0
         self._tracker.clear()
         self._talks_idle = False
         now_ms = self._clock.ticks_ms()
@@ -253,6 +263,10 @@ class LD2451:
             else:
                 reports.append(frame)
         diff = self._clock.ticks_diff
+        thrown = self._parser.thrown()
+        if reports:
+            self._count_lost(thrown != self._thrown, diff(now_ms, self._report_ms) - _REPORT_MS * (len(reports) - 1))
+            self._thrown = thrown
         for at, targets in enumerate(reports):
             # Reports that waited while the board was busy come in one piece: they are as far apart as they were sent.
             elapsed_ms = diff(now_ms, self._report_ms)
@@ -267,12 +281,19 @@ class LD2451:
             )
             self._report_ms = sent_ms
 
+    def _count_lost(self, damaged: bool, gap_ms: int) -> None:
+        """Reports are missing: the receiver overflowed while the flash was busy, or the line was disturbed. `gap_ms`:
+        between the last good report and the first new one."""
+        if self.state == READY and (damaged or (self._talks_idle and gap_ms >= _GAP_MS)):
+            self.lost_ms += max(gap_ms - _REPORT_MS, _REPORT_MS)
+
     async def read(self) -> "list[Reading]":
         """Listen until a period is over; counts (0 too) and the speeds of the vehicles that have passed.
 
         SensorError NO_ANSWER when a silent radar does not answer either, SHIFTED when its bytes make no frames, STUCK.
         """
         self.covered_ms = 0
+        self.lost_ms = 0
         if self.state != READY:
             raise SensorError(STALE, retry=False)
         clock = self._clock
@@ -284,7 +305,8 @@ class LD2451:
         now_ms = clock.ticks_ms()
         await self._check_life(now_ms)
         self._tracker.expire(now_ms)
-        self.covered_ms = elapsed_ms
+        self.lost_ms = min(self.lost_ms, elapsed_ms - 1)  # what was counted stands for some time
+        self.covered_ms = elapsed_ms - self.lost_ms
         self._read_ms = now_ms
         return self._readings()
 
@@ -332,9 +354,7 @@ class LD2451:
             rows.append(("answers", True, self._parser.frames))
         except SensorError as error:
             rows.append((str(error), False, error.detail))
-        dropped = 0
-        for count in self._parser.dropped.values():
-            dropped += count
+        dropped = self._parser.thrown()
         rows.append(("frames dropped", dropped * 100 <= self._parser.frames, dropped))
         contradicting = self._tracker.contradicting
         rows.append(("direction contradicts distance", contradicting <= self._tracker.agreeing, contradicting))

@@ -256,6 +256,46 @@ async def scene_a_lost_byte_costs_one_report():
     await listen(driver, 1)
     assert driver._parser.dropped["footer"] == 1
     assert driver._parser.frames == 5  # four answers at start, one report
+    assert driver.lost_ms >= 100
+    assert driver.covered_ms + driver.lost_ms >= driver.period_ms
+
+
+async def scene_an_overflow_is_told():
+    """The board stood still for 600 ms and its receiver kept 128 bytes: what did not fit was not covered."""
+    _clock, chip, driver = radar()
+    await driver.start()
+    for at in range(0, 1000, 100):
+        chip.uart.send(at, report([(90, 1, 50), (60, 1, 50), (30, 1, 50)]))
+    stalled = b"".join([report([(90, 1, 50), (60, 1, 50), (30, 1, 50)]) for _ in range(6)])
+    chip.uart.send(1600, stalled[:128])
+    for at in range(1700, 3000, 100):
+        chip.uart.send(at, report([(80, 1, 50)]))
+    covered = (await listen(driver, 1))["covered"]
+    assert driver.lost_ms == 0
+    covered += (await listen(driver, 1))["covered"]
+    assert 100 <= driver.lost_ms <= 600
+    covered += (await listen(driver, 1))["covered"]
+    assert driver.lost_ms == 0
+    assert 2400 <= covered <= 2900
+
+
+async def scene_a_unit_that_always_reports_and_does_not_for_a_while():
+    _clock, chip, driver = radar()
+    await driver.start()
+    for at in list(range(0, 1200, 100)) + list(range(1900, 3000, 100)):
+        chip.uart.send(at, report([]))
+    await listen(driver, 1)
+    await listen(driver, 1)
+    assert 500 <= driver.lost_ms <= 800
+    _clock, chip, driver = radar()
+    await driver.start()
+    for at in range(0, 2000, 100):
+        if at not in (500, 600, 1300):  # one or two are left out at times
+            chip.uart.send(at, report([]))
+    await listen(driver, 1)
+    assert driver.lost_ms == 0
+    await listen(driver, 1)
+    assert driver.lost_ms == 0
 
 
 async def scene_reports_that_waited_keep_their_distance():
@@ -270,6 +310,7 @@ async def scene_reports_that_waited_keep_their_distance():
     seen = await listen(driver, 10)
     assert seen["speed_mean_approach"] == [5000]
     assert sum(seen["vehicles"]) == 1
+    assert seen["covered"] >= 10000
 
 
 async def scene_tracks_have_a_cap():
