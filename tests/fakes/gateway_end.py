@@ -17,6 +17,10 @@ from wire.records_gateway import decode_records
 ACK_DELAY_S = 0.05
 
 
+def _later(delay_s: float, call: Callable[..., object], *arguments: object) -> None:
+    asyncio.get_running_loop().call_later(delay_s, call, *arguments)
+
+
 class _Life:
     def __init__(self, address: int, key: bytes) -> None:
         self.address = address
@@ -27,6 +31,7 @@ class _Life:
         self.counters: set[int] = set()
         self.profiles: dict[int, Profile] = {}
         self.waiting: list[tuple[bytes, int]] = []
+        self.came: list[int] = []  # seqs since the last answer
 
     def cum(self) -> int:
         cum = 0
@@ -55,6 +60,7 @@ class GatewayEnd:
         self.lose_up: Callable[[], bool] = lambda: False
         self.lose_down: Callable[[], bool] = lambda: False
         self.incarnation = 1
+        self.later: Callable[..., object] = _later  # (seconds, call, *arguments)
         self._counter = 0
         self._parser = stream.Parser()
         self.asks: list[Any] = []  # messages that ride with the next answer
@@ -90,10 +96,11 @@ class GatewayEnd:
             life.counters.add(counter)
             life.highest = max(life.highest, counter)
             self._take(number, life, header.type, payload)
-            asyncio.get_running_loop().call_later(ACK_DELAY_S, self._answer, number, life, counter, self.unix_ms())
+            self.later(ACK_DELAY_S, self._answer, number, life, counter, self.unix_ms())
             return
 
     def _store(self, number: int, life: _Life, seq: int, thing: Any) -> None:
+        life.came.append(seq)
         known = self.stored.get((number, seq))
         if known is not None:
             self.repeats += 1
@@ -142,14 +149,23 @@ class GatewayEnd:
 
     def _answer(self, number: int, life: _Life, counter: int, received_ms: int) -> None:
         cum = life.cum()
-        above = sorted(seq for seq in life.seqs if seq > cum)
-        base = max(above[-1] - 63, cum) if above else 0
-        bits = sum(1 << (seq - base) for seq in above if base <= seq < base + 64)
+        came, life.came = sorted(life.came), []
         now = self.unix_ms()
-        self.down(life, messages.AckTime(now, now - received_ms, cum, base, bits), counter)
+        for base in self._windows(came, cum):
+            bits = sum(1 << at for at in range(messages.ACK_BITS) if base + at in life.seqs) if base else 0
+            self.down(life, messages.AckTime(now, now - received_ms, cum, base, bits), counter)
         asks, self.asks = self.asks, []
         for message in asks:
             self.down(life, message, counter)
+
+    @staticmethod
+    def _windows(came: list[int], cum: int) -> list[int]:
+        """Where the windows of acknowledgements begin that tell of all these seqs; [0]: `cum` says it all."""
+        bases: list[int] = []
+        for seq in came:
+            if seq >= cum and (not bases or seq >= bases[-1] + messages.ACK_BITS):
+                bases.append(seq)
+        return bases or [0]
 
     def down(self, life: _Life, message: Any, answered: int) -> bytes:
         """Seal, and send unless the cable is cut or the loss knob says no."""

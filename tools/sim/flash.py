@@ -36,6 +36,7 @@ class Operation(NamedTuple):
     kind: str  # "prog" or "erase"
     address: int
     length: int
+    data: bytes = b""  # of a prog: what the driver gave
 
 
 class Flash:
@@ -137,7 +138,7 @@ class Flash:
 
     def _begin(self, kind: str, address: int, data: bytes) -> None:
         number = self.counts["progs"] + self.counts["erases"] + 1
-        operation = Operation(number, kind, address, len(data))
+        operation = Operation(number, kind, address, len(data), data if kind == "prog" else b"")
         if self.trace is not None:
             self.trace.append(operation)
         try:
