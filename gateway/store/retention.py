@@ -41,7 +41,7 @@ def trim(conn: sqlite3.Connection, budget: Budget, now_ms: int, *, going_on: boo
         sql = "SELECT pos FROM records WHERE pos < (SELECT max(pos) FROM records) ORDER BY pos LIMIT 1 OFFSET "
         last = conn.execute(f"{sql}{CHUNK - 1}").fetchone()
         if last is None:  # a small table: half of it
-            last = conn.execute(f"{sql}(SELECT count(*) / 2 FROM records)").fetchone()
+            last = conn.execute(f"{sql}(SELECT (count(*) - 1) / 2 FROM records)").fetchone()
             if last is None:
                 return Trimmed(0, 0, False)
         limit = int(last[0])

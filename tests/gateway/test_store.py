@@ -439,6 +439,25 @@ def test_the_budget_in_bytes_is_kept_by_dropping_the_oldest(tmp_path: Path) -> N
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
+def test_a_budget_that_nothing_fits_leaves_the_newest_row_alone(tmp_path: Path, count: int) -> None:
+    from gateway.store import Budget
+
+    async def scenario() -> None:
+        async with rig(tmp_path / "spool.db", budget=Budget(1, 10**12)) as r:
+            node = FakeNode(7)
+            await r.add(node)
+            for i in range(count):
+                node.seal(W0 + i)
+            node.send_outbox()
+            await r.settle()
+            await r.store.keep_budget()
+            with Reader(tmp_path / "spool.db") as reader:
+                assert [record.seq for record in reader.records(kinds={RECORD})] == [count - 1]
+
+    asyncio.run(scenario())
+
+
 @settings(max_examples=20)
 @given(st.lists(st.tuples(st.sampled_from(["put", "cut", "confirm", "crash"]), st.integers(1, 9)), max_size=25))
 def test_cursors_never_lose_or_pass_over_a_row(
