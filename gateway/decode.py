@@ -137,12 +137,15 @@ class Decoder:
     def _decode(self, payload: bytes, known: KnownProfile, next_seq: int, now_ms: int) -> list[WireRecord]:
         """The low bits of a time are resolved against our clock; a later seq that would then lie before an earlier one
         shows that our clock is behind (a machine without a battery that was off), and what is known of the node is
-        taken instead."""
-        records = decode_records(payload, known.profile, next_seq, now_ms // 1000)
+        taken instead. So it is for earlier seqs, which lie before what is known."""
+        now_s = now_ms // 1000
+        records = decode_records(payload, known.profile, next_seq, now_s)
         newest_seq, newest_s = self.memory.newest
         head = records[0]
-        if head.seq > newest_seq and head.time[0] == UTC and head.time[1] < newest_s - DAY_S:
+        if head.time[0] == UTC and head.seq > newest_seq and head.time[1] < newest_s - DAY_S:
             records = decode_records(payload, known.profile, next_seq, newest_s + LOW_BITS_REACH * known.window_s)
+        elif head.time[0] == UTC and head.seq < newest_seq and now_s < newest_s:
+            records = decode_records(payload, known.profile, next_seq, newest_s)
         last = records[-1]
         if last.time[0] == UTC and last.seq > newest_seq:
             self.memory.newest = (last.seq, last.time[1])

@@ -16,7 +16,7 @@ from tests.fakes.node import FakeNode, key_of
 from tests.fakes.rig import START_S, HandClock, rig
 from wire import UTC, messages
 from wire.profiles import Profile
-from wire.records import Record
+from wire.records import Record, encode_records
 
 W0 = START_S // 60  # first window of the grid
 
@@ -634,6 +634,31 @@ def test_a_clock_that_was_never_set_gives_no_time(tmp_path: Path) -> None:
             await r.settle()
             assert [d.type for d in node.downlinks] == [messages.ACK]
             assert not node.clock_synced
+
+    asyncio.run(scenario())
+
+
+def test_a_clock_that_is_behind_dates_backfill_rightly(tmp_path: Path) -> None:
+    """The newest records come first after an outage; the older ones lie before them, whatever our clock says."""
+
+    async def scenario() -> None:
+        node = FakeNode(7)
+        days = 6  # further than the low bits of a time reach ahead
+        async with rig(tmp_path / "spool.db") as r:
+            await r.add(node)
+            node.seal(W0)
+            node.send_outbox()
+            await r.settle()
+            first = W0 + days * 1440
+            for i in range(12):
+                node.seal(first + i)
+            held = [node.outbox[seq] for seq in sorted(node.outbox)]
+            now_s = (first + 12) * 60  # the node knows; its frames carry the low bits
+            for batch in (held[8:], held[4:8], held[:4]):
+                node.send(messages.RECORDS, encode_records(node.profile, batch, now_s, 1))
+                await r.settle()
+            ends = [row[0] for row in await r.sql("SELECT end_ms FROM records ORDER BY seq")]
+            assert ends == [(w + 1) * 60_000 for w in (W0, *range(first, first + 12))]
 
     asyncio.run(scenario())
 
