@@ -26,6 +26,7 @@ from gateway.verbs import Verbs
 log = logging.getLogger("gateway")
 
 STORE_NAME = "spool.db"
+CLOCK_NAME = "clock"  # what was believed of this machine's clock
 KEYS_EVERY_S = 2.0  # a node entered into the key file is heard within this
 RESTART_FIRST_S, RESTART_MAX_S = 1.0, 60.0
 STOP_S = 10.0  # an orderly stop; what is not done then is done at the next start
@@ -74,8 +75,8 @@ class Gateway:
         sinks: Sequence[Forwarder] | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        clock = SteadyClock(clock)
         data_dir = config.gateway.data_dir
+        clock = SteadyClock(clock, data_dir / CLOCK_NAME)
         budget = Budget(config.spool.max_mb * 1_000_000, config.spool.max_days * DAY_MS)
         self.config = config
         self.clock = clock

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gateway.clock import SystemClock
-from gateway.steady_clock import STEP_AFTER_S, SteadyClock
+from gateway.steady_clock import KEEP_AGAIN_S, STEP_AFTER_S, SteadyClock
 from tests.fakes.rig import START_S
 
 DAY_MS = 86_400_000
@@ -84,3 +86,38 @@ def test_the_system_answers() -> None:
     clock = SteadyClock(SystemClock())
     assert abs(clock.wall_ms() - SystemClock().wall_ms()) < 1_000
     assert isinstance(SystemClock().synchronised(), bool)
+
+
+def test_a_gateway_that_starts_within_a_leap_knows_it(tmp_path: Path) -> None:
+    machine = Machine()
+    file = tmp_path / "data" / "clock"
+    first = SteadyClock(machine, file)
+    assert first.wall_ms() == machine.true_ms()
+    file.parent.mkdir()  # it is made after the clock was first asked
+    machine.up_s += KEEP_AGAIN_S
+    first.wall_ms()
+    machine.wrong_ms = DAY_MS
+    machine.up_s += 60
+    second = SteadyClock(machine, file)
+    assert second.wall_ms() == machine.true_ms()
+    assert second.trusted
+    machine.wrong_ms = 0
+    assert second.wall_ms() == machine.true_ms()
+    machine.wrong_ms = DAY_MS
+    for text in ("another-boot-of-the-machine 0\n", "no such thing\n", ""):
+        file.write_text(text)
+        assert SteadyClock(machine, file).wall_ms() == machine.wall_ms()
+
+
+def test_what_was_followed_is_kept_in_its_turn(tmp_path: Path) -> None:
+    machine = Machine()
+    clock = SteadyClock(machine, tmp_path / "clock")
+    clock.wall_ms()
+    machine.wrong_ms = DAY_MS
+    clock.wall_ms()
+    machine.up_s += STEP_AFTER_S
+    assert clock.wall_ms() == machine.wall_ms()
+    machine.up_s += KEEP_AGAIN_S
+    clock.wall_ms()
+    machine.wrong_ms = 0
+    assert SteadyClock(machine, tmp_path / "clock").wall_ms() == machine.true_ms() + DAY_MS
