@@ -6,6 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 WORKERS ?= 2
+SOAK = $(BIN)/steiger sim faults --results build/soak.jsonl
+VIRTUAL_RUNS ?= 720
+STREET_RUNS ?= 310
+# they wait most of the time
+STREET_JOBS ?= 10
 export HYPOTHESIS_PROFILE ?= ci
 
 .PHONY: help setup check demo lint types test unit soak mutants bench docs picture wheel lock clean
@@ -41,9 +46,13 @@ unit: setup ## Unit tests and vectors alone
 test: setup ## All tests
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not soak and not hardware"
 
-soak: setup ## Long seeded runs (hours); summary in build/soak.json
-	@rm -f build/soak.json
-	@$(BIN)/pytest -m soak tests/soak
+soak: setup ## Long seeded runs (hours); goes on where it stopped; summary in build/soak.json
+	@mkdir -p build
+	@$(SOAK) street --runs $(STREET_RUNS) --jobs $(STREET_JOBS) > build/soak-street.log 2>&1 & \
+	$(SOAK) virtual --runs $(VIRTUAL_RUNS) --jobs $(WORKERS); wait
+	@$(SOAK) street --runs $(STREET_RUNS) --summary build/soak.json --page docs/soak.md; street=$$?; \
+	$(SOAK) virtual --runs $(VIRTUAL_RUNS) --summary build/soak.json --page docs/soak.md && test $$street = 0
+	@$(BIN)/pytest -m soak tests/faults tests/soak
 
 mutants: setup ## Break the code in named ways; the named tests must notice
 	@$(BIN)/python tests/mutants/run.py --jobs $(WORKERS) $(ARGS)

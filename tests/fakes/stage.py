@@ -22,48 +22,17 @@ from boards import load_board
 from gateway import keys as key_file
 from gateway.errors import GatewayError
 from tests.fakes.mosquitto import Mosquitto
-from tests.fakes.outbox_reader import Contents, read_segments
 from tests.waiting import wait_until
 from tools import provision
 from tools.demo import account
 from tools.demo.stage import GatewayProcess, NodeProcess
+from tools.faults.outbox_reader import Contents, read_flash
 from tools.sim import image
 from tools.sim.flash import Flash
 
 CONSUMER = Path(__file__).resolve().parents[2] / "docs" / "examples" / "consumer.py"
 CLOSE_IN_S = 3  # the boards must know the end of their grid before it comes
 SETTLED_S = 6.0  # a sum that does not close and has not changed for so long will not
-
-_READ_OUTBOXES = """
-import os, binascii
-for folder in os.listdir("/"):
-    if folder.startswith("outbox-"):
-        print("life", folder[7:])
-        for name in sorted(os.listdir("/" + folder)):
-            with open("/" + folder + "/" + name, "rb") as f:
-                print("segment", name, binascii.hexlify(f.read()).decode())
-"""
-
-
-def read_flash(flash: Path) -> dict[int, Contents]:
-    """What each life's outbox holds in a flash image; the file is not changed."""
-    with tempfile.TemporaryDirectory(prefix="st-") as folder:
-        copy = Path(folder) / "copy.flash"
-        shutil.copyfile(flash, copy)
-        opened = Flash(copy)
-        try:
-            text = image.execute(opened, _READ_OUTBOXES)
-        finally:
-            opened.close()
-    lives: dict[int, list[bytes]] = {}
-    segments: list[bytes] = []
-    for line in text.splitlines():
-        word, _, rest = line.partition(" ")
-        if word == "life":
-            segments = lives.setdefault(int(rest, 16), [])
-        elif word == "segment":
-            segments.append(bytes.fromhex(rest.partition(" ")[2]))
-    return {life: read_segments(found) for life, found in lives.items()}
 
 
 class StreetNode(NodeProcess):

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from tools.commands.sim_faults import faults
 from tools.errors import UsageError
 
 app = typer.Typer(
@@ -23,6 +24,9 @@ app = typer.Typer(
 @app.callback()
 def _noun() -> None:
     """Simulated boards on a port of their own; stock mpremote works on them."""
+
+
+app.command()(faults)
 
 
 @app.command()

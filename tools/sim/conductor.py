@@ -87,6 +87,7 @@ class Conductor:
         self.world = World(seed, start_s)
         self.nodes: dict[str, VirtualNode] = {}
         self.gateway: GatewayProcess | None = None
+        self.gateway_starts = 0
         self.log: list[Sent] | None = None
         self._digest = hashlib.sha256()
 
@@ -101,6 +102,7 @@ class Conductor:
         files: dict[str, bytes] | None = None,
         power: bool = True,
         site: int | None = None,
+        flash_kind: type[Flash] = Flash,
     ) -> VirtualNode:
         """A board with a flash of its own (`<folder>/<name>.flash`, fresh if there is none).
 
@@ -115,13 +117,13 @@ class Conductor:
             flash = ShimFlash(path, description)
             root = flash.folder
         elif files is not None:
-            flash = Flash(path)
+            flash = flash_kind(path)
             if fresh:
                 image.install(flash, files, interpreter=self.interpreter)
         else:
             if fresh:
                 image.make(path, description, self.interpreter)
-            flash = Flash(path)
+            flash = flash_kind(path)
         number = len(self.nodes)
         uid = unique_id(path, self.seed)
         if prepare is not None:
@@ -229,9 +231,12 @@ class Conductor:
 
 
 class GatewayProcess:
-    """The real gateway in a process of its own, stepped through its stdin and stdout."""
+    """The real gateway in a process of its own, stepped through its stdin and stdout.
 
-    _count = 0
+    `ROOT_MODULE` has the composition root that the process runs: a `main(args)`.
+    """
+
+    ROOT_MODULE = "tools.sim.gateway_runner"
 
     def __init__(
         self, conductor: Conductor, config: Path, ports: dict[str, str], offset_ms: int = 0, synchronised: bool = True
@@ -246,17 +251,14 @@ class GatewayProcess:
         self._questions: list[dict[str, Any]] = []
         self._asked = 0
         self.ended: str | None = None
-        self.starts = conductor.seed * 1000 + GatewayProcess._count
-        conductor_starts = getattr(conductor, "_gateway_starts", 0)
-        conductor._gateway_starts = conductor_starts + 1  # type: ignore[attr-defined]
+        starts = conductor.gateway_starts
+        conductor.gateway_starts += 1
         arguments = [
             str(config), str(conductor.start_s), str(conductor.time.now_us),
-            str(conductor.seed * 1000 + conductor_starts), str(config.with_suffix(".log")),
+            str(conductor.seed * 1000 + starts), str(config.with_suffix(".log")),
             str(offset_ms), str(int(synchronised)),
         ]  # fmt: skip
-        code = (
-            f"import sys;sys.path.insert(0,{str(ROOT)!r});from tools.sim.gateway_runner import main;main(sys.argv[1:])"
-        )
+        code = f"import sys;sys.path.insert(0,{str(ROOT)!r});from {self.ROOT_MODULE} import main;main(sys.argv[1:])"
         self._child = subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
             stdin=subprocess.PIPE,

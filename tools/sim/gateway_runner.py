@@ -208,12 +208,14 @@ class Runner:
     def _put(self, port: str, data: bytes) -> None:
         self._sent.append((port, data))
 
+    def _make_gateway(self, entropy: Callable[[int], bytes]) -> Gateway:
+        return Gateway(self._loaded, self._clock, self._make_links, [], entropy)
+
     async def _run(self) -> None:
         self._stop = asyncio.Event()
         self._loaded = load(self._config)
         self._clock = VirtualClock(self._loop, self._start_s, *self._clock_state)
-        entropy = Random(f"gateway {self._seed}").randbytes
-        gateway = Gateway(self._loaded, self._clock, self._make_links, [], entropy)
+        gateway = self._make_gateway(Random(f"gateway {self._seed}").randbytes)
 
         def started(running: Gateway) -> None:
             self._gateway = running

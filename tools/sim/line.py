@@ -78,6 +78,13 @@ class Line:
         self.bytes = 0
         self.connected = True
         self.noise: Noise | None = None
+        self.lost = 0  # bytes that came while nothing was connected
+        self.late = 0  # bytes that were kept back
+        self._kept_ns = 0
+
+    def keep_back(self, until_us: int) -> None:
+        """What is sent from now on arrives at `until_us` at the earliest, in its order: a hub or a driver that pauses."""
+        self._kept_ns = until_us * 1000
 
     def send(self, data: bytes) -> int:
         """Put bytes on the line; returns when (us) the last one is over."""
@@ -92,10 +99,14 @@ class Line:
 
     def _later(self, at_ns: int, part: bytes) -> None:
         self.held += len(part)
+        if at_ns < self._kept_ns:
+            at_ns = self._kept_ns
+            self.late += len(part)
 
         def arrive() -> None:
             self.held -= len(part)
             if not self.connected:
+                self.lost += len(part)
                 return
             self.bytes += len(part)
             self._deliver(self.noise.damage(part) if self.noise is not None else part)

@@ -1,0 +1,1 @@
+"""The fault laboratory: the whole path under seeded, overlapping faults, and a judge who counts by himself."""

@@ -1,0 +1,140 @@
+"""Many runs, side by side: each in a process of the pool and a folder of its own; finished seeds are not run again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+
+import msgspec
+
+from tools.faults import plan, scenario
+from tools.faults.disk import SmallDisk
+from tools.faults.verdict import Verdict
+
+RUN_S = 900  # a run that takes longer hangs
+TASKS_A_WORKER = 50  # then a fresh process: nothing adds up
+
+
+class Hangs(Exception):
+    """The run did not end."""
+
+
+def run(where: str, seed: int, keep: Path | None = None) -> Verdict:
+    """One run in this process. Whatever goes wrong with it becomes a problem of its verdict."""
+    scene = scenario.load(where)
+    planned = plan.make(scene, seed)
+    folder = Path(tempfile.mkdtemp(prefix="st-"))
+    began_s, began_cpu_s = time.monotonic(), _cpu_s()
+    signal.signal(signal.SIGALRM, _hangs)
+    signal.alarm(RUN_S)
+    try:
+        if scene.time == "virtual":
+            from tools.faults.virtual import VirtualRun
+
+            result = VirtualRun(planned, folder, where).go()
+        else:
+            from tools.faults.street import StreetRun
+
+            result = StreetRun(planned, folder, where).go()
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        result = failed(where, seed, scene.time, f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})")
+        result.planned = [item.fault for item in planned.faults]
+        (folder / "error.txt").write_text(traceback.format_exc())
+    finally:
+        signal.alarm(0)
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(folder, keep / f"{scene.name}-{seed}", dirs_exist_ok=True, ignore=_no_sockets)
+        _leave(folder)
+    result.wall_s = round(time.monotonic() - began_s, 1)
+    result.cpu_s = round(_cpu_s() - began_cpu_s, 1)
+    return result
+
+
+def _leave(folder: Path) -> None:
+    SmallDisk.unmount(folder / "data")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def failed(where: str, seed: int, time_kind: str, why: str) -> Verdict:
+    """The verdict on a run that came to no end."""
+    return Verdict(
+        scenario=where, seed=seed, time=time_kind, problems=[why], fired={}, planned=[], overlap=0, node_s=0, scheduled=0,
+        delivered=0, causes={}, pending=0, sealed=0, lost=0, duplicates=0, redelivered=0, redelivered_at_most=0, predicted={},
+    )  # fmt: skip
+
+
+def _hangs(*_: object) -> None:
+    raise Hangs(f"the run did not end within {RUN_S} s")
+
+
+def _cpu_s() -> float:
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    )
+
+
+def _no_sockets(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if not os.path.isfile(f"{folder}/{name}") and not os.path.isdir(f"{folder}/{name}")]
+
+
+def run_many(
+    where: str, seeds: Iterable[int], jobs: int, done: Callable[[Verdict], None], keep: Path | None = None
+) -> None:
+    """`done` gets each verdict as it comes. Ctrl-C ends the runs under way."""
+    left = iter(seeds)
+    if jobs == 1:
+        for seed in left:
+            done(run(where, seed, keep))
+        return
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=TASKS_A_WORKER
+    )
+    under_way: dict[Future[Verdict], int] = {}
+    try:
+        while True:
+            for seed in left:
+                under_way[pool.submit(run, where, seed, keep)] = seed
+                if len(under_way) >= 2 * jobs:
+                    break
+            if not under_way:
+                break
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                seed = under_way.pop(future)
+                error = future.exception()
+                done(future.result() if error is None else failed(where, seed, "", f"the worker fell: {error}"))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def load_results(path: Path) -> list[Verdict]:
+    """What earlier runs left; half a line at the end is one that was interrupted."""
+    if not path.exists():
+        return []
+    found = []
+    for line in path.read_bytes().splitlines():
+        try:
+            found.append(msgspec.json.decode(line, type=Verdict))
+        except msgspec.DecodeError:
+            continue
+    return found
+
+
+def append_result(path: Path, result: Verdict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(fd, msgspec.json.encode(result) + b"\n")
+    finally:
+        os.close(fd)
