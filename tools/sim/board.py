@@ -378,6 +378,7 @@ class Board:
             ops.SYNC: self._sync, ops.INTERRUPT_LATER: self._interrupt_later, ops.KBD_INTR: self._kbd_intr,
             ops.WATCHDOG: self._start_watchdog, ops.FEED: self._feed,
             ops.HEAP: lambda h, a, d: (0, b""),
+            ops.NUMBER: lambda h, a, d: (getattr(ops, d.decode()), b""),
             ops.SCRIPT: self._script, ops.FILE: self._file,
             ops.FLASH_BLOCKS: lambda h, a, d: (self.flash.blocks, b""),
             ops.FLASH_READ: self._flash_read, ops.FLASH_PROG: self._flash_prog, ops.FLASH_ERASE: self._flash_erase,

@@ -40,6 +40,7 @@ CLOCK_SET = 21
 CLOCK_US = 24  # -> uptime in us
 CLOCK_MS = 25  # -> milliseconds of the calendar clock
 HEAP = 26  # what was printed since the reply with FLAG_HEAP is what the heap holds
+NUMBER = 27  # payload: a name of this table -> what it stands for
 SCRIPT = 22  # tool mode; argument: offset -> payload: part of the snippet
 FILE = 23  # tool mode; handle: number; argument: offset, -1 for the name -> payload
 
