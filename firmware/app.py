@@ -3,13 +3,14 @@ at import."""
 
 import asyncio
 import json
+import sys
 
 from firmware import grid as grids
-from firmware import profiles, settings, slots, version
+from firmware import settings, slots, version
 from firmware.aggregate import Window
 from firmware.clock import FIRST, REFUSED, STEPPED, Clock
 from firmware.leases import LeaseLost
-from firmware.life import Life, flash_blocks, sweep
+from firmware.life import Life, flash_blocks
 from firmware.links.serial import SerialLink
 from firmware.log import Log
 from firmware.outbox.log import OutboxFull
@@ -32,6 +33,10 @@ SAY_AGAIN_MS = 10000  # how often an unprovisioned board says so
 
 class Node:
     """The running board. Tasks get it whole; what they use is its public part."""
+
+    board: dict  # these come with `firmware.begin.load`
+    settings: "settings.Settings"
+    life: Life
 
     def __init__(self, root: str, port: "Any", console: "Any", safe: bool = False) -> None:
         self.root = root
@@ -57,109 +62,14 @@ class Node:
 
     # --- building ---
 
-    def load(self) -> None:
-        """Settings, lives, grids. NeedsProvisioning or LeaseLost: this board must not transmit."""
-        self.board = self.read_board()
-        self.settings = settings.load(self.root, self.port.unique_id())
-        self.log.set_level(self.settings.get("log_level"))
-        payload = self.settings.payload
-        if self.board["power"] != "mains" and not self.safe:
-            self._save_power()
-        numbers = self.power.numbers if self.power else None
-        budget = self.settings.get("outbox_kb") * 1024
-        self.life = Life(self.root, payload, self.clock, self.boot, budget, flash_blocks, numbers)
-        self.sessions.append(self._session(self.life))
-        for stored in payload["previous"]:
-            try:
-                life = Life(self.root, stored, self.clock, self.boot, budget, flash_blocks, numbers)
-            except LeaseLost:
-                self.log.error(
-                    "node",
-                    "an earlier life of address %d cannot be delivered, its lease is unreadable",
-                    stored["address"],
-                )
-                continue
-            life.settle()
-            self.sessions.append(self._session(life))
-        if not numbers:  # not at each wake
-            self._sweep()
-        self._tell_repairs()
-        if not self.safe:
-            self.begin_grids()
-        if self.power:
-            self.power.resume()
-
     def read_board(self) -> dict:
         """The board's description, whole. `board` keeps of it what a running board still asks for."""
         with open(self.root + "/board.json") as f:
             description: dict = json.load(f)
         return description
 
-    def _save_power(self) -> None:
-        from firmware.power.exchange import Exchange
-
-        sleeps = self.board["power"] == "sleep"
-        self.exchange = Exchange(self.clock, self.settings.get, self.sessions, not sleeps)
-        if sleeps:
-            from firmware.power.sleep import Sleeper
-
-            self.power = Sleeper(self)
-            self.power.wake()
-
-    def _session(self, life: Life) -> Session:
+    def session_of(self, life: Life) -> Session:
         return Session(life, frame.SERIAL, self.clock, self.settings.get, self._hello, self._asked)
-
-    def _sweep(self) -> None:
-        try:
-            for name in sweep(self.root, self.settings.payload):
-                self.log.info("node", "removed %s, of a life that the settings do not know", name)
-        except OSError as error:  # room that stays taken until the next boot
-            self.log.error("node", "cannot remove what is left of earlier lives, %r", error)
-
-    def _tell_repairs(self) -> None:
-        outbox = self.life.outbox
-        if self.life.leases.repaired:
-            self.event(messages.LEASE_REPAIRED)
-        if self.settings.repaired:
-            self.event(messages.SETTINGS_REPAIRED)
-        if outbox.damaged or outbox.lost:
-            self.event(messages.OUTBOX_REPAIRED, outbox.damaged if outbox.damaged else -1)
-        if self.safe:
-            self.event(messages.SAFE_MODE)
-        if slots.fell_back(self.root):
-            self.event(messages.SLOT_FELL_BACK)
-            slots.fall_told(self.root)
-
-    def begin_grids(self) -> bool:
-        """Open the windows of all profiles; False if flash takes nothing now."""
-        stored = self.life.stored["grids"]
-        begun = []
-        try:
-            active = self.life.active()
-            to_come = profiles.wanted(self.board, self.settings.wanted)
-            for slot, wanted in enumerate(profiles.wanted(self.board, self.settings.get)):
-                running = [entry for entry in active if entry[0] == slot]
-                if not running:
-                    profile = profiles.fresh(wanted, self.life.stored)
-                    first = self.life.provisioned_s // profile.window_s
-                    stored.append([profile.encode().hex(), slot, first, 0])
-                    try:
-                        self.settings.store()
-                    except OSError:
-                        stored.pop()
-                        raise
-                    running = [(slot, profile, first)]
-                grid = self.new_grid(slot, running[0][1])
-                if not profiles.same(running[0][1], to_come[slot]):
-                    grid.successor = to_come[slot]
-                self.life.settle()
-                grid.begin(running[0][2], self.settings.get("grid_until_s"))
-                begun.append(grid)
-        except (OSError, OutboxFull) as error:
-            self.log.error("node", "flash takes nothing, %s; nothing is measured", error)
-            return False
-        self.grids = begun
-        return True
 
     def new_grid(self, slot: int, profile: "Profile") -> grids.Grid:
         return grids.Grid(slot, profile, self.life.outbox, self.clock, self.boot, self._open_window)
@@ -328,6 +238,13 @@ async def _say(node: Node, dog: "Any", reason: str) -> None:
         await node.clock.sleep_ms(SAY_AGAIN_MS)
 
 
+def _load(node: Node) -> None:
+    from firmware import begin
+
+    begin.load(node)
+    del sys.modules["firmware.begin"], sys.modules["firmware"].begin  # nobody needs it again: its code may go
+
+
 async def run(node: Node) -> None:
     dog = node.port.watchdog(watchdog.TIMEOUT_MS)  # from here on: a board that hangs while it loads comes back
     try:
@@ -337,7 +254,7 @@ async def run(node: Node) -> None:
             if finish(node.root, node.port.unique_id()):
                 node.port.reset()  # another slot, another board.json
                 return
-        node.load()
+        _load(node)
     except settings.NeedsProvisioning as error:
         await _say(node, dog, str(error))
     except LeaseLost:

@@ -7,7 +7,7 @@ from firmware import grid
 from firmware.leases import Leases
 from firmware.outbox import entries
 from firmware.outbox.log import Outbox
-from firmware.settings import stem, strangers
+from firmware.settings import stem
 from wire import BOOT, UTC, crypto
 from wire.profiles import decode_profile
 
@@ -113,24 +113,13 @@ class Life:
     def erase(self) -> None:
         """All of it is delivered and a newer life is there: remove its files."""
         self.outbox.close()
-        _remove(self.outbox.path)
+        remove_folder(self.outbox.path)
         for copy in (".a", ".b"):
             os.remove(stem(self._root, "lease", self.id) + copy)
 
 
-def _remove(folder: str) -> None:
+def remove_folder(folder: str) -> None:
+    """With the files in it."""
     for name in os.listdir(folder):
         os.remove(folder + "/" + name)
     os.rmdir(folder)
-
-
-def sweep(root: str, payload: dict) -> "list[str]":
-    """Remove leases and outboxes of lives that `payload`, from a good copy of the settings, does not know: a cut came
-    between forgetting and erasing, or the settings with their key were lost. Their names."""
-    names = strangers(root, payload)
-    for name in names:
-        if name.startswith("outbox-"):
-            _remove(root + "/" + name)
-        else:
-            os.remove(root + "/" + name)
-    return names

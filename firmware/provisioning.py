@@ -14,8 +14,9 @@ import json
 import os
 
 from firmware import slots
+from firmware.begin import strangers
 from firmware.leases import LeaseLost, Leases
-from firmware.settings import NeedsProvisioning, Settings, life_of, load, newest, stem, strangers
+from firmware.settings import NeedsProvisioning, Settings, life_of, load, newest, stem
 from wire.settings import by_name, permits
 
 PREVIOUS_MAX = 3  # lives that may still be draining; each keeps its outbox and lease

@@ -76,15 +76,6 @@ def _key(name: str, instance: int) -> str:
     return "%s.%d" % (name, instance) if by_name(name).instances > 1 else name
 
 
-def strangers(root: str, payload: "dict | None") -> "list[str]":
-    """Names of leases and outboxes on the board's root whose life `payload` does not know."""
-    known = []
-    if payload is not None:
-        known = ["%08x" % life_of(bytes.fromhex(stored["key"])) for stored in [payload] + payload["previous"]]
-    names = [name for name in os.listdir(root or "/") if name.startswith(("lease-", "outbox-"))]
-    return [name for name in names if name.split("-")[1][:8] not in known]
-
-
 class Settings:
     """The valid copy, its values by name, and how to change them."""
 

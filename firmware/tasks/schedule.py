@@ -27,8 +27,11 @@ async def run(task: "Task", node: "Any") -> None:
 
 def _close(node: "Any") -> int:
     """Close what is due; milliseconds until there is something to do again."""
-    if not node.grids and not node.safe and not node.begin_grids():
-        return RETRY_MS
+    if not node.grids and not node.safe:
+        from firmware.begin import begin_grids  # flash took nothing at boot
+
+        if not begin_grids(node):
+            return RETRY_MS
     closed = []
     for grid in node.grids:
         places = grid.close_due() if grid.index is not None or not node.clock.synced else grid.sync()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from firmware import leases, life, provisioning, settings, slots
+from firmware import begin, leases, life, provisioning, settings, slots
 from firmware.settings import NeedsProvisioning
 from tests.fakes.board import START_S, Board
 from tests.fakes.fuse import Cut, Fuse
@@ -127,7 +127,7 @@ def test_cut_at_every_change_it_is_the_old_node_or_the_new_one(
         assert again == [NEW[0], NEXT_LIFE if runs == NEW else crypto.subkeys(THIRD).life, NEW[2]]
         assert not gateway.faults
         assert len([thing for thing in gateway.things(LIFE) if isinstance(thing, Record)]) == 5
-        assert settings.strangers(str(root), settings.load(str(root), UID).payload) == []
+        assert begin.strangers(str(root), settings.load(str(root), UID).payload) == []
         outcomes.append(runs)
         if whole:
             break
