@@ -154,7 +154,15 @@ class Session:
             return self._seal(kind, payload, now_ms)
         if len(self._in_flight) >= (1 if self._failures else IN_FLIGHT):
             return None
-        return self._next_entries(now_ms)
+        while True:
+            try:
+                return self._next_entries(now_ms)
+            except MemoryError:
+                if self._batch == 1:
+                    raise
+                self._batch //= 2  # a board with little heap to spare sends more frames with less in each
+                self._cursor = (0, 0)
+                self._swept = False
 
     def _seal(self, kind: int, payload: bytes, now_ms: int) -> bytes:
         counter = self.life.leases.next_counter()

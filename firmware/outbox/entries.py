@@ -33,6 +33,7 @@ import binascii
 import struct
 
 from wire import BOOT, UTC
+from wire.messages import OVERWRITTEN as CAUSE_OVERWRITTEN
 
 CHECKPOINT = 1
 RECORD = 2
@@ -44,7 +45,8 @@ GRID = 7
 DROP = 8
 
 FORMAT = 1
-HEAD = 2
+HEAD = 2  # bytes before an entry's body
+TAIL = 4  # bytes after it
 BODY_MAX = 900  # a chunk of the reader holds any entry whole
 
 SCHEDULED, SEALED, OFF, NOT_SAMPLED, REFUSED, OVERWRITTEN = range(6)
@@ -151,6 +153,12 @@ def unpack_gap(body: bytes) -> tuple:
     """(first, count, cause, short, carried, time)."""
     first, count, cause, short, carried = struct.unpack_from("<IIBBB", body, 0)
     return first, count, cause, short, carried, unpack_time(body, 11)[0]
+
+
+def overwrites(body: bytes) -> int:
+    """How many windows a GAP entry tells as overwritten for the first time."""
+    _, count, cause, _, carried, _ = unpack_gap(body)
+    return count if cause == CAUSE_OVERWRITTEN and not carried else 0
 
 
 def list_body(seq: int, time: tuple, values: "list[int | None]") -> bytes:

@@ -187,35 +187,50 @@ class Outbox:
         finally:
             self.state.next_seq += self._void
 
-    def _append(self, items: "list[tuple[int, bytes]]") -> "tuple[int, int]":
-        """All of `items` in one write, and before them what is still to be noted; (segment, offset) of the first. The
-        state changes only after the sync. OSError: nobody knows what of it arrived."""
+    def _append(
+        self, items: "list[tuple[int, bytes]]", gaps: "Callable[[], Iterator[bytes]] | None" = None
+    ) -> "tuple[int, int]":
+        """All of `items` by one sync, and before them what is still to be noted; (segment, offset) of the first. The
+        state changes only after the sync. `gaps()`: bodies of the gaps that go before `items`, of seqs given before. OSError:
+        nobody knows what of it arrived."""
+        void = b""
         if self._void:
-            first = self.state.next_seq - self._void
-            items = [(entries.GAP, entries.gap_body(first, self._void, VOID, 0, 0, None))] + items
+            void = entries.gap_body(self.state.next_seq - self._void, self._void, VOID, 0, 0, None)
         end = self.state.next_seq
         for kind, body in items:
             end = max(end, entries.span(kind, body)[1])
         self._leases.hold_seqs(end)
-        data = b""
+        lead = b""
         if self._acked_news:
-            data = frame_entry(entries.ACKED, self.state.acked_body())
-        skip = len(data)
-        for kind, body in items:
-            data += frame_entry(kind, body)
-        if self._void:
-            skip += len(frame_entry(*items[0]))
-        if self._file is None or self.segments[-1][2] + len(data) > SEGMENT_MAX:
+            lead = frame_entry(entries.ACKED, self.state.acked_body())
+        if void:
+            lead += frame_entry(entries.GAP, void)
+        size = len(lead)
+        for _, body in items:
+            size += entries.HEAD + len(body) + entries.TAIL
+        for body in gaps() if gaps else ():
+            size += entries.HEAD + len(body) + entries.TAIL
+        if self._file is None or self.segments[-1][2] + size > SEGMENT_MAX:
             self._create()
-        self._file.write(data)
-        self._file.flush()
-        self.segments[-1][2] += len(data)
+        file = self._file
+        file.write(lead)  # piece by piece, for the heap's sake; one sync makes all of them be
+        overwritten = 0
+        for body in gaps() if gaps else ():
+            file.write(frame_entry(entries.GAP, body))
+            overwritten += entries.overwrites(body)
+        for kind, body in items:
+            file.write(frame_entry(kind, body))
+        file.flush()
+        self.segments[-1][2] += size
         self._acked_news = False
         self._void = 0
+        self.state.totals[entries.OVERWRITTEN] += overwritten
+        if void:
+            self.state.apply(entries.GAP, void)
         for kind, body in items:
             self.state.apply(kind, body)
-        number, _, size = self.segments[-1]
-        return number, size - len(data) + skip
+        number, _, reached = self.segments[-1]
+        return number, reached - size + len(lead)
 
     def _commit(self, items: "list[tuple[int, bytes]]") -> "tuple[int, int]":
         """`_append`; OutboxFull if flash refused. What room can be made is made, for the next try."""
@@ -251,8 +266,9 @@ class Outbox:
         """Append entries, all or none, and make room; (segment, offset) of the first. OutboxFull: nothing was
         written."""
         place = self._commit(items)
-        while self._over() and self._make_room():
-            pass
+        for _ in range(len(self.segments)):  # not for ever: what is told of a dropped segment takes place, too
+            if not self._over() or not self._make_room():
+                break
         return place
 
     def _over(self) -> bool:
@@ -340,9 +356,7 @@ class Outbox:
         from firmware.outbox.drop import gaps_of  # a board whose gateway listens never needs it
 
         number = self.segments[0][0]
-        items = gaps_of(self.entries(number), self.state)
-        items.append((entries.DROP, struct.pack("<I", number)))
-        self._append(items)
+        self._append([(entries.DROP, struct.pack("<I", number))], lambda: gaps_of(self.entries(number), self.state))
         self._finish_drop()
 
     def _finish_drop(self) -> None:

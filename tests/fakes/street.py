@@ -54,7 +54,7 @@ class Street:
 
     def __init__(
         self, folder: Path, board: str | Path = STREET, *, heap: str = HEAP, window_s: int = 60, mic_slowdown: int = 1,
-        start_s: int = START_S,
+        start_s: int = START_S, **values: int,
     ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         self.conductor = Conductor(folder, seed=1, start_s=start_s, interpreter=find()._replace(heap=heap))
@@ -66,7 +66,7 @@ class Street:
             f'[gateway]\nid = "gw-test"\nnumber = 1\ndata_dir = "{folder / "data"}"\nkeys = "{folder / "keys.json"}"\n'
             f'[[serial]]\nport = "{PORT}"\n'
         )
-        settings = settings_of(1, provisioned_s=start_s, window_s=window_s)
+        settings = settings_of(1, provisioned_s=start_s, window_s=window_s, **values)
         self.node = self.conductor.add_node("n1", board, prepare=PROVISION.format(settings), power=False)
         for receiver in self.node.board.i2s.values():
             _slow(receiver, mic_slowdown)

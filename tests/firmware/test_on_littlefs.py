@@ -27,7 +27,7 @@ def micropython() -> str:
 def test_power_cuts_on_a_real_littlefs_lose_nothing_and_repeat_no_number() -> None:
     script = ROOT / "tests" / "firmware" / "run_on_board_flash.py"
     run = subprocess.run(
-        [micropython(), "-X", "heapsize=2m", str(script), str(ROOT), str(STEP)],
+        [micropython(), "-X", "heapsize=4m", str(script), str(ROOT), str(STEP)],
         capture_output=True,
         text=True,
         timeout=600,

@@ -513,9 +513,9 @@ def test_an_error_of_flash_makes_room_for_the_next_try(tmp_path: Path, monkeypat
         put_record(outbox, outbox.state.next_seq)
     real = Outbox._append
 
-    def append(self: Outbox, items: list[tuple[int, bytes]]) -> tuple[int, int]:
+    def append(self: Outbox, items: list[tuple[int, bytes]], *more: Any) -> tuple[int, int]:
         flash.full = not (items and items[-1][0] == entries.DROP)  # there is just room for the note
-        return real(self, items)
+        return real(self, items, *more)
 
     monkeypatch.setattr(Outbox, "_append", append)
     with pytest.raises(OutboxFull):
@@ -537,3 +537,55 @@ def test_what_is_held_makes_room_on_a_full_flash(tmp_path: Path, monkeypatch: py
     put_record(outbox, end)
     again = open_outbox(tmp_path)
     assert again.state.acked.has(0, end)
+
+
+def put_of(outbox: Outbox, short: int, window_s: int, window: int) -> None:
+    seq = outbox.state.next_seq
+    body = entries.record_body(
+        seq, short, (UTC, (START * 60 // window_s + window + 1) * window_s), 100, (7,) * 10, None
+    )
+    outbox.put([(entries.RECORD, body)])
+
+
+def test_overwritten_windows_of_several_profiles_are_told_in_few_gaps(tmp_path: Path) -> None:
+    """Their seqs alternate; the windows of each, by profile and time, are told exactly all the same."""
+    outbox = open_outbox(tmp_path, budget=3 * SEGMENT_MAX)
+    profiles = {11: 60, 12: 60, 13: 300}
+    for short, window_s in profiles.items():
+        outbox.put([(entries.GRID, grid_body(short, window_s, START * 60 // window_s, 0))])
+    minutes = 3000
+    for minute in range(minutes):
+        put_of(outbox, 11, 60, minute)
+        put_of(outbox, 12, 60, minute)
+        if minute % 5 == 4:
+            put_of(outbox, 13, 300, minute // 5)
+        if minute % 60 == 0:
+            outbox.put(
+                [(entries.EVENT, entries.list_body(outbox.state.next_seq, (UTC, (START + minute) * 60), [1, 0]))]
+            )
+    assert sum(size for _, _, size in outbox.segments) <= 4 * SEGMENT_MAX
+    windows: dict[int, list[int]] = {short: [] for short in profiles}
+    seqs: list[int] = []
+    gaps = 0
+    for kind, body in everything(outbox):
+        if kind == entries.RECORD:
+            seq, short, time = entries.unpack_record(body)[:3]
+            windows[short].append((time[1] - 1) // profiles[short])
+            seqs.append(seq)
+        elif kind == entries.GAP:
+            first, count, cause, short, _, time = entries.unpack_gap(body)
+            seqs += range(first, first + count)
+            gaps += 1
+            if cause == OVERWRITTEN:
+                index = (time[1] - 1) // profiles[short]
+                windows[short] += range(index, index + count)
+        elif kind == entries.EVENT:
+            seqs.append(struct.unpack_from("<I", body)[0])
+    for short, window_s in profiles.items():
+        begin_index = START * 60 // window_s
+        assert sorted(windows[short]) == list(range(begin_index, begin_index + minutes * 60 // window_s))
+    assert sorted(seqs) == list(range(outbox.state.next_seq))
+    assert gaps < 200, "the unsure ones, and a few for each stretch"
+    assert outbox.state.totals[entries.OVERWRITTEN] == sum(map(len, windows.values())) - len(
+        [kind for kind, _ in everything(outbox) if kind == entries.RECORD]
+    )

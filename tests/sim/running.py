@@ -27,14 +27,14 @@ BIN = Path(sys.executable).parent
 PROVISION = "from firmware import settings\nsettings.provision({!r})\n"
 
 
-def settings_of(address: int, *, provisioned_s: int = START_S, window_s: int = 5) -> str:
-    """What provisioning writes, as JSON; the key is made of the address."""
+def settings_of(address: int, *, provisioned_s: int = START_S, window_s: int = 5, **values: int) -> str:
+    """What provisioning writes, as JSON; the key is made of the address, `values` are further settings."""
     return json.dumps(
         {
             "address": address,
             "key": key_of(address).hex(),
             "provisioned_s": provisioned_s,
-            "values": {"window_s.0": window_s},
+            "values": {"window_s.0": window_s, **values},
         }
     )
 

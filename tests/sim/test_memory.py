@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from boards import board_names
-from tests.fakes.street import STREET, Heap, Street, loaded_bytes, parse_heap
+from tests.fakes.street import MIC_SLOWDOWN, STREET, Heap, Street, loaded_bytes, parse_heap
 from tests.fakes.street_day import SHORT, growth_bytes, live, steady
 from tests.sim.running import START_S
 from tools.sim.interpreter import find
@@ -32,6 +32,23 @@ def test_all_sensors_live_through_an_outage_in_240k(tmp_path: Path) -> None:
 def test_too_small_a_heap_shows_as_trouble(tmp_path: Path) -> None:
     """The scenario can fail: in 200 KiB the sensors are not set up, or the board starts again and again."""
     assert live(tmp_path, SHORT, "200k").trouble
+
+
+def test_an_outbox_of_three_profiles_overflows_in_256k(tmp_path: Path) -> None:
+    """Their seqs alternate: told one by one, what is overwritten would take more heap than there is."""
+    with Street(
+        tmp_path, window_s=1, mic_slowdown=MIC_SLOWDOWN, outbox_kb=16, **{"window_s.1": 1, "window_s.2": 1}
+    ) as street:
+        street.power_on()
+        street.conductor.run(420)
+        gateway = street.start_gateway()
+        street.conductor.run(60)
+        assert gateway.ask("drain", timeout_s=600)
+        report = gateway.ask("ledger", lines=False)
+        assert not street.trouble()
+        summary = report["summary"]
+        assert summary["causes"]["overwritten"] > 200
+        assert report["closed"] and not summary["missing"]
 
 
 @pytest.mark.parametrize("board", [*board_names(), STREET], ids=lambda board: Path(board).stem)
