@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 WORKERS ?= 2
 SOAK = $(BIN)/steiger sim faults --results build/soak.jsonl
-VIRTUAL_RUNS ?= 720
-STREET_RUNS ?= 310
+VIRTUAL_RUNS ?= 710
+STREET_RUNS ?= 306
 # they wait most of the time
 STREET_JOBS ?= 10
 export HYPOTHESIS_PROFILE ?= ci

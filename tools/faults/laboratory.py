@@ -20,7 +20,7 @@ from tools.faults import plan, scenario
 from tools.faults.disk import SmallDisk
 from tools.faults.verdict import Verdict
 
-RUN_S = 900  # a run that takes longer hangs
+RUN_S = 1800  # a run that takes longer hangs
 TASKS_A_WORKER = 50  # then a fresh process: nothing adds up
 
 
