@@ -64,7 +64,7 @@ def make(scenario: Scenario, seed: int) -> Plan:
     chance = Random(f"{scenario.name} {seed}")
     pace = scenario.span_s / SPAN_S
     pool = faults_of(scenario)
-    turns = pool + 2 * [name for name in pool if FAULTS[name].group == "full"]  # these come by turn alone
+    turns = pool + 3 * [name for name in pool if FAULTS[name].group == "full"]  # these come by turn alone
     first = turns[seed % len(turns)] if turns else ""
     boards = [chance.choice(scenario.boards) for _ in range(scenario.nodes)]
     planned: list[Planned] = []

@@ -261,11 +261,11 @@ class StreetRun(Driver):
         elif state == "refuses" and number % 2:
             return "deaf"
         elif state in ("refuses", "forgets"):
+            self.order(broker=state)  # the proxy has to know why the connection ends
             mosquitto.stop(signal.SIGKILL)
             if state == "forgets":
                 mosquitto.forget()
                 self.notes.append("the broker was made to forget its sessions")
-            self.order(broker=state)  # seen as the reason for what follows
             mosquitto.start(anonymous=state != "refuses")
             self._subscribe()
         elif state == "up" and not mosquitto.runs_openly:
