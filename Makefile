@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 WORKERS ?= 2
 SOAK = $(BIN)/steiger sim faults --results build/soak.jsonl
-VIRTUAL_RUNS ?= 710
+VIRTUAL_RUNS ?= 740
 STREET_RUNS ?= 306
 # they wait most of the time
 STREET_JOBS ?= 10

@@ -23,6 +23,7 @@ _SPANS = {
     CLOCK: ((12, 24), (4, 20)),
     FLASH: ((12, 30), (8, 20)),
 }
+ON_A_NODE = (NODE, LINE, FLASH)
 OUTBOX_FULL_S = 230.0
 SPOOL_FULL_S = 140.0
 
@@ -77,22 +78,25 @@ def make(scenario: Scenario, seed: int) -> Plan:
     for turn in range(scenario.clusters):
         step_s = room_s / scenario.clusters
         meet_s = CALM_S * pace + step_s * (turn + 0.35 + 0.4 * chance.random())
-        names = _together(chance, pool, scenario.overlap, planned, first if turn == 0 else "")
-        planned += [_place(chance, name, meet_s, scenario, planned) for name in names]
+        for name in _together(chance, pool, scenario, planned, first if turn == 0 else ""):
+            planned.append(_place(chance, name, meet_s, scenario, planned))
     return Plan(seed, tuple(boards), chance.choice(scenario.windows_s), scenario.span_s, tuple(planned))
 
 
-def _together(chance: Random, pool: list[str], count: int, planned: list[Planned], first: str) -> list[str]:
+def _together(chance: Random, pool: list[str], scenario: Scenario, planned: list[Planned], first: str) -> list[str]:
     """Names of faults that can happen at one time, also beside the long ones that go on meanwhile."""
     beside = [item.fault for item in planned if FAULTS[item.fault].group == "full"]
     names = [first] if first else []
+    free = scenario.nodes - beside.count("outbox_full")  # nodes that a fault can be given to
     candidates = [name for name in pool if FAULTS[name].group != "full"]
     chance.shuffle(candidates)
     for name in candidates:
-        if len(names) >= count:
+        if len(names) >= scenario.overlap:
             break
         if "outbox_full" in beside and FAULTS[name].group in (NODE, CLOCK):
             continue  # the number predicted would be another one
+        if FAULTS[name].group in ON_A_NODE and sum(FAULTS[n].group == FAULTS[name].group for n in names) >= free:
+            continue
         if all(compatible(name, other) for other in (*names, *beside)):
             names.append(name)
     return names
@@ -105,6 +109,12 @@ def _place(chance: Random, name: str, meet_s: float, scenario: Scenario, planned
     end_s = meet_s + chance.uniform(*after) * pace
     nodes = list(range(scenario.nodes))
     full = [item.node for item in planned if item.fault == "outbox_full"]
-    if FAULTS[name].group in (NODE, LINE, FLASH):
-        nodes = [node for node in nodes if node not in full] or nodes
+    if FAULTS[name].group in ON_A_NODE:
+        taken = {item.node for item in planned if _meets(item, name, at_s, end_s)}
+        nodes = [node for node in nodes if node not in full and node not in taken] or nodes
     return Planned(name, at_s, round(end_s - at_s, 3), chance.choice(nodes), chance.randrange(1 << 16))
+
+
+def _meets(item: Planned, name: str, at_s: float, end_s: float) -> bool:
+    """Whether a fault of the same group is under way on its node meanwhile."""
+    return FAULTS[item.fault].group == FAULTS[name].group and item.at_s < end_s and at_s < item.end_s
