@@ -37,7 +37,7 @@ def test_too_small_a_heap_shows_as_trouble(tmp_path: Path) -> None:
 def test_an_outbox_of_three_profiles_overflows_in_256k(tmp_path: Path) -> None:
     """Their seqs alternate: told one by one, what is overwritten would take more heap than there is."""
     with Street(
-        tmp_path, window_s=1, mic_slowdown=MIC_SLOWDOWN, outbox_kb=16, **{"window_s.1": 1, "window_s.2": 1}
+        tmp_path, heap="256k", window_s=1, mic_slowdown=MIC_SLOWDOWN, outbox_kb=16, **{"window_s.1": 1, "window_s.2": 1}
     ) as street:
         street.power_on()
         street.conductor.run(420)
@@ -47,7 +47,7 @@ def test_an_outbox_of_three_profiles_overflows_in_256k(tmp_path: Path) -> None:
         report = gateway.ask("ledger", lines=False)
         assert not street.trouble()
         summary = report["summary"]
-        assert summary["causes"]["overwritten"] > 200
+        assert summary["causes"]["overwritten_on_node"] > 200
         assert report["closed"] and not summary["missing"]
 
 
