@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 DRIFT_PPM = 50
 ANCHOR_MS = 2_000  # sealing to receipt of a hello on a loaded link; a health record's clock and its whole second
-CLOCK_MS = 1_000  # error of the clock that a time message sets, the same reasons
+CLOCK_MS = 2_000  # a node takes an answer that travelled up to 4 s, and assumes half of it for the way down
 UNKNOWN_AGE_MS = 7 * 86_400_000  # the clock was set by somebody else: assume a week ago
 SYNC_EVERY_MS = 900_000  # syncs no further apart than this are one span of contact
 SPANS_KEPT = 16

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from firmware.clock import ADJUSTED, FIRST, REFUSED, STEP_AFTER_MS, STEPPED, Clock
+from gateway.time_resolution import ClockSpans
 
 TICKS = 1 << 30
 START_MS = 1_800_000_000_000
@@ -80,3 +83,21 @@ def test_a_jump_of_the_gateway_is_followed_only_when_it_insists() -> None:
     assert outcome == STEPPED and port.run_ms - base >= STEP_AFTER_MS
     assert clock.step_ms == -day
     assert clock.utc_ms() == START_MS + port.run_ms - day
+
+
+@pytest.mark.parametrize("up_ms", [0, 50, 2000, 4000])
+@pytest.mark.parametrize("down_ms", [0, 50, 2000, 4000])
+def test_the_gateways_bound_holds_for_every_offer_that_a_node_takes(up_ms: int, down_ms: int) -> None:
+    """However the round trip is shared between the two ways."""
+    port = Port()
+    clock = Clock(port)
+    sent_ms, true_ms = clock.uptime_ms(), START_MS
+    port.run_ms += up_ms
+    told_ms = true_ms + up_ms  # the gateway answers at once
+    port.run_ms += down_ms
+    if clock.offer(told_ms, 0, sent_ms) == REFUSED:
+        assert up_ms + down_ms > 4000
+        return
+    spans = ClockSpans()
+    spans.synced(told_ms)
+    assert abs(clock.utc_ms() - (told_ms + down_ms)) <= spans.bound_ms(told_ms + down_ms)  # type: ignore[operator]
