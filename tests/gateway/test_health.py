@@ -215,6 +215,7 @@ def test_a_reset_that_follows_our_open_is_counted_as_ours(tmp_path: Path) -> Non
     gateway = object.__new__(app.Gateway)
     now_ms = START_S * 1000
     gateway.clock = SimpleNamespace(wall_ms=lambda: now_ms)  # type: ignore[assignment]
+    gateway._own_resets = {}
     link = SimpleNamespace(name="/dev/ttyUSB0", opened_ms=now_ms - 2000, resets_ours=0)
     session = SimpleNamespace(link=link, last_hello=SimpleNamespace(uptime_ms=1500))
     gateway.uplinks = SimpleNamespace(session_of=lambda address: session)  # type: ignore[assignment]

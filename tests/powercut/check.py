@@ -336,7 +336,7 @@ class _Cut:
     def _synced(ear: Ear, present: int) -> bool:
         """Whether a record of this boot came with a time."""
         newest = ear.cum(present) - 1
-        return newest >= 0 and bool(getattr(ear.stored[present, newest], "time", (0,))[0] == UTC)
+        return newest >= 0 and bool((getattr(ear.stored[present, newest], "time", None) or (0,))[0] == UTC)
 
     @staticmethod
     def _drained(ear: Ear) -> bool:

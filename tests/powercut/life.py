@@ -251,7 +251,7 @@ while len(outbox.segments) < %d or outbox.segments[-1][2] < %d:
         index += 1
         values = tuple([300 + (index + place) %% 40 for place in range(9)])
         body = entries.record_body(outbox.state.next_seq + i, short, (1, index * window_s), 100, values, None)
-        items.append((entries.RECORD, body))
+        items.append((2, body))  # RECORD; the name of a constant is not on the board
     outbox.put(items)
 outbox.close()
 print(index * window_s)
