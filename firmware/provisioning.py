@@ -147,7 +147,13 @@ def finish(root: str, uid: bytes) -> bool:
     note = _read_note(root)
     if note is None:
         return False
-    if note and note[0] != "%08x" % _life(load(root, uid).payload):
+    payload = load(root, uid).payload
+    if note and note[0] != "%08x" % _life(payload):
+        return False
+    if not note and not _unused(root, payload):
+        os.remove(
+            root + slots.NOTE
+        )  # torn while it was written: the settings, which come later, are those of a node that ran
         return False
     if len(note) < 3:
         raise NeedsProvisioning("provisioning was interrupted")

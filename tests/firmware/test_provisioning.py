@@ -153,8 +153,22 @@ def test_asked_twice_it_is_done_once(board: Path) -> None:
     assert boot(board)[:3] == NEW
 
 
+@pytest.mark.parametrize("torn", [b"", b"0badcafe b 0 boa", b"0badcafe b 0 board.json 00000000\n", b"\xff\x00\x17"])
+def test_a_note_torn_while_it_was_written_leaves_the_old_node(board: Path, torn: bytes) -> None:
+    """The settings change after the note: where they name a life that has run, nothing has changed."""
+    (board / slots.NOTE[1:]).write_bytes(torn)
+    assert boot(board)[:3] == OLD
+    assert not (board / slots.NOTE[1:]).exists()
+
+
 @pytest.mark.parametrize("settings_too", [False, True])
-def test_a_note_that_cannot_be_read_needs_provisioning(board: Path, settings_too: bool) -> None:
+def test_a_note_that_cannot_be_read_needs_provisioning(
+    board: Path, monkeypatch: pytest.MonkeyPatch, settings_too: bool
+) -> None:
+    """A life that has not run is there, and nobody knows what of it is in its place."""
+    with monkeypatch.context() as context:
+        context.setattr(provisioning, "finish", lambda root, uid: False)
+        switch(board)
     (board / slots.NOTE[1:]).write_bytes(b"0badcafe b 0 board.json 00000000\n")
     with pytest.raises(NeedsProvisioning, match="interrupted"):
         provisioning.finish(str(board), UID)
