@@ -48,14 +48,14 @@ short, window_s, index = profile.short, profile.window_s, %d
 if short in outbox.state.grids:
     index = outbox.state.grids[short][1]
 else:
-    outbox.put([(entries.GRID, grid_body(short, window_s, index, 0))])
+    outbox.put([(7, grid_body(short, window_s, index, 0))])
 while outbox.segments[0][0] == 0 and outbox.segments[-1][0] < %d:
     items = []
     for i in range(20):
         index += 1
         values = tuple([300 + (index + place) %% 40 for place in range(len(profile.items))])
         body = entries.record_body(outbox.state.next_seq + i, short, (1, index * window_s), 100, values, None)
-        items.append((entries.RECORD, body))
+        items.append((2, body))  # RECORD, and above GRID: names of constants are not on the board
     outbox.put(items)
 outbox.close()
 print(index * window_s, outbox.segments[0][0])
