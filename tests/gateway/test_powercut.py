@@ -66,10 +66,17 @@ def test_the_power_goes_again_while_the_gateway_recovers(tmp_path: Path) -> None
 def test_the_same_laboratory_finds_the_loss_without_a_sync_at_each_commit(tmp_path: Path) -> None:
     """synchronous=NORMAL, the usual advice for WAL, does not keep what was acknowledged; the test must be able to say so."""
     story = cut_laboratory.record(tmp_path / "disk", first_year, synchronous="NORMAL")
-    figures = cut_laboratory.cut("first year", story, range(0, len(story.trace.ops), 25))
-    found = " ".join(broken.what for broken in figures.failures)
-    for promise in ("acknowledged and not there", "confirmed and given again", "accepted twice"):
-        assert promise in found, found
+    missing = {"acknowledged and not there", "confirmed and given again", "accepted twice"}
+    found = ""
+    for offset in range(
+        0, 25, 4
+    ):  # which cut shows what depends on how commits fell together: look until each was seen
+        figures = cut_laboratory.cut("first year", story, range(offset, len(story.trace.ops), 25))
+        found += " ".join(broken.what for broken in figures.failures)
+        missing -= {promise for promise in missing if promise in found}
+        if not missing:
+            break
+    assert not missing, found
 
 
 def test_what_is_synced_stays_and_nothing_else_is_sure() -> None:
