@@ -16,6 +16,8 @@ from tests.fakes.disk_trace import CREATE, RENAME, SYNC, SYNC_DIRECTORY, TRUNCAT
 from tests.fakes.recorded_life import LifeStory, first_year, old_disk
 from tests.fakes.seeded_life import Seeded
 
+pytestmark = pytest.mark.slow  # together more than five seconds
+
 EVERY = 17  # a plain write in so many, beside everything that is no plain write
 SEED = 3
 

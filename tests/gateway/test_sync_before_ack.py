@@ -25,7 +25,10 @@ from wire.frame import SERIAL, open_downlink
 from wire.stream import Parser
 
 CI = os.environ.get("CI") == "true"
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None and not CI, reason="needs strace (Debian)")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("strace") is None and not CI, reason="needs strace (Debian)"),
+    pytest.mark.slow,
+]
 
 PROVISIONED_S = 1_790_000_040
 ALONE, TOGETHER = 10, 120  # records that wait for their acknowledgement one by one; then many at once

@@ -16,6 +16,8 @@ from tools.errors import NoConnection, SteigerError, UsageError
 from tools.sim import control, interpreter
 from tools.sim.conductor import Conductor
 
+pytestmark = pytest.mark.slow  # together more than five seconds
+
 needs_micropython = pytest.mark.skipif(not interpreter.find().is_micropython, reason="needs MicroPython")
 
 

@@ -18,7 +18,7 @@ from tools.sim import image
 from tools.sim.flash import Flash
 from tools.sim.interpreter import find
 
-pytestmark = pytest.mark.skipif(not find().is_micropython, reason="needs MicroPython")
+pytestmark = [pytest.mark.skipif(not find().is_micropython, reason="needs MicroPython"), pytest.mark.slow]
 UID = bytes.fromhex("0badcafe0001")
 START_S = 1_800_000_000
 USE = """
