@@ -41,7 +41,7 @@ def load(node: "Any") -> None:
         _sweep(node)
     _tell_repairs(node)
     if not node.safe:
-        begin_grids(node)
+        begin_grids(node, node.board)
     if node.power:
         node.power.resume()
 
@@ -69,14 +69,14 @@ def _tell_repairs(node: "Any") -> None:
         slots.fall_told(node.root)
 
 
-def begin_grids(node: "Any") -> bool:
-    """Open the windows of all profiles; False if flash takes nothing now."""
+def begin_grids(node: "Any", board: dict) -> bool:
+    """Open the windows of all profiles of `board`, the whole description; False if flash takes nothing now."""
     stored = node.life.stored["grids"]
     begun = []
     try:
         active = node.life.active()
-        to_come = profiles.wanted(node.board, node.settings.wanted)
-        for slot, wanted in enumerate(profiles.wanted(node.board, node.settings.get)):
+        to_come = profiles.wanted(board, node.settings.wanted)
+        for slot, wanted in enumerate(profiles.wanted(board, node.settings.get)):
             running = [entry for entry in active if entry[0] == slot]
             if not running:
                 profile = profiles.fresh(wanted, node.life.stored)

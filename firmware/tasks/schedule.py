@@ -30,7 +30,7 @@ def _close(node: "Any") -> int:
     if not node.grids and not node.safe:
         from firmware.begin import begin_grids  # flash took nothing at boot
 
-        if not begin_grids(node):
+        if not begin_grids(node, node.read_board()):
             return RETRY_MS
     closed = []
     for grid in node.grids:

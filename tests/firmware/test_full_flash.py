@@ -74,3 +74,25 @@ def test_windows_of_a_full_flash_have_a_cause(tmp_path: Path, monkeypatch: pytes
         await world.board.cut()
 
     play(script, tmp_path)
+
+
+def test_a_first_boot_on_a_full_flash_measures_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flash = Flash(monkeypatch)
+
+    async def script(world: World) -> None:
+        world.board.provision(KEY)
+        flash.full = True
+        world.board.start()
+        await virtual_s(100)
+        assert not world.board.node.grids  # type: ignore[union-attr]
+        flash.full = False
+        await virtual_s(300)
+        await world.drained()
+        totals = world.totals()
+        assert totals.scheduled == (world.now_s() - START_S) // 60
+        assert totals.sealed == len(world.records()) >= 4
+        await world.board.cut()
+
+    play(script, tmp_path)
