@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tools.errors import UsageError
-from tools.firmware_build import folder_of
+from tools.firmware_build import compiled, folder_of
 from tools.firmware_lean import lean
 
 HERE = Path(__file__).resolve().parent
@@ -129,12 +129,14 @@ def _try(kind: str, place: str) -> Interpreter | None:
 
 @functools.cache
 def _stub() -> Path:
-    """The bus stub as it is run: its names cost heap that a real board has for its program."""
+    """The bus stub as it is run, compiled as a board's program is: it lies in heap that a real board has for its program."""
     files = {path.name: path.read_bytes() for path in STUB.glob("*.py") if path.name != "__init__.py"}
+    leaned = lean(files) | {"ops.py": files["ops.py"]}
+    start = {"start.py": leaned.pop("start.py")}  # a script: given to the interpreter as text
     try:
-        return folder_of("stub", lean(files) | {"ops.py": files["ops.py"]})
+        return folder_of("stub", start | {f"{name[:-3]}.mpy": compiled(name, text) for name, text in leaned.items()})
     except OSError:
-        return STUB  # no cache: the same, 4 KB larger
+        return STUB  # no cache: the same, larger
 
 
 class Process:
