@@ -12,7 +12,7 @@ WIRE = Path(__file__).parents[2] / "wire"
 NODE = sorted(
     path for path in WIRE.glob("*.py") if not path.stem.endswith(("_host", "_gateway")) and path.stem != "names"
 )
-BUDGET_BYTES = 19_500  # of 45 KB for the whole firmware
+BUDGET_BYTES = 20_000  # of 45 KB for the whole firmware
 
 SCRIPT = """
 import sys

@@ -115,13 +115,29 @@ def test_channels_make_sense() -> None:
     for wrong in (0, -1, len(channels.CHANNELS) + 1):
         with pytest.raises(KeyError):
             channels.by_id(wrong)
-    with pytest.raises(KeyError):
-        channels.by_name("number_plate")
+    for unknown in (
+        "number_plate",
+        "0_5",
+        "vehicles_30_36kmh_approach",
+        "vehicles_kmh_approach",
+        "vehicles_0_5_kmh_approach",
+    ):
+        with pytest.raises(KeyError):
+            channels.by_name(unknown)
+
+
+def test_a_family_of_channels_stands_in_one_line_of_the_table() -> None:
+    bins = [channel for channel in channels.CHANNELS if re.fullmatch(r"vehicles_\d+_\d+kmh_depart", channel.name)]
+    assert [channel.name for channel in bins[:2]] == ["vehicles_0_5kmh_depart", "vehicles_5_10kmh_depart"]
+    edges = [tuple(int(edge) for edge in re.findall(r"\d+", channel.name)) for channel in bins]
+    assert edges == [*[(low, low + 5) for low in range(0, 75, 5)], (75, 300)]
+    assert {channel[2:] for channel in bins} == {bins[0][2:]}, "they differ in nothing but their names"
+    assert channels.by_id(bins[-1].id + 1).name == "occupancy_approach"
 
 
 def test_privacy_rule_of_speeds_and_levels() -> None:
     for channel in channels.CHANNELS:
-        if channel.unit == "km/h" or channel.name == "headway":
+        if channel.unit == "km/h" or "kmh" in channel.name or channel.name.startswith(("headway", "occupancy_")):
             assert channel.min_count >= 3
             assert channel.min_window_s >= 5
         if channel.unit == "dB":
