@@ -48,7 +48,7 @@ def _functions(tree: ast.AST) -> Iterator[_Function]:
 
 
 def _passed_by_name(trees: Iterable[ast.Module]) -> set[str]:
-    names = set()
+    names: set[str] = set()
     for tree in trees:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
