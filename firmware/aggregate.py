@@ -4,7 +4,7 @@ Readings come with one decimal more than their channel (COUNT and SUM: as they a
 What a channel's kind means here:
     MEAN        weighted by covered time; of event statistics (channels with a minimum count) the mean over events
     ENERGY      level of the mean energy: energies are weighted by covered time, never levels averaged
-    MAX         highest reading (`lafmin`: lowest)
+    MAX         highest reading (`lafmin`, `laeq_min`: lowest)
     PERCENTILE  from a histogram with bins of half a unit; `laf10` is exceeded in 10 % of the time, so it is the 90th
                 percentile; `speed_v85` is not exceeded by 85 % of the vehicles
     COUNT, SUM  the sum; 0 is a value
@@ -64,7 +64,7 @@ class _Item:
         if kind == channels.ENERGY:
             self.total += energy(value) * span_ms
         elif kind == channels.MAX:
-            lowest = channel.name == "lafmin"
+            lowest = channel.name.endswith("min")
             if not self.count or (value < self.extreme) == lowest:
                 self.extreme = value
         elif self.bins is not None:

@@ -125,6 +125,10 @@ _TABLE = (
     # classes of vehicles: by height (a LiDAR gate), by length (a radar that tells it)
     "vehicles_*low* 1 0 0 65535 4 0 5 3 0 0 0 0 0\n"
     "high\nshort\nlong\n"
+    # extremes of short A-weighted levels (Leq of some 35 ms, no time weighting), as the DNMS module gives them
+    # codec: like LAFmax and LAFmin, a little further from the mean
+    "laeq_max dB 1 0 1600 2 0 1 2 710 7 40 21 130\n"
+    "laeq_min dB 1 0 1600 2 0 1 2 440 7 15 21 -90\n"
 )
 
 CHANNEL_COUNT = _TABLE.count("\n") - 1

@@ -241,6 +241,8 @@ def aggregate() -> list[dict]:
         window("fact sheet: 59 x 50 and 80", [loud], minute("laeq", [5000] * 59 + [8000]), [[625], 100, None, None]),
         window("highest", [top], minute("lafmax", [6000, 7123, 5000]), [[712], 100, None, None]),
         window("lowest", [["lafmin", 0]], minute("lafmin", [6000, 7123, 5000]), [[500], 100, None, None]),
+        window("lowest short level", [["laeq_min", 0]], minute("laeq_min", [6000, 7123, 5000]), [[500], 100, None, None]),
+        window("highest short level", [["laeq_max", 0]], minute("laeq_max", [6000, 7123, 5000]), [[712], 100, None, None]),
         window("lowest of falling and rising", [["lafmin", 0]], minute("lafmin", [3000, 7123]), [[300], 100, None, None]),
         window("no vehicle is a count", [cars, mean, v85], minute("vehicles_approach", [0] * 60),
                [[0, None, None], 100, None, None]),
