@@ -58,12 +58,12 @@ WRONG_CHIP = 7  # something else answers at this address
 CALIBRATION = 8  # the chip's own calibration is not readable
 STUCK = 9  # the same bits again and again
 CHIP_FAULT = 10  # the chip's status word says that it is broken
-SILENT = 11  # a microphone that gives only zeros: wrong slot, or its data line is open
+SILENT = 11  # a microphone without sound: wrong slot, or its data line is open
 REFUSED = 12  # the chip answered a command with an error
 
 REASONS = (
     "", "no answer", "bad checksum", "stale", "out of range", "warming up", "byte stream shifted", "wrong chip",
-    "calibration unreadable", "stuck value", "chip reports a fault", "only zeros", "command refused",
+    "calibration unreadable", "stuck value", "chip reports a fault", "no sound", "command refused",
 )  # fmt: skip
 
 # Nothing was measured at all, as opposed to a reading that the check refused: this decides the ledger's cause.

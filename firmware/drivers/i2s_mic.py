@@ -1,10 +1,26 @@
-"""An I2S microphone with 24 bits on the left slot (ICS-43434, INMP441): A-weighted levels. Audio never leaves `read`.
+"""An I2S microphone (ICS-43434, INMP441, SPH0645): A-weighted levels. Audio never leaves `read`.
 
 48 kHz, so that the weighting is right. The receiver overwrites what nobody fetched, silently: samples are counted
-against the clock. Samples that never change are no sound: zeros mean a wrong slot or an open data line.
+against the clock. Samples that never change are no sound: the driver then looks whether the other slot has it.
+The SPH0645 changes its data on the other edge of the clock, so that a receiver may find its words a clock late or
+early: their lowest bit tells.
 """
 
-from firmware.drivers import GOOD, NO_ANSWER, READY, SHIFTED, SILENT, STALE, STUCK, SUSPECT, WARMUP, SensorError, const
+from firmware.drivers import (
+    GOOD,
+    NO_ANSWER,
+    READY,
+    SHIFTED,
+    SILENT,
+    STALE,
+    STUCK,
+    SUSPECT,
+    WARMING_UP,
+    WARMUP,
+    SensorError,
+    const,
+)
+from firmware.drivers.i2s_words import lateness, look, move, pick, width
 from firmware.dsp.meter import FULL_SCALE, RATE_HZ, Meter
 from wire import channels
 
@@ -14,10 +30,20 @@ if TYPE_CHECKING:
 
     from firmware.drivers import Reading, TestRow
 
-_BLOCK = const(32 * 47)  # samples in one go: 31 ms, 6 KB, about 2 ms of work on an ESP32
+# What a microphone is called, how many bits it gives, its own noise in 0.01 dB (data sheets).
+MODELS = {
+    "ics43434": ("ICS-43434", 24, 2900),
+    "inmp441": ("INMP441", 24, 3300),
+    "sph0645": ("SPH0645", 18, 2900),
+}
+
+_BLOCK = const(32 * 47)  # samples in one go: 31 ms, 6 KB, about 2 ms of work on an ESP32; half of them of both slots
 _SILENCE_MS = const(500)  # the receiver gives a block every 31 ms, whatever the microphone does
 _GAP_FRAMES = const(480)  # 10 ms: more than the clock's millisecond and one buffer of the receiver
 _CLIPPED = FULL_SCALE - (FULL_SCALE >> 7)
+_DEAD_PEAK = const(16)  # of 2**23: the noise of a live microphone goes beyond a hundred
+_OTHER_BLOCKS = const(20)  # 0.3 s: a microphone wakes up within 85 ms of its clock
+_DEAD_EVERY = const(10)  # seconds without sound, then begin anew, which looks into the other slot
 _OVERLOAD_CDB = const(11600)  # the microphones' own limit is 120 dB, their linear range ends before
 
 
@@ -33,14 +59,17 @@ class I2SMic:
         bus: "Any",
         clock: "Any",
         instance: int = 0,
+        model: str = "ics43434",
+        slot: str = "left",
         offset_cdb: int = 0,
-        floor_cdb: int = 2900,
+        floor_cdb: int = 0,
         settle_ms: int = 1000,
     ) -> None:
+        name, self._bits, noise_cdb = MODELS[model]
         self.state = WARMUP
         self.covered_ms = 0
         self.lost_ms = 0
-        self.identity = "I2S microphone, %d Hz" % RATE_HZ
+        self.identity = "%s, %s slot" % (name, slot)
         self.instance = instance
         self.items = tuple([(channels.id_of(name), instance) for name in self.CHANNELS])
         self.gaps_ms = 0  # lost since start, by samples counted against the clock
@@ -48,8 +77,15 @@ class I2SMic:
         self._clock = clock
         self._board_offset_cdb = offset_cdb
         self._offset_cdb = offset_cdb
-        self._floor_cdb = floor_cdb
+        self._floor_cdb = floor_cdb or noise_cdb
         self._settle_ms = settle_ms
+        self._settle_left_ms = 0
+        self._slot = int(slot == "right")
+        self._slots = 1  # that the receiver gives: the left one, or both
+        self._running = False
+        self._width = 0  # bits that were seen
+        self._late = 0  # clocks by which words come late: a matter of the wiring, which stays
+        self._dead = 0  # readings without sound in a row
         self._meter = Meter()
         self._block = bytearray(4 * _BLOCK)
         self._filled = 0
@@ -64,20 +100,29 @@ class I2SMic:
             self._offset_cdb = self._board_offset_cdb + value
 
     async def start(self) -> None:
-        """Throw away what comes while microphone and filters settle. SensorError NO_ANSWER."""
+        """The receiver runs; what comes while microphone and filters settle is thrown away. SensorError NO_ANSWER."""
         self.state = WARMUP
+        self._running = False
+        self._open(1 + self._slot)
         self._meter = Meter()
         self._filled = 0
         self._rest = 0
         self.gaps_ms = 0
-        await self._fill()  # the first block sets the stream against the clock
+        await self._fill(self._slot)  # the first block sets the stream against the clock
         self._last_ms = self._clock.ticks_ms()
         self._behind = 0
-        await self._listen(self._settle_ms)
-        self.state = READY
+        self._settle_left_ms = self._settle_ms
+        self._running = True
 
-    async def _fill(self) -> None:
-        """One whole block. SensorError NO_ANSWER when the receiver gives nothing."""
+    def _open(self, slots: int) -> None:
+        """Let the receiver give the left slot or both; only then, for it wakes the microphone anew."""
+        if slots != self._slots:
+            self._slots = slots
+            self._filled = 0
+            self._i2s.slots(slots)
+
+    async def _fill(self, slot: int) -> int:
+        """One whole block of a slot, in step; its number of samples. SensorError NO_ANSWER when nothing comes."""
         view = memoryview(self._block)
         while self._filled < len(self._block):
             size = await self._i2s.readinto(view[self._filled :], _SILENCE_MS)
@@ -85,6 +130,45 @@ class I2SMic:
                 raise SensorError(NO_ANSWER, retry=False, text="I2S receiver")
             self._filled += size
         self._filled = 0
+        samples = _BLOCK // self._slots
+        if self._slots > 1:
+            pick(self._block, samples, slot)
+        if self._late:
+            move(self._block, samples, self._late)
+        return samples
+
+    async def _settle(self) -> None:
+        """A part of the settling time; at its end see whether there is sound, and how its words stand. SensorError
+        WARMING_UP, NO_ANSWER, SILENT."""
+        part_ms = min(self._settle_left_ms, self.period_ms)
+        await self._listen(part_ms)
+        self._settle_left_ms -= part_ms
+        if self._settle_left_ms <= 0:
+            high, low, _ = look(self._block, _BLOCK // self._slots)
+            self._width = width(high, low)
+            if not self._width:
+                self._running = False
+                raise SensorError(SILENT, retry=False, text=await self._elsewhere())
+            late = lateness(self._width, self._bits)
+            if late:  # words out of step have left a blow in the filters: once more, with whole ones
+                self._late += late
+                self._meter = Meter()
+                self._settle_left_ms = self._settle_ms
+            else:
+                self.state = READY
+        raise SensorError(WARMING_UP)
+
+    async def _elsewhere(self) -> str:
+        """What the other slot has."""
+        other = 1 - self._slot
+        self._open(2)
+        for _ in range(_OTHER_BLOCKS):
+            samples = await self._fill(other)
+        high, low, odd = look(self._block, samples)
+        self._open(1 + self._slot)
+        if width(high, low) and odd * 2 < samples:
+            return "the %s slot has it, see the L/R pin" % ("right" if other else "left")
+        return "only zeros"
 
     async def _listen(self, period_ms: int) -> int:
         """Meter whole blocks until `period_ms` have passed; their number of frames."""
@@ -94,15 +178,15 @@ class I2SMic:
         elapsed_ms = 0
         least = None
         while elapsed_ms < period_ms:
-            await self._fill()
+            samples = await self._fill(self._slot)
             now_ms = clock.ticks_ms()
             block_ms = clock.ticks_diff(now_ms, self._last_ms)
             self._last_ms = now_ms
             elapsed_ms += block_ms
-            self._behind += block_ms * (RATE_HZ // 1000) - _BLOCK
+            self._behind += block_ms * (RATE_HZ // 1000) - samples
             least = self._behind if least is None else min(least, self._behind)
-            self._meter.feed(self._block, _BLOCK)
-            frames += _BLOCK
+            self._meter.feed(self._block, samples)
+            frames += samples
         self._count_lost(least or 0)
         return frames
 
@@ -120,27 +204,43 @@ class I2SMic:
         self.gaps_ms += lost_ms
 
     async def read(self) -> "list[Reading]":
-        """Levels of the last period. SensorError NO_ANSWER, SILENT, STUCK, SHIFTED."""
+        """Levels of the last period. SensorError WARMING_UP, NO_ANSWER, SILENT, STUCK, SHIFTED."""
         self.covered_ms = 0
         self.lost_ms = 0
-        if self.state != READY:
+        if not self._running:
             raise SensorError(STALE, retry=False)
+        if self.state != READY:
+            await self._settle()
         frames = await self._listen(self.period_ms)
         meter = self._meter
         laeq = meter.laeq_cdb()
         lafmax = meter.lafmax_cdb()
-        if laeq is None or lafmax is None or meter.constant_samples * 2 > frames:
-            raise SensorError(STUCK if meter.peak else SILENT, detail=meter.peak)
-        if meter.one_sided:
-            raise SensorError(SHIFTED, detail=meter.peak)
+        peak = meter.peak
+        constant = meter.constant_samples * 2 > frames
+        high, low, odd = look(self._block, _BLOCK // self._slots)  # of the last block
+        if laeq is None or lafmax is None or constant or peak < _DEAD_PEAK:
+            self._dead += 1
+            raise SensorError(
+                STUCK if peak and constant else SILENT,
+                retry=self._dead % _DEAD_EVERY != 0,
+                detail=peak,
+                text="data line open or high" if low & 255 else "" if peak else "only zeros",
+            )
+        self._dead = 0
+        if odd * 64 > _BLOCK // self._slots:  # what lies below the microphone's bits is no rest
+            if high < 256 or not high & 255 or low < 256:  # a byte that is never set is the rest of another word
+                raise SensorError(SHIFTED, detail=peak)
+            raise SensorError(SILENT, detail=peak, text="data line open")
         if meter.constant_samples:
             self._break(meter.constant_samples)
             frames -= meter.constant_samples
         laeq = max(laeq + self._offset_cdb, 0)
         lafmax = max(lafmax + self._offset_cdb, 0)
         flag = GOOD
-        if meter.peak >= _CLIPPED or lafmax > _OVERLOAD_CDB or laeq < self._floor_cdb:
+        if peak >= (_CLIPPED if self._late >= 0 else _CLIPPED >> 1) or lafmax > _OVERLOAD_CDB or laeq < self._floor_cdb:
             flag = SUSPECT
+        if self._width != self._bits:
+            flag = SUSPECT  # another microphone than the board's description says
         self.covered_ms, self._rest = divmod(frames * 1000 + self._rest, RATE_HZ)
         if self.lost_ms:
             flag = SUSPECT  # where samples are missing the signal jumps
@@ -149,17 +249,27 @@ class I2SMic:
     async def stop(self) -> None:
         """The receiver runs on; nobody listens."""
         self.state = WARMUP
+        self._running = False
 
     async def self_test(self) -> "list[TestRow]":
-        """One period: samples that differ, level, peak."""
+        """From the start: which slot has sound, its bits, whether they come late; level, peak, clipping, lost samples."""
         rows = []
         try:
-            if self.state != READY:
-                await self.start()
+            await self.start()
+            while self.state != READY:
+                try:
+                    await self._settle()
+                except SensorError as error:
+                    if error.reason != WARMING_UP:
+                        raise
+            rows.append((self.identity, True, self._slot))
+            rows.append(("bits", self._width == self._bits, self._width))
+            if self._bits < 24:
+                rows.append(("clocks late", True, self._late))
             readings = await self.read()
             rows.append(("laeq 0.01 dB", readings[0][3] == GOOD, readings[0][2]))
         except SensorError as error:
             rows.append((str(error), False, error.detail))
-        rows.append(("peak", 0 < self._meter.peak < _CLIPPED, self._meter.peak))
+        rows.append(("peak", _DEAD_PEAK < self._meter.peak < _CLIPPED, self._meter.peak))
         rows.append(("gaps ms", self.gaps_ms == 0, self.gaps_ms))
         return rows

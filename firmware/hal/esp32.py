@@ -143,21 +143,35 @@ def uart(bus_id: int, tx: int, rx: int, baudrate: int, rxbuf: int = 1024) -> _St
     return _Stream(machine.UART(bus_id, baudrate=baudrate, tx=tx, rx=rx, rxbuf=rxbuf))
 
 
-def i2s(bus_id: int, sck: int, ws: int, sd: int, rate: int, ibuf: int) -> _Stream:
-    """Microphone input, int32 little endian of the left slot; `ibuf` counts 8 bytes a frame."""
-    return _Stream(
-        machine.I2S(
-            bus_id,
-            sck=machine.Pin(sck),
-            ws=machine.Pin(ws),
-            sd=machine.Pin(sd),
-            mode=machine.I2S.RX,
-            bits=32,
-            format=machine.I2S.MONO,
-            rate=rate,
-            ibuf=ibuf,
+class _Receiver(_Stream):
+    """Microphone input, int32 little endian; `ibuf` counts 8 bytes a frame, whatever is read of them."""
+
+    def __init__(self, *args: int) -> None:
+        self._args = args
+        self.slots(1)
+
+    def slots(self, count: int) -> None:
+        """Begin anew, with the left slot alone (MONO) or with both, left first. The clocks stop meanwhile."""
+        bus_id, sck, ws, sd, rate, ibuf = self._args
+        I2S = machine.I2S
+        _Stream.__init__(
+            self,
+            I2S(
+                bus_id,
+                sck=machine.Pin(sck),
+                ws=machine.Pin(ws),
+                sd=machine.Pin(sd),
+                mode=I2S.RX,
+                bits=32,
+                format=I2S.MONO if count == 1 else I2S.STEREO,
+                rate=rate,
+                ibuf=ibuf,
+            ),  # a used id is given back first
         )
-    )
+
+
+def i2s(bus_id: int, sck: int, ws: int, sd: int, rate: int, ibuf: int) -> _Receiver:
+    return _Receiver(bus_id, sck, ws, sd, rate, ibuf)
 
 
 class Console:

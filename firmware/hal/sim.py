@@ -142,18 +142,29 @@ def uart(bus_id: int, tx: int, rx: int, baudrate: int, rxbuf: int = 1024) -> _St
 
 
 class _I2S(_Stream):
-    """Microphone input; a read waits until the buffer can be filled."""
+    """Microphone input, int32 little endian; `ibuf` counts 8 bytes a frame, whatever is read of them.
+
+    A read waits until the buffer can be filled.
+    """
+
+    def __init__(self, bus_id: int, rate: int, ibuf: int) -> None:
+        _Stream.__init__(self, ops.I2S + bus_id)
+        self._args = bus_id, rate << 24 | ibuf
+        self.slots(1)
+
+    def slots(self, count: int) -> None:
+        """Begin anew, with the left slot alone or with both, left first. The clocks stop meanwhile."""
+        self._frame_shift = 1 + count
+        simbus.call(ops.I2S_OPEN, self._args[0], self._args[1] | count - 1 << 20)
 
     async def readinto(self, buf: "bytearray | memoryview", timeout_ms: int) -> int:
-        simbus.call(ops.WANT, self._handle, len(buf) >> 2)
+        simbus.call(ops.WANT, self._handle, len(buf) >> self._frame_shift)
         await simbus.ready(self._handle, timeout_ms)
         return simbus.call(ops.READ, self._handle, len(buf), None, buf)
 
 
 def i2s(bus_id: int, sck: int, ws: int, sd: int, rate: int, ibuf: int) -> _I2S:
-    """Microphone input, int32 little endian of the left slot; `ibuf` counts 8 bytes a frame."""
-    simbus.call(ops.I2S_OPEN, bus_id, rate << 24 | ibuf)
-    return _I2S(ops.I2S + bus_id)
+    return _I2S(bus_id, rate, ibuf)
 
 
 class Console(_Stream):

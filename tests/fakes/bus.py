@@ -106,6 +106,7 @@ class FakeUart:
 class FakeI2s:
     """A 48 kHz receiver with 5888 frames of buffer, which overwrites the oldest. `source(first, count) -> bytes`.
 
+    `right(first, count)` is what the other slot has.
     Knobs: `silent` (the receiver gives nothing), `clock.now_ms += n` before a read (the board was busy).
     """
 
@@ -115,6 +116,9 @@ class FakeI2s:
     def __init__(self, clock, source):
         self.clock = clock
         self.source = source
+        self.right = lambda first, count: bytes(4 * count)
+        self.both = False
+        self.opened = 1
         self.silent = False
         self.began_ms = clock.now_ms
         self.taken = 0
@@ -133,10 +137,26 @@ class FakeI2s:
             if self.clock.now_ms >= until_ms:
                 return 0
             self.clock.now_ms += 1
-        frames = min(self._waiting(), len(buffer) // 4)
-        buffer[: 4 * frames] = self.source(self.taken, frames)
+        size = 8 if self.both else 4
+        frames = min(self._waiting(), len(buffer) // size)
+        data = self.source(self.taken, frames)
+        if self.both:
+            other = self.right(self.taken, frames)
+            pairs = []
+            for at in range(0, 4 * frames, 4):
+                pairs.append(data[at : at + 4])
+                pairs.append(other[at : at + 4])
+            data = b"".join(pairs)
+        buffer[: size * frames] = data
         self.taken += frames
-        return 4 * frames
+        return size * frames
+
+    def slots(self, count):
+        """Begin anew: the clocks stop, what waits is gone."""
+        self.both = count == 2
+        self.opened += 1
+        self.taken = 0
+        self.began_ms = self.clock.now_ms
 
 
 async def fails(awaitable, reason, retry=None):

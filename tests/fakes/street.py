@@ -154,7 +154,7 @@ class Street:
 
 def _slow(receiver: Any, factor: int) -> None:
     opened = receiver.open
-    receiver.open = lambda rate, ibuf: opened(rate // factor, ibuf)
+    receiver.open = lambda rate, *more: opened(rate // factor, *more)
 
 
 def loaded_bytes(board: str | Path, modules: tuple[str, ...]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from array import array
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -155,15 +156,18 @@ class I2S:
         self._chip = chips[0] if chips else None
         self._timer: Timer | None = None
         self._rate = 0
+        self._slots = 1
         self._start_us = 0
         self._next = 0  # first frame that was not read
         self._kept = 0  # frames that the buffers hold
         self._wanted = 1  # frames that make the input ready
         self.lost = 0
 
-    def open(self, rate: int, ibuf: int) -> None:
+    def open(self, rate: int, ibuf: int, slots: int = 1) -> None:
+        """`slots` 1: the left one is read; 2: both, left first."""
         self.close()
         self._rate = rate
+        self._slots = slots
         self._start_us = self._owner.time.now_us
         self._next = 0
         self._kept = max(2, ibuf // (I2S_DMA_FRAMES * I2S_DMA_FRAME)) * I2S_DMA_FRAMES
@@ -209,12 +213,18 @@ class I2S:
         if not self._rate:
             return b""
         self._drop()
-        frames = min(self._captured() - self._next, count // 4)
+        frames = min(self._captured() - self._next, count // (4 * self._slots))
         if frames <= 0 or self._chip is None:
             return b""
-        data = self._chip.frames(self._next, frames, self._owner.world_us())
+        now_us = self._owner.world_us()
+        data = bytes(self._chip.frames(self._next, frames, now_us))
+        if self._slots == 2:
+            both = array("I", bytes(8 * frames))
+            both[::2] = array("I", data)
+            both[1::2] = array("I", self._chip.frames(self._next, frames, now_us, slot="right"))
+            data = both.tobytes()
         self._next += frames
-        return bytes(data)
+        return data
 
 
 def attach(owner: Owner, chips: list[Attached]) -> tuple[dict[int, I2CBus], dict[int, Uart], dict[int, I2S]]:

@@ -93,7 +93,7 @@ class Periphery:
         return 0, b""
 
     def _i2s_open(self, handle: int, argument: int, data: bytes) -> Answer:
-        self.i2s[handle].open(argument >> 24, argument & 0xFFFFFF)
+        self.i2s[handle].open(argument >> 24, argument & 0xFFFFF, 1 + (argument >> 20 & 1))
         return 0, b""
 
     def _console_open(self, handle: int, argument: int, data: bytes) -> Answer:

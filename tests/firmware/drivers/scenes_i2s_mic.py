@@ -1,6 +1,19 @@
-"""The microphone on a fake receiver: levels, settling, gaps, dead and stuck lines. Each scene runs on both interpreters."""
+"""The microphones on a fake receiver: levels, settling, slots, bits, gaps, dead and stuck lines. Each scene runs on both
+interpreters."""
 
-from firmware.drivers import GOOD, NO_ANSWER, READY, SHIFTED, SILENT, STALE, STUCK, SUSPECT
+from firmware.drivers import (
+    GOOD,
+    NO_ANSWER,
+    READY,
+    SHIFTED,
+    SILENT,
+    STALE,
+    STUCK,
+    SUSPECT,
+    WARMING_UP,
+    WARMUP,
+    SensorError,
+)
 from firmware.drivers.i2s_mic import I2SMic
 from tests.fakes.bus import FakeClock, FakeI2s, fails
 
@@ -14,13 +27,18 @@ AT_94_DB = 420426
 
 
 class Tone:
-    """A 1 kHz tone, whole milliseconds prepared. Knob: `constant`, a sample that comes instead."""
+    """A 1 kHz tone, whole milliseconds prepared. Knob: `constant`, a sample that comes instead.
 
-    def __init__(self, amplitude, dc=0):
+    `bits`: below them all is zero; `late`: every word comes a clock too late (1) or too early (-1).
+    """
+
+    def __init__(self, amplitude, dc=0, bits=24, late=0):
         cycle = b""
         for value in SINE:
             sample = value * amplitude // 10000 + dc
-            cycle += ((sample << 8) & 0xFFFFFFFF).to_bytes(4, "little")
+            word = ((sample << 8) & 0xFFFFFFFF) >> 32 - bits << 32 - bits
+            word = word >> 1 if late > 0 else word << 1 & 0xFFFFFFFF if late else word
+            cycle += word.to_bytes(4, "little")
         self.cycles = cycle * 34  # more than a block and a cycle
         self.constant = None
 
@@ -43,9 +61,17 @@ def microphone(amplitude=AT_94_DB, dc=0, **params):
     return clock, receiver, I2SMic(receiver, clock, **params)
 
 
+async def settled(driver):
+    """Started, and read until it is ready."""
+    await driver.start()
+    while driver.state == WARMUP:
+        await fails(driver.read(), WARMING_UP, True)
+        assert driver.covered_ms == 0
+
+
 async def scene_calibrator_tone():
     clock, _receiver, driver = microphone()
-    await driver.start()
+    await settled(driver)
     assert driver.state == READY
     covered = 0
     began = clock.now_ms
@@ -63,13 +89,13 @@ async def scene_calibrator_tone():
 async def scene_offsets_add_up():
     _clock, _receiver, driver = microphone(offset_cdb=150)
     driver.configure("mic_offset_cdb", -30)
-    await driver.start()
+    await settled(driver)
     assert abs((await driver.read())[0][2] - 9520) <= 5
 
 
 async def scene_a_large_offset_voltage_is_not_heard():
     _clock, _receiver, driver = microphone(dc=40000)
-    await driver.start()
+    await settled(driver)
     for _, _, level, flag in await driver.read():
         assert abs(level - 9400) <= 5 and flag == GOOD, level
 
@@ -79,7 +105,7 @@ async def scene_the_settling_time_is_thrown_away():
     loud = Tone(AT_94_DB)
     quiet = Tone(1000)
     receiver.source = lambda first, count: loud(first, count) if first < 24000 else quiet(first, count)
-    await driver.start()
+    await settled(driver)
     assert clock.now_ms - receiver.began_ms >= 1000
     laeq = (await driver.read())[0][2]
     assert abs(laeq - 4152) <= 10, laeq  # 94 dB - 20 * log10(420.426)
@@ -87,21 +113,150 @@ async def scene_the_settling_time_is_thrown_away():
 
 async def scene_only_zeros():
     _clock, receiver, driver = microphone()
-    await driver.start()
+    await settled(driver)
     tone = receiver.source
     breaks = receiver.taken + 12000
     receiver.source = lambda first, count: tone(first, count) if first < breaks else bytes(4 * count)
     await fails(driver.read(), STUCK, True)  # a quarter of it was sound
-    await fails(driver.read(), SILENT, True)
+    assert str(await fails(driver.read(), SILENT, True)) == "no sound: only zeros"
     receiver.source = tone
     await driver.read()
     assert abs((await driver.read())[0][2] - 9400) <= 5
 
 
+async def scene_without_sound_it_begins_anew_now_and_then():
+    _clock, receiver, driver = microphone()
+    await settled(driver)
+    receiver.source.constant = bytes(4)
+    for _ in range(9):
+        await fails(driver.read(), SILENT, True)
+    await fails(driver.read(), SILENT, False)
+    await driver.stop()
+    await driver.start()
+    assert str(await fails(driver.read(), SILENT, False)) == "no sound: only zeros"
+    await fails(driver.read(), STALE, False)
+    receiver.source.constant = None
+    await settled(driver)
+    assert abs((await driver.read())[0][2] - 9400) <= 5
+
+
+async def scene_the_other_slot_has_it():
+    """Found at the start, and when it changes later; the receiver is left as it was."""
+    for slot, words in (("left", "no sound: the right slot has it, see the L/R pin"),
+                        ("right", "no sound: the left slot has it, see the L/R pin")):  # fmt: skip
+        _clock, receiver, driver = microphone(slot=slot)
+        if slot == "right":
+            receiver.source, receiver.right = receiver.right, receiver.source
+        await settled(driver)
+        assert abs((await driver.read())[0][2] - 9400) <= 5
+        receiver.source, receiver.right = receiver.right, receiver.source
+        reason, retry = STUCK, True
+        while retry:
+            reason, retry = await outcome(driver)
+        assert reason == SILENT
+        await driver.stop()
+        await driver.start()
+        error = await fails(driver.read(), SILENT, False)
+        assert str(error) == words, str(error)
+        assert receiver.both == (slot == "right")
+        rows = await driver.self_test()
+        assert rows[0][:2] == (words, False), rows
+        receiver.source, receiver.right = receiver.right, receiver.source
+        await settled(driver)
+        assert abs((await driver.read())[0][2] - 9400) <= 5
+
+
+async def outcome(driver):
+    """(reason, retry) of a reading that fails."""
+    try:
+        await driver.read()
+    except SensorError as error:
+        return error.reason, error.retry
+    raise AssertionError("no error")
+
+
+async def scene_the_right_slot_covers_everything():
+    clock, receiver, driver = microphone(slot="right")
+    receiver.source, receiver.right = receiver.right, receiver.source
+    await settled(driver)
+    began = clock.now_ms
+    covered = 0
+    for _ in range(4):
+        readings = await driver.read()
+        assert abs(readings[0][2] - 9400) <= 5 and readings[0][3] == GOOD
+        covered += driver.covered_ms
+        assert driver.lost_ms == 0
+    assert abs(covered - (clock.now_ms - began)) < 40
+
+
+async def scene_sph0645_in_step_late_and_early():
+    for late in (0, 1, -1):
+        _clock, receiver, driver = microphone(model="sph0645")
+        receiver.source = Tone(AT_94_DB, dc=-230400, bits=18, late=late)
+        await settled(driver)
+        for _, _, level, flag in await driver.read():
+            assert abs(level - 9400) <= 5 and flag == GOOD, (late, level, flag)
+        rows = await driver.self_test()  # starts anew and knows
+        assert [row[1] for row in rows] == [True] * 6, rows
+        assert rows[1] == ("bits", True, 18) and rows[2] == ("clocks late", True, late), rows
+
+
+async def scene_sph0645_with_a_quiet_tone_beside_its_large_offset():
+    """One side of zero only, and yet sound."""
+    _clock, receiver, driver = microphone(model="sph0645")
+    receiver.source = Tone(AT_94_DB // 4, dc=-230400, bits=18, late=1)
+    await settled(driver)
+    laeq = (await driver.read())[0]
+    assert abs(laeq[2] - (9400 - 1204)) <= 5 and laeq[3] == GOOD, laeq
+
+
+async def scene_early_words_clip_at_half_of_full_scale():
+    _clock, receiver, driver = microphone(model="sph0645")
+    receiver.source = Tone(4190000, bits=18, late=-1)
+    await settled(driver)
+    assert (await driver.read())[0][3] == SUSPECT
+
+
+async def scene_another_microphone_than_described():
+    for model, bits in (("inmp441", 18), ("sph0645", 24)):
+        _clock, receiver, driver = microphone(model=model)
+        receiver.source = Tone(AT_94_DB, bits=bits)
+        await settled(driver)
+        assert (await driver.read())[0][3] == SUSPECT
+        rows = await driver.self_test()
+        assert rows[1] == ("bits", False, bits), rows
+
+
+async def scene_an_open_line():
+    _clock, receiver, driver = microphone()
+    tone = receiver.source
+    await settled(driver)
+    noise = 12345
+    words = b""
+    for _ in range(1600):
+        noise = (noise * 1103515245 + 12345) & 0x7FFFFFFF
+        words += (noise >> 7 & 0xFFFF).to_bytes(2, "little") + (noise >> 13 & 0xFFFF).to_bytes(2, "little")
+    receiver.source = lambda first, count: words[: 4 * count]
+    error = await fails(driver.read(), SILENT, True)
+    assert str(error) == "no sound: data line open"
+    receiver.source = lambda first, count: b"".join(
+        [(b"\xff" if (first + at) // 480 % 2 else b"\0") * 4 for at in range(count)]
+    )
+    await fails(driver.read(), STUCK, True)
+    error = await fails(driver.read(), STUCK, True)
+    assert str(error) == "stuck value: data line open or high", str(error)
+    receiver.source = lambda first, count: (b"\xff\xff\xff\xff" + bytes(4)) * (count // 2 + 1)
+    real, receiver.source = receiver.source, lambda first, count: real(first, count)[: 4 * count]
+    assert str(await fails(driver.read(), SILENT)) == "no sound: data line open or high"  # 0 and -1, never constant
+    receiver.source = tone
+    await driver.read()
+    assert (await driver.read())[0][3] == GOOD
+
+
 async def scene_only_ones_and_stuck():
     for pattern in (b"\xff\xff\xff\xff", b"\x00\x12\x34\x56", b"\x00\x00\x00\x80"):
         _clock, receiver, driver = microphone()
-        await driver.start()
+        await settled(driver)
         receiver.source.constant = pattern
         await fails(driver.read(), STUCK)
         assert (await fails(driver.read(), STUCK)).detail > 0
@@ -115,7 +270,7 @@ async def scene_short_dropouts_are_lost_time():
     receiver.source = lambda first, count: b"".join(
         [bytes(4 * 48) if at % 48000 < 720 else tone(at, 48) for at in range(first, first + count + 48, 48)]
     )[: 4 * count]
-    await driver.start()
+    await settled(driver)
     for _ in range(3):
         began = clock.now_ms
         readings = await driver.read()
@@ -127,7 +282,7 @@ async def scene_short_dropouts_are_lost_time():
 async def scene_a_stream_that_lost_a_byte():
     _clock, receiver, driver = microphone(amplitude=10000)
     tone = receiver.source
-    await driver.start()
+    await settled(driver)
     receiver.source = lambda first, count: tone(first, count + 1)[1:-3]
     await fails(driver.read(), SHIFTED)
     receiver.source = tone
@@ -137,14 +292,14 @@ async def scene_a_stream_that_lost_a_byte():
 
 async def scene_clipping_is_flagged():
     _clock, _receiver, driver = microphone(amplitude=8388607)
-    await driver.start()
+    await settled(driver)
     for _, _, level, flag in await driver.read():
         assert abs(level - 12000) <= 5 and flag == SUSPECT, level
 
 
 async def scene_below_the_noise_floor_is_flagged():
     _clock, _receiver, driver = microphone(amplitude=100)  # 21.5 dB
-    await driver.start()
+    await settled(driver)
     laeq = (await driver.read())[0]
     assert laeq[3] == SUSPECT and abs(laeq[2] - 2152) <= 20, laeq
 
@@ -154,8 +309,9 @@ async def scene_silent_receiver():
     receiver.silent = True
     await fails(driver.start(), NO_ANSWER, False)
     await fails(driver.read(), STALE, False)
+    assert driver.state == WARMUP
     receiver.silent = False
-    await driver.start()
+    await settled(driver)
     await driver.read()
     receiver.silent = True
     await fails(driver.read(), NO_ANSWER, False)
@@ -163,7 +319,7 @@ async def scene_silent_receiver():
 
 async def scene_a_short_stall_loses_nothing():
     clock, receiver, driver = microphone()
-    await driver.start()
+    await settled(driver)
     covered = 0
     began = clock.now_ms
     for _ in range(4):
@@ -177,7 +333,7 @@ async def scene_a_short_stall_loses_nothing():
 
 async def scene_a_gap_is_counted():
     clock, receiver, driver = microphone()
-    await driver.start()
+    await settled(driver)
     await driver.read()
     clock.now_ms += 400  # a flash erase
     began = clock.now_ms - 400
@@ -206,7 +362,7 @@ async def scene_a_slow_clock_is_no_gap():
             receiver.began_ms = began
 
     receiver._waiting = waiting
-    await driver.start()
+    await settled(driver)
     for _ in range(8):
         await driver.read()
         assert driver.lost_ms == 0
@@ -214,7 +370,12 @@ async def scene_a_slow_clock_is_no_gap():
 
 async def scene_self_test():
     _clock, receiver, driver = microphone()
-    assert [row[1] for row in await driver.self_test()] == [True, True, True]
+    rows = await driver.self_test()
+    assert [row[:2] for row in rows] == [
+        ("ICS-43434, left slot", True), ("bits", True), ("laeq 0.01 dB", True), ("peak", True), ("gaps ms", True)
+    ], rows  # fmt: skip
+    assert driver.state == READY
     receiver.source.constant = bytes(4)
     rows = await driver.self_test()
-    assert rows[0][:2] == ("only zeros", False) and not rows[1][1]
+    assert rows[0] == ("no sound: only zeros", False, 0) and not rows[1][1], rows
+    assert driver.identity == "ICS-43434, left slot"

@@ -18,6 +18,7 @@ CHIPS = {
     "i2s_mic": "tools.sim.chips.i2s_mic:I2SMicrophone",
     "ics43434": "tools.sim.chips.i2s_mic:ICS43434",
     "inmp441": "tools.sim.chips.i2s_mic:INMP441",
+    "sph0645": "tools.sim.chips.i2s_mic:SPH0645",
     "ld2451": "tools.sim.chips.ld2451:LD2451",
 }
 

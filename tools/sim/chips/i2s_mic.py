@@ -1,8 +1,9 @@
-"""I2S microphones (ICS-43434, INMP441) that hear the world's street.
+"""I2S microphones (ICS-43434, INMP441, SPH0645) that hear the world's street.
 
-A frame is what machine.I2S delivers with bits=32 and format=MONO: one little-endian 32-bit word, the 24-bit sample in
-its upper three bytes. Sound is cut out of ready-made loops of noise, one for each level in steps of 0.5 dB, so that
-48 kHz in real time costs almost nothing.
+A frame is what a receiver with 32 bits a slot finds in one of the two slots: one little-endian 32-bit word, the sample
+in its upper three bytes. The SPH0645 gives 18 bits and changes its data on the other edge of the clock: a receiver then
+finds each word one clock late (the first bit is what was on the line before, zero) or one clock early. Sound is cut out
+of ready-made loops of noise, one for each level in steps of 0.5 dB, so that 48 kHz in real time costs almost nothing.
 """
 
 import cmath
@@ -39,6 +40,8 @@ class Model(NamedTuple):
     ramp_frames: int
     dc: int  # offset in steps of 24 bits
     response: tuple[tuple[float, float], ...]
+    bits: int = 24
+    timing: str = "standard"  # "late", "early": how a receiver finds the words
 
 
 MODELS = {
@@ -63,6 +66,20 @@ MODELS = {
             *((20, -11.9), (31.5, -8.4), (63, -3.5), (125, -1.1), (250, -0.3), (500, -0.1), (1000, 0.0)),
             (16000, 0.0),
         ),
+    ),
+    # Noise and bits from the data sheet; wake-up (50 ms), offset (thousands of 18-bit steps) and response are recalled.
+    "sph0645": Model(
+        -26.0,
+        29.0,
+        153_600,
+        480,
+        -230_400,
+        (
+            *((20, -7.1), (31.5, -5.2), (63, -2.3), (125, -0.8), (250, -0.2), (500, 0.0), (1000, 0.0)),
+            *((10000, 0.0), (15000, -3.0), (20000, -8.0)),
+        ),
+        bits=18,
+        timing="late",
     ),
 }
 
@@ -132,25 +149,46 @@ def rms_at_db(model: Model, level_db: float) -> float:
     return _FULL_SCALE * math.pow(10.0, (model.sensitivity_dbfs + level_db - 94.0) / 20.0) / math.sqrt(2.0)
 
 
-def _packed(samples: Iterable[float], dc: int) -> bytes:
-    """24-bit samples, clipped, left-justified in little-endian 32-bit words."""
-    low, high = -_FULL_SCALE - 1, _FULL_SCALE
-    words = array("i", [min(high, max(low, round(value) + dc)) << 8 for value in samples])
+class Form(NamedTuple):
+    """How samples stand in their words."""
+
+    bits: int
+    timing: str
+
+    def word(self, value: float) -> int:
+        """The 32 bits, unsigned, of a sample in 24-bit steps; what goes beyond full scale is clipped."""
+        sample = min(_FULL_SCALE, max(-_FULL_SCALE - 1, round(value)))
+        word = (sample << 8 & 0xFFFFFFFF) >> 32 - self.bits << 32 - self.bits
+        if self.timing == "late":
+            return word >> 1
+        return word << 1 & 0xFFFFFFFF if self.timing == "early" else word
+
+    def sample(self, word: int) -> int:
+        """The sample of a word, in 24-bit steps (of an early one: while it is below half of full scale)."""
+        if self.timing == "late":
+            word = word << 1 & 0xFFFFFFFF
+        signed = word - (word >> 31 << 32)
+        return signed >> (9 if self.timing == "early" else 8)
+
+
+def _packed(samples: Iterable[float], dc: int, form: Form) -> bytes:
+    """Samples, clipped, in little-endian 32-bit words."""
+    words = array("I", [form.word(value + dc) for value in samples])
     if sys.byteorder == "big":
         words.byteswap()
     return words.tobytes()
 
 
-_loops: OrderedDict[tuple[str, int, int, int], bytes] = OrderedDict()
+_loops: OrderedDict[tuple[str, int, int, int, Form], bytes] = OrderedDict()
 
 
-def _loop_at(name: str, rate: int, dc: int, step: int) -> bytes:
+def _loop_at(name: str, rate: int, dc: int, step: int, form: Form) -> bytes:
     """The noise loop of a model at a level of step / 2 dB(A); shared by all microphones of the process."""
-    key = (name, rate, dc, step)
+    key = (name, rate, dc, step, form)
     ready = _loops.get(key)
     if ready is None:
         gain = 10.0 ** (step / _STEPS_PER_DB / 20.0)
-        ready = _packed([value * gain for value in _noise(name, rate)], dc)
+        ready = _packed([value * gain for value in _noise(name, rate)], dc, form)
         _loops[key] = ready
         if len(_loops) > _LOOPS_KEPT:
             _loops.popitem(last=False)
@@ -158,17 +196,18 @@ def _loop_at(name: str, rate: int, dc: int, step: int) -> bytes:
 
 
 class I2SMicrophone(Chip):
-    """A microphone. Parameters: model, slot ("left" = L/R pin at GND), dc, tone (Hz, dB SPL) instead of the street,
+    """A microphone. Parameters: model, slot ("left" = L/R pin at GND), timing (see Model), dc, tone (Hz, dB SPL) instead of the street,
     level_db (a constant A-weighted level instead of the street), gain_db (deviation of its sensitivity).
     """
 
     FAULTS = {
         "silence": "the data line is dead: zeros (pull-down)",
+        "open_line": "the data line is open and nothing pulls it: hum, all bits of a word mostly alike",
         "all_ones": "the data line hangs high: FF everywhere",
         "stuck": "one value for ever",
         "byte_shift": "the stream lost a byte: every word is made of two samples",
         "late_answer": "after the clock starts it is mute for 3 s more",
-        "swapped_channel": "the microphone drives the other slot: zeros in this one",
+        "swapped_channel": "the L/R pin is wrong: the microphone drives the other slot, zeros in its own",
         "gaps": "15 ms of zeros in every second",
         "clipping": "40 dB too loud: the converter clips",
     }
@@ -183,6 +222,7 @@ class I2SMicrophone(Chip):
         faults: Iterable[str] = (),
         model: str | None = None,
         slot: str = "left",
+        timing: str | None = None,
         dc: int | None = None,
         tone: tuple[float, float] | None = None,
         level_db: float | None = None,
@@ -192,6 +232,7 @@ class I2SMicrophone(Chip):
         self.model_name = model if model is not None else self.MODEL
         self.model = MODELS[self.model_name]
         self.slot = slot
+        self.form = Form(self.model.bits, timing if timing is not None else self.model.timing)
         self.dc = self.model.dc if dc is None else dc
         self.level_db = level_db
         self.gain_db = gain_db
@@ -214,8 +255,8 @@ class I2SMicrophone(Chip):
         self._step_block = -1
         self._tone = None
 
-    def frames(self, first_frame: int, count: int, now_us: int) -> bytes:
-        """`count` frames from `first_frame` on, counted from the start of the clocks.
+    def frames(self, first_frame: int, count: int, now_us: int, slot: str = "left") -> bytes:
+        """`count` frames of a slot from `first_frame` on, counted from the start of the clocks.
 
         Without open() the first call fixes the start so that first_frame is at now_us. Frames may be skipped (an
         overflow of the receiver) or asked for again; a frame depends on its number alone.
@@ -223,10 +264,13 @@ class I2SMicrophone(Chip):
         if self._opened_us is None:
             self._opened_us = now_us - first_frame * 1_000_000 // self.rate
         faults = self.faults
-        if not self.powered or self.slot != "left" or faults & {"silence", "swapped_channel"}:
-            return bytes(count * _FRAME_BYTES)
         if "all_ones" in faults:
             return b"\xff" * (count * _FRAME_BYTES)
+        if "open_line" in faults:
+            return self._hum(first_frame, count)
+        mine = (self.slot == slot) != ("swapped_channel" in faults)
+        if not self.powered or not mine or "silence" in faults:
+            return bytes(count * _FRAME_BYTES)
         if "stuck" in faults:
             return (0x00123400).to_bytes(4, "little") * count
         shift = 1 if "byte_shift" in faults else 0
@@ -274,18 +318,33 @@ class I2SMicrophone(Chip):
 
     def _settling(self, piece: bytes, since: int) -> bytes:
         """The first 0.4 s after the mute: the level ramps up and the offset comes from twelve times itself (tau 60 ms)."""
-        words = array("i")
+        words = array("I")
         words.frombytes(piece)
         if sys.byteorder == "big":
             words.byteswap()
+        form = self.form
         tau = 0.06 * self.rate
         ramp = self.model.ramp_frames
         away = 12.0 * self.dc
         samples = [
-            (word >> 8) * min(1.0, (since + n) / ramp) + away * math.exp(-(since + n) / tau)
+            form.sample(word) * min(1.0, (since + n) / ramp) + away * math.exp(-(since + n) / tau)
             for n, word in enumerate(words)
         ]
-        return _packed(samples, 0)
+        return _packed(samples, 0, form)
+
+    def _hum(self, first: int, count: int) -> bytes:
+        """A floating input follows the mains: half of each 20 ms ones, half zeros, an odd word where it turns."""
+        half = self.rate // 100
+        words = []
+        for at in range(first, first + count):
+            turn, place = divmod(at, half)
+            ones = turn % 2 == 1
+            if place:
+                words.append(0xFFFFFFFF if ones else 0)
+            else:
+                edge = (1 << (mix(self.seed, turn) % 31 + 1)) - 1  # the line turns in the middle of a word
+                words.append(edge if ones else 0xFFFFFFFF ^ edge)
+        return b"".join(word.to_bytes(_FRAME_BYTES, "little") for word in words)
 
     def _noise_loop(self, block: int) -> bytes:
         if block != self._step_block:
@@ -299,7 +358,7 @@ class I2SMicrophone(Chip):
             self._step = round((10.0 * math.log10(energy) + self.gain_db) * _STEPS_PER_DB)
             self._step_block = block
         loud = 40 * _STEPS_PER_DB if "clipping" in self.faults else 0
-        return _loop_at(self.model_name, self.rate, self.dc, self._step + loud)
+        return _loop_at(self.model_name, self.rate, self.dc, self._step + loud, self.form)
 
     def _tone_loop(self) -> bytes:
         """One second of a sine: seamless for whole hertz."""
@@ -310,7 +369,7 @@ class I2SMicrophone(Chip):
             level_db += 40.0 if "clipping" in self.faults else 0.0
             peak = rms_at_db(self.model, level_db) * math.sqrt(2.0)
             turn = 2.0 * math.pi * hertz / self.rate
-            self._tone = _packed([peak * math.sin(turn * n) for n in range(self.rate)], self.dc)
+            self._tone = _packed([peak * math.sin(turn * n) for n in range(self.rate)], self.dc, self.form)
         return self._tone
 
 
@@ -324,3 +383,9 @@ class INMP441(I2SMicrophone):
     """TDK INMP441: 85 ms of silence after the clock starts; clones have a large offset."""
 
     MODEL = "inmp441"
+
+
+class SPH0645(I2SMicrophone):
+    """Knowles SPH0645LM4H-B: 18 bits, a large offset, and data on the other edge of the clock."""
+
+    MODEL = "sph0645"
