@@ -102,14 +102,21 @@ class Ld2451Params(Table, frozen=True):
 
 
 class I2sMicParams(Table, frozen=True):
-    """An I2S microphone with 24 bits (ICS-43434, INMP441) on the left slot."""
+    """An I2S microphone."""
 
+    model: Annotated[
+        Literal["ics43434", "inmp441", "sph0645"],
+        Meta(description="Its response, own noise and bits. Another one than is fitted shows in the self test."),
+    ] = "ics43434"
+    slot: Annotated[
+        Literal["left", "right"], Meta(description="By its L/R (SEL) pin: GND is left, supply is right.")
+    ] = "left"
     offset_cdb: Annotated[
         int, Meta(ge=-3000, le=3000, description="Added to every level, 0.01 dB: what a calibrator shows.")
     ] = 0
     floor_cdb: Annotated[
-        int, Meta(ge=0, le=6000, description="Levels below are flagged: the microphone's own noise, 0.01 dB.")
-    ] = 2900
+        int, Meta(ge=0, le=6000, description="Levels below are flagged, 0.01 dB; 0: below the model's own noise.")
+    ] = 0
     settle_ms: Annotated[int, Meta(ge=100, le=60_000, description="Thrown away after start: power-up and filters.")] = (
         1000
     )

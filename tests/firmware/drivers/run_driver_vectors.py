@@ -53,6 +53,30 @@ def ld2451_stream(pieces):
     return [found, [dropped["noise"], dropped["length"], dropped["footer"], dropped["fields"]]]
 
 
+def words_of_i2s():
+    """Imported when it is wanted: not every port has its machine code."""
+    from firmware.drivers import i2s_words
+
+    return i2s_words
+
+
+def i2s_samples(raw, slot, late):
+    """24-bit samples of a block: of one slot of two (0, 1) or of the only one (None), moved into step."""
+    i2s_words = words_of_i2s()
+    block = bytearray(raw)
+    count = len(block) // 4
+    if slot is not None:
+        count //= 2
+        i2s_words.pick(block, count, slot)
+    if late:
+        i2s_words.move(block, count, late)
+    found = []
+    for at in range(1, 4 * count, 4):
+        sample = block[at] | block[at + 1] << 8 | block[at + 2] << 16
+        found.append(sample - (sample >> 23 << 24))
+    return found
+
+
 def window(items, window_ms, min_count, steps):
     """The window closed after steps: ["add", channel name, instance, value, span, flag?], ["refuse", reason, span, items?], …"""
     places = [(channels.by_name(name).id, instance) for name, instance in items]
@@ -83,6 +107,10 @@ FUNCTIONS = {
     "ld2451_report": ld2451.decode_report,
     "ld2451_ack": ld2451.decode_ack,
     "ld2451_stream": ld2451_stream,
+    "i2s_samples": i2s_samples,
+    "i2s_look": lambda raw: words_of_i2s().look(raw, len(raw) // 4),
+    "i2s_width": lambda high, low: words_of_i2s().width(high, low),
+    "i2s_lateness": lambda found, bits: words_of_i2s().lateness(found, bits),
     "centi_db": level.centi_db,
     "energy": level.energy,
     "window": window,

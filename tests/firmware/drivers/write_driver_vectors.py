@@ -199,6 +199,48 @@ def ld2451() -> list[dict]:
     ]  # fmt: skip
 
 
+# --- I2S microphones ---------------------------------------------------------------------------------------------
+
+PEAKS = "004A6A06 00B695F9"  # +-420426, 94 dB
+PEAKS_18 = "00406A06 008095F9"  # the same of 18 bits: +420416, -420480
+LATE_18 = "00203503 00C0CA7C"  # one clock late, behind a zero
+EARLY_18 = "0080D40C 00002BF3"  # one clock early: the sign is gone
+
+
+def i2s_words() -> list[dict]:
+    return [
+        {"do": "i2s_samples", "with": [PEAKS, None, 0], "gives": [420426, -420426], "note": "worked bytes"},
+        {"do": "i2s_samples", "with": ["00010000 00FFFFFF 00A08601", None, 0], "gives": [1, -1, 100000], "note": "worked bytes"},
+        {"do": "i2s_samples", "with": ["004A6A06 00000000 00B695F9 00000000", 0, 0], "gives": [420426, -420426],
+         "note": "both slots, the left one"},
+        {"do": "i2s_samples", "with": ["00000000 004A6A06 00000000 00B695F9", 1, 0], "gives": [420426, -420426],
+         "note": "both slots, the right one"},
+        {"do": "i2s_samples", "with": ["004A6A06 00000000 00B695F9 00000000", 1, 0], "gives": [0, 0], "note": "swapped channel"},
+        {"do": "i2s_samples", "with": [PEAKS_18, None, 0], "gives": [420416, -420480], "note": "SPH0645 in step"},
+        {"do": "i2s_samples", "with": [LATE_18, None, 1], "gives": [420416, -420480], "note": "SPH0645 late"},
+        {"do": "i2s_samples", "with": ["00203583 00C0CAFC", None, 1], "gives": [420416, -420480], "note": "late behind a one"},
+        {"do": "i2s_samples", "with": [EARLY_18, None, -1], "gives": [420416, -420480], "note": "SPH0645 early"},
+        {"do": "i2s_samples", "with": ["00000000 00203503 00000000 00C0CA7C", 1, 1], "gives": [420416, -420480],
+         "note": "SPH0645 late in the right slot"},
+        {"do": "i2s_look", "with": [PEAKS], "gives": [0xFFFF, 0xFE00, 0]},
+        {"do": "i2s_look", "with": ["00000000 00000000"], "gives": [0, 0, 0], "note": "pulled down, or the wrong slot"},
+        {"do": "i2s_look", "with": ["FFFFFFFF FFFFFFFF"], "gives": [0xFFFF, 0xFFFF, 0], "note": "hangs high"},
+        {"do": "i2s_look", "with": ["FF4A6A06 00B695F9"], "gives": [0xFFFF, 0xFEFF, 0], "note": "keeps its last state"},
+        {"do": "i2s_look", "with": ["4A6A0600 B695F900"], "gives": [0x00FF, 0xFFFE, 2], "note": "lost a byte"},
+        {"do": "i2s_look", "with": ["124A6A06 34B695F9 00010000"], "gives": [0xFFFF, 0xFF36, 2], "note": "open line"},
+        {"do": "i2s_width", "with": [0xFFFF, 0xFE00], "gives": 23},
+        {"do": "i2s_width", "with": [0xFFFF, 0xFFFF], "gives": 24, "note": "what is below 24 bits does not count"},
+        {"do": "i2s_width", "with": [0xFFFF, 0xC000], "gives": 18, "note": "SPH0645 in step"},
+        {"do": "i2s_width", "with": [0x7FFF, 0xE000], "gives": 19, "note": "SPH0645 late"},
+        {"do": "i2s_width", "with": [0xFFFF, 0x8000], "gives": 17, "note": "SPH0645 early"},
+        {"do": "i2s_width", "with": [0x8000, 0], "gives": 1},
+        {"do": "i2s_width", "with": [0, 0x00FF], "gives": 0},
+        {"do": "i2s_width", "with": [0, 0], "gives": 0, "note": "silence"},
+        *[{"do": "i2s_lateness", "with": [found, bits], "gives": late}
+          for found, bits, late in ((18, 18, 0), (19, 18, 1), (17, 18, -1), (24, 18, 0), (16, 18, 0), (23, 24, 0), (24, 24, 0))],
+    ]  # fmt: skip
+
+
 # --- levels ------------------------------------------------------------------------------------------------------
 
 
@@ -290,6 +332,7 @@ TABLES = {
     "sps30": sps30,
     "bme280": bme280,
     "ld2451": ld2451,
+    "i2s_words": i2s_words,
     "level": level,
     "aggregate": aggregate,
 }

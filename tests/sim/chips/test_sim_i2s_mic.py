@@ -156,6 +156,56 @@ def test_without_open_the_first_call_fixes_the_start() -> None:
     assert chip.frames(RATE, 4800, T0 + 1_000_000) == mic().frames(RATE, 4800, T0)
 
 
+@pytest.mark.parametrize(
+    ("timing", "top", "bottom"),
+    [
+        ("standard", "00406A06", "008095F9"),
+        ("late", "00203503", "00C0CA7C"),  # behind a zero
+        ("early", "0080D40C", "00002BF3"),  # without its sign
+    ],
+)
+def test_sph0645_gives_18_bits_as_a_receiver_finds_them(timing: str, top: str, bottom: str) -> None:
+    """The worked peaks of 94 dB, +-420426, cut to 18 bits: +420416 and -420480."""
+    chip = mic("sph0645", tone=(1000, 94.0), dc=0, timing=timing)
+    stream = chip.frames(RATE, 480, T0)
+    assert stream[12 * 4 : 13 * 4] == bytes.fromhex(top)
+    assert stream[36 * 4 : 37 * 4] == bytes.fromhex(bottom)
+
+
+def test_sph0645_alone() -> None:
+    """Late by itself; a large offset that creeps in; silent for its first 50 ms."""
+    chip = mic("sph0645", level_db=60.0)
+    words = np.frombuffer(chip.frames(0, 2 * RATE, T0), dtype="<u4")
+    assert not (words & 0x80001FFF).any()
+    assert (words & 0x2000).any()
+    values = (words << np.uint32(1)).astype("<u4").view("<i4") >> 8
+    assert not values[:2400].any()
+    assert values[2400:2600].any()
+    assert values[RATE:].mean() == pytest.approx(-230_400, abs=700)
+    assert a_level_db(chip, values[RATE : RATE + (1 << 15)].astype(float)) == pytest.approx(60.0, abs=0.3)
+
+
+@pytest.mark.parametrize("name", ["ics43434", "inmp441", "sph0645"])
+def test_one_slot_is_driven(name: str) -> None:
+    left, right = mic(name), mic(name, slot="right")
+    sound = left.frames(RATE, 480, T0)
+    assert any(sound)
+    assert right.frames(RATE, 480, T0, slot="right") == sound
+    assert not any(left.frames(RATE, 480, T0, slot="right"))
+    left.switch("swapped_channel")
+    assert not any(left.frames(RATE, 480, T0))
+    assert left.frames(RATE, 480, T0, slot="right") == sound
+
+
+def test_an_open_line_follows_the_mains() -> None:
+    chip = mic(faults=["open_line"])
+    words = np.frombuffer(chip.frames(RATE, RATE, T0), dtype="<u4")
+    assert chip.frames(RATE, RATE, T0, slot="right") == words.tobytes()
+    odd = (words != 0) & (words != 0xFFFFFFFF)
+    assert odd.sum() <= 100  # where it turns, twice a period
+    assert (words == 0).sum() == pytest.approx(RATE / 2, rel=0.01)
+
+
 @pytest.mark.parametrize("fault", ["silence", "swapped_channel"])
 def test_dead_line_gives_zeros(fault: str) -> None:
     chip = mic(faults=[fault])
