@@ -20,7 +20,7 @@ from firmware.drivers import (
     SensorError,
     const,
 )
-from firmware.drivers.i2s_words import lateness, look, move, pick, width
+from firmware.drivers.i2s_words import lateness, look, width
 from firmware.dsp.meter import FULL_SCALE, RATE_HZ, Meter
 from wire import channels
 
@@ -40,9 +40,8 @@ MODELS = {
 _BLOCK = const(32 * 47)  # samples in one go: 31 ms, 6 KB, about 2 ms of work on an ESP32; half of them of both slots
 _SILENCE_MS = const(500)  # the receiver gives a block every 31 ms, whatever the microphone does
 _GAP_FRAMES = const(480)  # 10 ms: more than the clock's millisecond and one buffer of the receiver
-_CLIPPED = FULL_SCALE - (FULL_SCALE >> 7)
-_DEAD_PEAK = const(16)  # of 2**23: the noise of a live microphone goes beyond a hundred
-_OTHER_BLOCKS = const(20)  # 0.3 s: a microphone wakes up within 85 ms of its clock
+CLIPPED = FULL_SCALE - (FULL_SCALE >> 7)
+DEAD_PEAK = const(16)  # of 2**23: the noise of a live microphone goes beyond a hundred
 _DEAD_EVERY = const(10)  # seconds without sound, then begin anew, which looks into the other slot
 _OVERLOAD_CDB = const(11600)  # the microphones' own limit is 120 dB, their linear range ends before
 
@@ -131,10 +130,10 @@ class I2SMic:
             self._filled += size
         self._filled = 0
         samples = _BLOCK // self._slots
-        if self._slots > 1:
-            pick(self._block, samples, slot)
-        if self._late:
-            move(self._block, samples, self._late)
+        if self._slots > 1 or self._late:
+            from firmware.drivers.i2s_care import tidy
+
+            tidy(self._block, samples, slot if self._slots > 1 else None, self._late)
         return samples
 
     async def _settle(self) -> None:
@@ -148,7 +147,9 @@ class I2SMic:
             self._width = width(high, low)
             if not self._width:
                 self._running = False
-                raise SensorError(SILENT, retry=False, text=await self._elsewhere())
+                from firmware.drivers.i2s_care import elsewhere
+
+                raise SensorError(SILENT, retry=False, text=await elsewhere(self))
             late = lateness(self._width, self._bits)
             if late:  # words out of step have left a blow in the filters: once more, with whole ones
                 self._late += late
@@ -157,18 +158,6 @@ class I2SMic:
             else:
                 self.state = READY
         raise SensorError(WARMING_UP)
-
-    async def _elsewhere(self) -> str:
-        """What the other slot has."""
-        other = 1 - self._slot
-        self._open(2)
-        for _ in range(_OTHER_BLOCKS):
-            samples = await self._fill(other)
-        high, low, odd = look(self._block, samples)
-        self._open(1 + self._slot)
-        if width(high, low) and odd * 2 < samples:
-            return "the %s slot has it, see the L/R pin" % ("right" if other else "left")
-        return "only zeros"
 
     async def _listen(self, period_ms: int) -> int:
         """Meter whole blocks until `period_ms` have passed; their number of frames."""
@@ -218,7 +207,7 @@ class I2SMic:
         peak = meter.peak
         constant = meter.constant_samples * 2 > frames
         high, low, odd = look(self._block, _BLOCK // self._slots)  # of the last block
-        if laeq is None or lafmax is None or constant or peak < _DEAD_PEAK:
+        if laeq is None or lafmax is None or constant or peak < DEAD_PEAK:
             self._dead += 1
             raise SensorError(
                 STUCK if peak and constant else SILENT,
@@ -237,7 +226,7 @@ class I2SMic:
         laeq = max(laeq + self._offset_cdb, 0)
         lafmax = max(lafmax + self._offset_cdb, 0)
         flag = GOOD
-        if peak >= (_CLIPPED if self._late >= 0 else _CLIPPED >> 1) or lafmax > _OVERLOAD_CDB or laeq < self._floor_cdb:
+        if peak >= (CLIPPED if self._late >= 0 else CLIPPED >> 1) or lafmax > _OVERLOAD_CDB or laeq < self._floor_cdb:
             flag = SUSPECT
         if self._width != self._bits:
             flag = SUSPECT  # another microphone than the board's description says
@@ -252,24 +241,7 @@ class I2SMic:
         self._running = False
 
     async def self_test(self) -> "list[TestRow]":
-        """From the start: which slot has sound, its bits, whether they come late; level, peak, clipping, lost samples."""
-        rows = []
-        try:
-            await self.start()
-            while self.state != READY:
-                try:
-                    await self._settle()
-                except SensorError as error:
-                    if error.reason != WARMING_UP:
-                        raise
-            rows.append((self.identity, True, self._slot))
-            rows.append(("bits", self._width == self._bits, self._width))
-            if self._bits < 24:
-                rows.append(("clocks late", True, self._late))
-            readings = await self.read()
-            rows.append(("laeq 0.01 dB", readings[0][3] == GOOD, readings[0][2]))
-        except SensorError as error:
-            rows.append((str(error), False, error.detail))
-        rows.append(("peak", _DEAD_PEAK < self._meter.peak < _CLIPPED, self._meter.peak))
-        rows.append(("gaps ms", self.gaps_ms == 0, self.gaps_ms))
-        return rows
+        """From the start: which slot has sound, its bits, whether they come late; level, peak, lost samples."""
+        from firmware.drivers.i2s_care import self_test
+
+        return await self_test(self)

@@ -1,4 +1,4 @@
-"""What an I2S receiver delivers: which slot, how many bits, in step with the clock or not. Pure functions of bytes.
+"""What an I2S receiver delivers: how many bits, in step with the clock or not. Pure functions of bytes.
 
 A word is 32 bits, little endian. The microphone's bits stand at its upper end; below them is what the line does while
 nobody drives it: zeros, with a pull-down.
@@ -23,42 +23,6 @@ except ImportError:  # CPython: the same source, slowly
     def ptr16(buffer: "Any") -> "Any":
         """Unsigned 16-bit items."""
         return memoryview(buffer).cast("B").cast("H")
-
-
-@micropython.viper
-def pick(words, frames: int, slot: int):  # type: ignore[no-untyped-def]
-    """Of frames of two words keep the one of `slot` (0 left, 1 right), at the front of the buffer."""
-    p = ptr16(words)
-    at = 0
-    end = 2 * frames
-    other = 2 * slot
-    while at < end:
-        p[at] = p[other]
-        p[at + 1] = p[other + 1]
-        at += 2
-        other += 4
-
-
-@micropython.viper
-def move(words, count: int, late: int):  # type: ignore[no-untyped-def]
-    """Put each word where its first bit should have come: `late` by one clock (1), or one clock early (-1).
-
-    Of a late word the first bit is none of its own. Of an early one the sign is lost: the bit below it stands for it,
-    which is right for whatever stays below half of full scale.
-    """
-    p = ptr16(words)
-    at = 0
-    end = 2 * count
-    while at < end:
-        low = p[at]
-        high = p[at + 1]
-        if late > 0:
-            p[at] = (low << 1) & 65535
-            p[at + 1] = ((high << 1) | (low >> 15)) & 65535
-        else:
-            p[at] = (low >> 1) | ((high & 1) << 15)
-            p[at + 1] = (high >> 1) | (high & 32768)
-        at += 2
 
 
 @micropython.viper

@@ -62,14 +62,13 @@ def words_of_i2s():
 
 def i2s_samples(raw, slot, late):
     """24-bit samples of a block: of one slot of two (0, 1) or of the only one (None), moved into step."""
-    i2s_words = words_of_i2s()
+    from firmware.drivers import i2s_care
+
     block = bytearray(raw)
     count = len(block) // 4
     if slot is not None:
         count //= 2
-        i2s_words.pick(block, count, slot)
-    if late:
-        i2s_words.move(block, count, late)
+    i2s_care.tidy(block, count, slot, late)
     found = []
     for at in range(1, 4 * count, 4):
         sample = block[at] | block[at + 1] << 8 | block[at + 2] << 16
