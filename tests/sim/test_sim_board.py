@@ -232,6 +232,38 @@ asyncio.run(main())
     assert node.board.i2s[0].lost == pytest.approx(48_000 - 23 * 256, abs=256)
 
 
+def test_the_microphone_is_heard_in_its_slot(conductor: Conductor) -> None:
+    """The left slot alone, both, the left one again: each time the clocks begin anew."""
+    node = little(
+        conductor,
+        """
+import asyncio
+from firmware import hal
+mic = hal.i2s(0, 14, 15, 32, 48000, 48000)
+async def loudest(buf, first, step):
+    for _ in range(8):
+        assert await mic.readinto(buf, 1000) == len(buf)
+    return sum([1 for at in range(4 * first, len(buf), 4 * step) if buf[at + 1]])
+async def main():
+    buf = bytearray(4 * 1200)
+    print("mono", await loudest(buf, 0, 1))
+    mic.slots(2)
+    print("both", await loudest(buf, 0, 2), await loudest(buf, 1, 2))
+    mic.slots(1)
+    print("again", await loudest(buf, 0, 1))
+asyncio.run(main())
+""",
+        board="noise-v1",
+    )
+    assert conductor.run_until(lambda: b"again" in node.said, 10), node.said
+    heard = dict(line.split(" ", 1) for line in node.said.decode().splitlines() if line.count(" "))
+    assert int(heard["mono"]) > 1000, heard
+    left, right = map(int, heard["both"].split())
+    assert left > 500, heard
+    assert right == 0, heard
+    assert int(heard["again"]) > 1000, heard
+
+
 def test_a_received_0x03_interrupts_and_other_bytes_do_not(conductor: Conductor) -> None:
     node = little(
         conductor,
