@@ -122,6 +122,25 @@ class I2sMicParams(Table, frozen=True):
     )
 
 
+class DnmsParams(Table, frozen=True):
+    """DNMS module."""
+
+    microphone: Annotated[
+        Literal["as set", "ics43434", "im72d128"],
+        Meta(description="What is fitted; as set: not told to the module. A wrong one shifts all levels by 10 dB."),
+    ] = "as set"
+    offset_cdb: Annotated[
+        int, Meta(ge=-3000, le=3000, description="Added to every level, 0.01 dB: what a calibrator shows.")
+    ] = 0
+    floor_cdb: Annotated[
+        int, Meta(ge=0, le=6000, description="Levels below are flagged: the microphone's own noise, 0.01 dB.")
+    ] = 2900
+    warmup_ms: Annotated[
+        int, Meta(ge=0, le=60_000, description="Levels this soon after start are not used; nor is the one after.")
+    ] = 2_000
+    stuck_reads: StuckReads = 30
+
+
 class Sensor(Table, frozen=True, tag_field="driver"):
     """One chip on one bus. Two chips that give the same channel need different instances."""
 
@@ -153,7 +172,13 @@ class I2sMic(Sensor, frozen=True, tag="i2s_mic"):
     params: I2sMicParams = I2sMicParams()
 
 
-AnySensor = Sps30 | Bme280 | Ld2451 | I2sMic
+class Dnms(Sensor, frozen=True, tag="dnms"):
+    """Sound levels, metered by a module of its own."""
+
+    params: DnmsParams = DnmsParams()
+
+
+AnySensor = Sps30 | Bme280 | Ld2451 | I2sMic | Dnms
 
 
 class Profile(Table, frozen=True):
@@ -187,6 +212,7 @@ class TwinParams(Table, frozen=True):
     bme280: Bme280Params | None = None
     ld2451: Ld2451Params | None = None
     i2s_mic: I2sMicParams | None = None
+    dnms: DnmsParams | None = None
 
 
 class Simulation(Table, frozen=True):
@@ -221,7 +247,8 @@ CHANNELS_OF = {
         "speed_v85", "speed_v85_approach", "speed_v85_depart",
     ),
     "i2s_mic": ("laeq", "lafmax"),
+    "dnms": ("laeq", "laeq_max", "laeq_min"),
 }  # fmt: skip
-BUS_OF: dict[str, type[Table]] = {"sps30": I2c, "bme280": I2c, "ld2451": Uart, "i2s_mic": I2s}
-MAX_FREQ_OF = {"sps30": 100_000, "bme280": 1_000_000}  # Hz; the SPS30 is a standard mode part
-ADDRESS_OF = {"sps30": 0x69}  # fixed ones; the BME280's is a parameter
+BUS_OF: dict[str, type[Table]] = {"sps30": I2c, "bme280": I2c, "ld2451": Uart, "i2s_mic": I2s, "dnms": I2c}
+MAX_FREQ_OF = {"sps30": 100_000, "bme280": 1_000_000, "dnms": 100_000}  # Hz; the SPS30 is a standard mode part
+ADDRESS_OF = {"sps30": 0x69, "dnms": 0x55}  # fixed ones; the BME280's is a parameter

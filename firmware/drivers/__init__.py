@@ -74,6 +74,7 @@ DRIVERS = {
     "bme280": ("firmware.drivers.bme280", "BME280"),
     "ld2451": ("firmware.drivers.ld2451", "LD2451"),
     "i2s_mic": ("firmware.drivers.i2s_mic", "I2SMic"),
+    "dnms": ("firmware.drivers.dnms", "DNMS"),
 }
 
 

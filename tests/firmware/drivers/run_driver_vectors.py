@@ -9,7 +9,7 @@ import json
 import sys
 
 from firmware import aggregate
-from firmware.drivers import REASONS, SensorError, bme280, ld2451, sensirion, sps30
+from firmware.drivers import REASONS, SensorError, bme280, dnms, ld2451, sensirion, sps30
 from firmware.dsp import level
 from wire import channels
 
@@ -41,6 +41,12 @@ def sps30_i2c(raw, floats):
     if payload is None:
         return None
     return sps30.decode_floats(payload) if floats else sps30.decode_integers(payload)
+
+
+def dnms_i2c(raw):
+    """The levels of an I2C answer, None where a checksum is wrong."""
+    payload = sensirion.words(raw)
+    return None if payload is None else dnms.decode_levels(payload)
 
 
 def ld2451_stream(pieces):
@@ -102,6 +108,9 @@ FUNCTIONS = {
     "bme280_data": bme280.unpack_data,
     "bme280": from_bme280,
     "bme280_raw": bme280_raw,
+    "dnms_i2c": dnms_i2c,
+    "dnms_levels": dnms.decode_levels,
+    "dnms_version": lambda raw: dnms.decode_version(raw).encode(),
     "ld2451_command": ld2451.command,
     "ld2451_report": ld2451.decode_report,
     "ld2451_ack": ld2451.decode_ack,

@@ -32,7 +32,7 @@ class Stage:
         self._began_ms = self.clock.now_ms
         self.world = World(7, start_s)
         self.chip: Any = chips.create(chip, self.world, 3, **chip_params)
-        kind = {"sps30": I2cBus, "bme280": I2cBus, "ld2451": UartLine, "i2s_mic": I2sReceiver}[driver]
+        kind = {"sps30": I2cBus, "bme280": I2cBus, "ld2451": UartLine, "i2s_mic": I2sReceiver, "dnms": I2cBus}[driver]
         self.driver = drivers.load(driver)(kind(self), self.clock, **(params or {}))
 
     def now_us(self) -> int:
@@ -369,6 +369,65 @@ def test_a_swapped_channel_is_named() -> None:
     async def scene(stage: Stage) -> None:
         rows = await stage.driver.self_test()
         assert rows[0][:2] == ("no sound: the right slot has it, see the L/R pin", False)
+
+    play(stage, scene)
+
+
+def test_the_dnms_hears_the_street() -> None:
+    stage = Stage("dnms", "dnms", start_s=START_S + 7200, params={"warmup_ms": 0})
+    ids = [(channels.by_name(name).id, 0) for name in ("laeq", "laeq_max", "laeq_min")]
+
+    async def scene(stage: Stage) -> None:
+        window = Window(tuple(ids), 60000)
+        await stage.run(2)
+        begin_us = stage.now_us()
+        for _ in range(60):
+            began_ms = stage.clock.now_ms
+            for channel, instance, value, flag in await stage.driver.read():
+                window.add(channel, instance, value, stage.driver.covered_ms, flag)
+            await stage.clock.sleep_ms(began_ms + 1000 - stage.clock.now_ms)
+        closed = window.close()
+        truth = stage.world.sound_truth(begin_us, stage.now_us())
+        assert closed.coverage_pct == 100 and closed.flags is None
+        laeq, highest, lowest = (value / 10 for value in closed.values)
+        assert laeq == pytest.approx(truth[0], abs=0.5)
+        assert truth[1] - 1 <= highest <= truth[1] + 3, "it knows no time weighting"
+        assert lowest < laeq - 3
+
+    play(stage, scene)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("bad_crc", drivers.BAD_CRC),
+        ("byte_shift", drivers.BAD_CRC),
+        ("silence", drivers.NO_ANSWER),
+        ("restarts", drivers.NO_ANSWER),
+        ("late_answer", drivers.STALE),
+        ("never_ready", drivers.STALE),
+        ("no_data", drivers.STALE),
+        ("nonsense", drivers.RANGE),
+        ("stuck", drivers.STUCK),
+        ("wrong_chip", drivers.WRONG_CHIP),
+    ],
+)
+def test_dnms_faults_are_seen_and_go_away(fault: str, reason: int) -> None:
+    stage = Stage("dnms", "dnms", params={"stuck_reads": 5})
+
+    async def scene(stage: Stage) -> None:
+        values, _ = await stage.run(10)
+        assert values
+        stage.chip.switch(fault)
+        await stage.run(20)
+        values, refused = await stage.run(20)
+        assert reason in refused
+        assert values == {} or fault == "restarts"
+        stage.chip.switch(fault, False)
+        await stage.run(10)
+        values, refused = await stage.run(10)
+        assert len(values["laeq"]) >= 5
+        assert set(refused) <= {drivers.WARMING_UP}
 
     play(stage, scene)
 

@@ -199,6 +199,39 @@ def ld2451() -> list[dict]:
     ]  # fmt: skip
 
 
+# --- DNMS --------------------------------------------------------------------------------------------------------
+
+LEVELS = "42 52 CD 00 00 81 42 25 A2 00 00 81 42 89 23 80 00 A2"  # worked example 1
+NAME = b"DNMS Version 5.9.1"
+
+
+def dnms() -> list[dict]:
+    def levels(*values: float) -> str:
+        return floats(*values).hex()
+
+    return [
+        {"do": "dnms_i2c", "with": [LEVELS], "gives": [5250, 4125, 6875], "note": "worked example 1"},
+        {"do": "dnms_i2c", "with": [LEVELS.replace("CD", "CC")], "gives": None, "note": "worked example 4: bad checksum"},
+        {"do": "dnms_i2c", "with": [LEVELS[:-2] + "A3"], "gives": None, "note": "its last checksum"},
+        {"do": "dnms_i2c", "with": [LEVELS[3:] + " FF"], "gives": None, "note": "a byte lost"},
+        {"do": "dnms_levels", "with": ["00" * 12], "raises": "stale", "note": "handed out before"},
+        {"do": "dnms_levels", "with": [levels(52.5, 52.5, 52.5)], "gives": [5250, 5250, 5250]},
+        {"do": "dnms_levels", "with": [levels(119.994, 30.006, 139.99)], "gives": [11999, 3001, 13999], "note": "rounded"},
+        {"do": "dnms_levels", "with": [levels(math.nan, 41.25, 68.75)], "raises": "out of range"},
+        {"do": "dnms_levels", "with": [levels(math.inf, 41.25, math.inf)], "raises": "out of range"},
+        {"do": "dnms_levels", "with": [levels(-3.0, -5.0, 68.75)], "raises": "out of range", "note": "negative"},
+        {"do": "dnms_levels", "with": [levels(52.5, 0.0, 68.75)], "raises": "out of range", "note": "one of them zero"},
+        {"do": "dnms_levels", "with": [levels(52.5, 53.0, 68.75)], "raises": "out of range", "note": "lowest above LAeq"},
+        {"do": "dnms_levels", "with": [levels(70.0, 41.25, 68.75)], "raises": "out of range", "note": "highest below LAeq"},
+        {"do": "dnms_levels", "with": [levels(52.5, 41.25, 141.0)], "raises": "out of range", "note": "louder than any microphone"},
+        {"do": "dnms_version", "with": [NAME.hex()], "gives": NAME.hex()},
+        {"do": "dnms_version", "with": [b"DNMS 4.2".ljust(18, b"\0").hex()], "gives": b"DNMS 4.2".hex(), "note": "a shorter one"},
+        {"do": "dnms_version", "with": [b"SPS30".ljust(18, b"\0").hex()], "raises": "wrong chip"},
+        {"do": "dnms_version", "with": [b"DNMS\xff".ljust(18, b"\xff").hex()], "raises": "wrong chip", "note": "no text"},
+        {"do": "dnms_version", "with": ["00" * 18], "raises": "wrong chip"},
+    ]  # fmt: skip
+
+
 # --- I2S microphones ---------------------------------------------------------------------------------------------
 
 PEAKS = "004A6A06 00B695F9"  # +-420426, 94 dB
@@ -332,6 +365,7 @@ TABLES = {
     "sps30": sps30,
     "bme280": bme280,
     "ld2451": ld2451,
+    "dnms": dnms,
     "i2s_words": i2s_words,
     "level": level,
     "aggregate": aggregate,

@@ -19,6 +19,7 @@ CHIPS = {
     "ics43434": "tools.sim.chips.i2s_mic:ICS43434",
     "inmp441": "tools.sim.chips.i2s_mic:INMP441",
     "sph0645": "tools.sim.chips.i2s_mic:SPH0645",
+    "dnms": "tools.sim.chips.dnms:DNMS",
     "ld2451": "tools.sim.chips.ld2451:LD2451",
 }
 
