@@ -14,7 +14,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from boards import board_names  # noqa: E402  # bench/ is not part of the installed application
-from tests.fakes.street import HEAP, MIC_SLOWDOWN, STREET, Heap, Street, loaded_bytes  # noqa: E402
+from tests.fakes.street import HEAP, MIC_SLOWDOWN, Heap, Street, loaded_bytes  # noqa: E402
 from tests.fakes.street_day import DAY, SHORT, Plan, growth_bytes, live, steady, survives  # noqa: E402
 
 LOWEST_KB, HIGHEST_KB, STEP_KB = 200, 264, 4
@@ -53,7 +53,7 @@ def run() -> tuple[dict[str, float], list[str]]:
     lines = [f"{'board':12} {'.mpy loaded':>12} {'heap used':>10} {'boot to health':>15}"]
     worst: dict[str, int] = {}
     slowest_ms = 0
-    for board in (*board_names(), STREET):
+    for board in board_names():
         boot_ms, heap = first_minutes(board)
         sizes = loaded_bytes(board, heap.modules)
         name = board if isinstance(board, str) else f"{board.stem} (all)"

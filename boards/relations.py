@@ -22,10 +22,21 @@ PINS = {
     "esp32s3": (
         {*range(22), *range(33, 49)},
         set[int](),
-        {19: "USB", 20: "USB", 43: "UART 0: console and link", 44: "UART 0: console and link"},
+        {
+            19: "USB: console and link",
+            20: "USB: console and link",
+            43: "UART 0: console and link",
+            44: "UART 0: console and link",
+        },
         {0: "boot mode", 3: "JTAG source", 45: "flash voltage", 46: "boot mode"},
     ),
 }
+# Pins that only some modules leave free: the image tells which module it is. (mcu, end of the image's name) -> pins.
+OF_PSRAM = {
+    ("esp32", "-SPIRAM"): {16, 17},
+    ("esp32s3", "-SPIRAM_OCT"): {33, 34, 35, 36, 37},  # a quad PSRAM is told by no name and leaves them
+}
+IMAGES = {"esp32": "ESP32_GENERIC", "esp32s3": "ESP32_GENERIC_S3"}  # of images with these names: before the first "-"
 OUTPUTS = {"i2c": ("scl", "sda"), "uart": ("tx",), "i2s": ("sck", "ws")}
 INPUTS = {"i2c": (), "uart": ("rx",), "i2s": ("sd",)}
 
@@ -34,6 +45,7 @@ Problem = tuple[KeyPath, str]
 
 def relation_problems(board: Board) -> Iterator[Problem]:
     """Each contradiction within a board whose types are right: (key path, what)."""
+    yield from _image(board)
     yield from _pins(board)
     yield from _sensors(board)
     yield from _profiles(board)
@@ -41,9 +53,19 @@ def relation_problems(board: Board) -> Iterator[Problem]:
         yield from _simulation(board)
 
 
+def _image(board: Board) -> Iterator[Problem]:
+    """Of images made for one board nothing is known; the generic ones are made for one chip."""
+    name = board.image.partition("-")[0]
+    if name.startswith("ESP32_GENERIC") and name != IMAGES[board.mcu]:
+        yield ("image",), f"{board.image} is not for an {board.mcu}, which takes {IMAGES[board.mcu]}"
+
+
 def _pins(board: Board) -> Iterator[Problem]:
     usable, input_only, taken, straps = PINS[board.mcu]
     used = dict(taken)
+    for (mcu, variant), pins in OF_PSRAM.items():
+        if mcu == board.mcu and board.image.endswith(variant):
+            used |= dict.fromkeys(pins, "the module's PSRAM")
     ports: dict[tuple[str, int], str] = {}
     for name, bus in board.buses.items():
         kind = str(bus.__struct_config__.tag)

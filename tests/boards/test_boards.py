@@ -70,7 +70,7 @@ def load(tmp_path: Path):
 
 
 def test_names() -> None:
-    assert {"air-v1", "noise-v1", "traffic-v1", "bme280-v1"} <= set(boards.board_names())
+    assert {"air-v1", "noise-v1", "noise-v2", "traffic-v1", "street-v1", "bme280-v1"} <= set(boards.board_names())
 
 
 @pytest.mark.parametrize("name", boards.board_names())
@@ -149,6 +149,37 @@ def test_schema_is_what_the_types_say() -> None:
     assert FILE.read_text() == text(), "types have changed: run tests/boards/renew_board_schema.py"
 
 
+@pytest.mark.parametrize(
+    ("image", "pin", "message"),
+    [
+        ("ESP32_GENERIC_S3", 1, ""),
+        ("ESP32_GENERIC_S3", 42, ""),
+        ("ESP32_GENERIC_S3", 35, ""),
+        ("ESP32_GENERIC_S3-SPIRAM_OCT", 35, "GPIO 35 is taken by the module's PSRAM"),
+        ("ESP32_GENERIC_S3-SPIRAM_OCT", 38, ""),
+        ("ESP32_GENERIC_S3", 19, "GPIO 19 is taken by USB: console and link"),
+        ("ESP32_GENERIC_S3", 44, "GPIO 44 is taken by UART 0: console and link"),
+        ("ESP32_GENERIC_S3", 22, "GPIO 22 does not exist on an esp32s3 or belongs to its flash"),
+        ("ESP32_GENERIC_S3", 29, "GPIO 29 does not exist on an esp32s3 or belongs to its flash"),
+        ("ESP32_GENERIC_S3", 45, "GPIO 45 decides at power-up (flash voltage)"),
+        ("ESP32_GENERIC_S3", 3, "GPIO 3 decides at power-up (JTAG source)"),
+        ("ESP32_GENERIC", 1, "ESP32_GENERIC is not for an esp32s3, which takes ESP32_GENERIC_S3"),
+        ("ESP32_GENERIC-SPIRAM", 1, "ESP32_GENERIC-SPIRAM is not for an esp32s3"),
+        ("LILYGO_T3_S3", 1, ""),
+    ],
+)
+def test_pins_of_an_esp32s3(load, image: str, pin: int, message: str) -> None:
+    text = GOOD.replace('mcu = "esp32"', 'mcu = "esp32s3"').replace('"ESP32_GENERIC"', f'"{image}"')
+    text = text.replace("scl = 22", f"scl = {pin}").replace("sda = 21", "sda = 8")
+    if not message:
+        assert load(text).mcu == "esp32s3"
+        return
+    with pytest.raises(boards.BoardError) as raised:
+        load(text)
+    (problem,) = raised.value.problems
+    assert message in problem
+
+
 def test_compiled(load) -> None:
     board = load(GOOD)
     compiled = boards.compile_board(board)
@@ -199,6 +230,8 @@ def test_compiled(load) -> None:
         ("scl = 22", "scl = 6", 12, "buses.i2c0.scl: GPIO 6 does not exist on an esp32 or belongs to its flash"),
         ("scl = 22", "scl = 34", 12, "buses.i2c0.scl: GPIO 34 is input only"),
         ("scl = 22", "scl = 12", 12, "buses.i2c0.scl: GPIO 12 decides at power-up (flash voltage)"),
+        ('image = "ESP32_GENERIC"', 'image = "ESP32_GENERIC_S3"', 4, "image: ESP32_GENERIC_S3 is not for an esp32, which takes ESP32_GENERIC"),
+        ('image = "ESP32_GENERIC"', 'image = "ESP32_GENERIC-SPIRAM"', 18, "buses.uart2.tx: GPIO 17 is taken by the module's PSRAM"),
         ("scl = 22", "scl = 3", 12, "buses.i2c0.scl: GPIO 3 is taken by UART 0"),
         ("sda = 21", "sda = 22", 13, "buses.i2c0.sda: GPIO 22 is taken by buses.i2c0.scl"),
         ("sda = 21", "", 9, "buses.i2c0: 'sda' is missing"),

@@ -1,6 +1,6 @@
 """A board in virtual time with its gateway, looked at from outside: its heap, its modules, its first minutes.
 
-`street.toml` has all three kinds of sensors. The microphone's receiver runs MIC_SLOWDOWN times slower where a scenario
+`street-v1` has all three kinds of sensors. The microphone's receiver runs MIC_SLOWDOWN times slower where a scenario
 is long: the firmware then gets whole blocks more rarely, and counts the missing sound as it would behind a stall. So its
 whole path is walked, at a cost that allows a day.
 """
@@ -24,7 +24,7 @@ from wire.frame import RECENT, SERIAL, open_downlink
 from wire.frame_gateway import parse_uplink_header
 from wire.stream import Parser
 
-STREET = Path(__file__).resolve().parents[1] / "data" / "street.toml"
+STREET = "street-v1"
 HEAP = "240k"  # objects of a 64-bit port are twice an ESP32's, which has 110 to 160 KB
 BLOCK_BYTES = 32  # what the 64-bit collector hands out
 MIC_SLOWDOWN = 12

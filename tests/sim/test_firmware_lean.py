@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from boards import load_board
 from tools import firmware_build
 from tools.firmware_lean import lean
 
-STREET = Path(__file__).resolve().parents[1] / "data" / "street.toml"
+STREET = "street-v1"
 
 
 def leaned(**sources: str) -> dict[str, str]:
