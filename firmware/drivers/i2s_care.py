@@ -1,9 +1,9 @@
-"""What an I2S microphone's driver seldom needs: words of both slots or out of step, a look into the other slot, the self
-test. It is loaded when it is wanted."""
+"""What an I2S microphone's driver seldom does: judge its words after the settling time, tell why there is no sound, the
+self test. Its code leaves the heap when it is done.
+"""
 
-from firmware.drivers import GOOD, READY, WARMING_UP, SensorError, const
-from firmware.drivers.i2s_mic import CLIPPED, DEAD_PEAK
-from firmware.drivers.i2s_words import look, width
+from firmware.drivers import GOOD, READY, SHIFTED, SILENT, STUCK, WARMING_UP, SensorError, const
+from firmware.drivers.i2s_mic import CLIPPED, DEAD_PEAK, look
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,81 +11,67 @@ if TYPE_CHECKING:
 
     from firmware.drivers import TestRow
 
-try:
-    import micropython
-except ImportError:  # CPython: the same source, slowly
-
-    class micropython:  # type: ignore[no-redef]
-        """What of the module is used here."""
-
-        @staticmethod
-        def viper(function: "Any") -> "Any":
-            """Leave it as it is."""
-            return function
-
-    def ptr16(buffer: "Any") -> "Any":
-        """Unsigned 16-bit items."""
-        return memoryview(buffer).cast("B").cast("H")
-
-
 _BLOCKS = const(20)  # 0.3 s: a microphone wakes up within 85 ms of its clock
+_DEAD_EVERY = const(10)  # seconds without sound, then begin anew, which looks into the other slot
 
 
-@micropython.viper
-def pick(words, frames: int, slot: int):  # type: ignore[no-untyped-def]
-    """Of frames of two words keep the one of `slot` (0 left, 1 right), at the front of the buffer."""
-    p = ptr16(words)
-    at = 0
-    end = 2 * frames
-    other = 2 * slot
-    while at < end:
-        p[at] = p[other]
-        p[at + 1] = p[other + 1]
-        at += 2
-        other += 4
+def width(high: int, low: int) -> int:
+    """Bits from the top of a word down to the lowest that was ever set, at most 24; 0 when none was."""
+    bits = 24
+    upper = high << 8 | low >> 8
+    while upper and not upper & 1:
+        upper >>= 1
+        bits -= 1
+    return bits if upper else 0
 
 
-@micropython.viper
-def move(words, count: int, late: int):  # type: ignore[no-untyped-def]
-    """Put each word where its first bit should have come: `late` by one clock (1), or one clock early (-1).
+def lateness(found: int, bits: int) -> int:
+    """By how many clocks words of `found` bits come late, of a microphone that gives `bits`: 1, 0 or -1.
 
-    Of a late word the first bit is none of its own. Of an early one the sign is lost: the bit below it stands for it,
-    which is right for whatever stays below half of full scale.
+    Only where there is room for a doubt: a microphone of 24 bits is in step.
     """
-    p = ptr16(words)
-    at = 0
-    end = 2 * count
-    while at < end:
-        low = p[at]
-        high = p[at + 1]
-        if late > 0:
-            p[at] = (low << 1) & 65535
-            p[at + 1] = ((high << 1) | (low >> 15)) & 65535
-        else:
-            p[at] = (low >> 1) | ((high & 1) << 15)
-            p[at + 1] = (high >> 1) | (high & 32768)
-        at += 2
+    late = found - bits
+    return late if bits < 24 and -1 <= late <= 1 else 0
 
 
-def tidy(block: "Any", samples: int, slot: "int | None", late: int) -> None:
-    """Make words of one slot and in step of what the receiver gave, in place. `slot` None: there is but one."""
-    if slot is not None:
-        pick(block, samples, slot)
-    if late:
-        move(block, samples, late)
+async def examine(mic: "Any") -> bool:
+    """At the end of the settling time: whether all is well. SensorError SILENT, NO_ANSWER.
+
+    False: the words are out of step and have left a blow in the filters; it has to settle once more, with whole ones.
+    """
+    high, low, _ = look(mic._block, mic._size)
+    mic._width = width(high, low)
+    if not mic._width:
+        raise SensorError(SILENT, retry=False, text=await _elsewhere(mic))
+    late = lateness(mic._width, mic._bits)
+    mic._late += late
+    return not late
 
 
-async def elsewhere(mic: "Any") -> str:
+async def _elsewhere(mic: "Any") -> str:
     """What the slot has that is not the microphone's own. SensorError NO_ANSWER."""
     other = 1 - mic._slot
     mic._open(2)
     for _ in range(_BLOCKS):
-        samples = await mic._fill(other)
-    high, low, odd = look(mic._block, samples)
+        await mic._fill(other)
+    high, low, odd = look(mic._block, mic._size)
     mic._open(1 + mic._slot)
-    if width(high, low) and odd * 2 < samples:
+    if width(high, low) and odd < 8:
         return "the %s slot has it, see the L/R pin" % ("right" if other else "left")
     return "only zeros"
+
+
+def no_sound(mic: "Any", constant: bool, high: int, low: int, odd: int) -> SensorError:
+    """Why a period was none: SILENT, STUCK, SHIFTED. Now and then it has to begin anew."""
+    peak = mic._meter.peak
+    mic._dead += 1
+    retry = mic._dead % _DEAD_EVERY != 0
+    if odd and not constant and peak >= DEAD_PEAK:  # what lies below the microphone's bits is no rest
+        if high < 256 or not high & 255 or low < 256:  # a byte that is never set is the rest of another word
+            return SensorError(SHIFTED, retry, peak)
+        return SensorError(SILENT, retry, peak, "data line open")
+    text = "data line open or high" if low & 255 else "" if peak else "only zeros"
+    return SensorError(STUCK if peak and constant else SILENT, retry, peak, text)
 
 
 async def self_test(mic: "Any") -> "list[TestRow]":

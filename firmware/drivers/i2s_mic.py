@@ -6,21 +6,9 @@ The SPH0645 changes its data on the other edge of the clock, so that a receiver 
 early: their lowest bit tells.
 """
 
-from firmware.drivers import (
-    GOOD,
-    NO_ANSWER,
-    READY,
-    SHIFTED,
-    SILENT,
-    STALE,
-    STUCK,
-    SUSPECT,
-    WARMING_UP,
-    WARMUP,
-    SensorError,
-    const,
-)
-from firmware.drivers.i2s_words import lateness, look, width
+import sys
+
+from firmware.drivers import GOOD, NO_ANSWER, READY, STALE, SUSPECT, WARMING_UP, WARMUP, SensorError, const
 from firmware.dsp.meter import FULL_SCALE, RATE_HZ, Meter
 from wire import channels
 
@@ -42,8 +30,36 @@ _SILENCE_MS = const(500)  # the receiver gives a block every 31 ms, whatever the
 _GAP_FRAMES = const(480)  # 10 ms: more than the clock's millisecond and one buffer of the receiver
 CLIPPED = FULL_SCALE - (FULL_SCALE >> 7)
 DEAD_PEAK = const(16)  # of 2**23: the noise of a live microphone goes beyond a hundred
-_DEAD_EVERY = const(10)  # seconds without sound, then begin anew, which looks into the other slot
 _OVERLOAD_CDB = const(11600)  # the microphones' own limit is 120 dB, their linear range ends before
+
+
+_STRIDE = const(31 * 4)  # bytes: some 48 words of a block are looked at, no two at the same place of a 1 kHz tone
+_ODD = const(8)  # of them; a single odd word is a glitch
+
+
+def look(block: "bytes | bytearray", size: int, stride: int = _STRIDE) -> "tuple[int, int, int]":
+    """(OR of the upper halves, of the lower halves, how many words end in more than the microphone's bits).
+
+    A word is 32 bits, little endian: the microphone's bits, then what the line does while nobody drives it. Those last
+    eight are all alike whether a pull-down clears the line or it keeps its last state.
+    """
+    high = low = odd = 0
+    for at in range(0, size, stride):
+        last = block[at]
+        if 0 < last < 255:
+            odd += 1
+        low |= last | block[at + 1] << 8
+        high |= block[at + 2] | block[at + 3] << 8
+    return high, low, odd
+
+
+def _seldom(name: str) -> "Any":
+    """A function of the module with what is seldom needed; the next time it is loaded anew."""
+    from firmware.drivers import i2s_care
+
+    function = getattr(i2s_care, name)
+    del sys.modules["firmware.drivers.i2s_care"], sys.modules["firmware.drivers"].i2s_care
+    return function
 
 
 class I2SMic:
@@ -81,6 +97,7 @@ class I2SMic:
         self._settle_left_ms = 0
         self._slot = int(slot == "right")
         self._slots = 1  # that the receiver gives: the left one, or both
+        self._size = 4 * _BLOCK  # bytes of a block that are the microphone's
         self._running = False
         self._width = 0  # bits that were seen
         self._late = 0  # clocks by which words come late: a matter of the wiring, which stays
@@ -117,6 +134,7 @@ class I2SMic:
         """Let the receiver give the left slot or both; only then, for it wakes the microphone anew."""
         if slots != self._slots:
             self._slots = slots
+            self._size = 4 * _BLOCK // slots
             self._filled = 0
             self._i2s.slots(slots)
 
@@ -129,9 +147,9 @@ class I2SMic:
                 raise SensorError(NO_ANSWER, retry=False, text="I2S receiver")
             self._filled += size
         self._filled = 0
-        samples = _BLOCK // self._slots
+        samples = self._size >> 2
         if self._slots > 1 or self._late:
-            from firmware.drivers.i2s_care import tidy
+            from firmware.drivers.i2s_words import tidy
 
             tidy(self._block, samples, slot if self._slots > 1 else None, self._late)
         return samples
@@ -143,20 +161,13 @@ class I2SMic:
         await self._listen(part_ms)
         self._settle_left_ms -= part_ms
         if self._settle_left_ms <= 0:
-            high, low, _ = look(self._block, _BLOCK // self._slots)
-            self._width = width(high, low)
-            if not self._width:
-                self._running = False
-                from firmware.drivers.i2s_care import elsewhere
-
-                raise SensorError(SILENT, retry=False, text=await elsewhere(self))
-            late = lateness(self._width, self._bits)
-            if late:  # words out of step have left a blow in the filters: once more, with whole ones
-                self._late += late
+            self._running = False
+            if await _seldom("examine")(self):
+                self.state = READY
+            else:
                 self._meter = Meter()
                 self._settle_left_ms = self._settle_ms
-            else:
-                self.state = READY
+            self._running = True
         raise SensorError(WARMING_UP)
 
     async def _listen(self, period_ms: int) -> int:
@@ -206,20 +217,10 @@ class I2SMic:
         lafmax = meter.lafmax_cdb()
         peak = meter.peak
         constant = meter.constant_samples * 2 > frames
-        high, low, odd = look(self._block, _BLOCK // self._slots)  # of the last block
-        if laeq is None or lafmax is None or constant or peak < DEAD_PEAK:
-            self._dead += 1
-            raise SensorError(
-                STUCK if peak and constant else SILENT,
-                retry=self._dead % _DEAD_EVERY != 0,
-                detail=peak,
-                text="data line open or high" if low & 255 else "" if peak else "only zeros",
-            )
+        high, low, odd = look(self._block, self._size)  # of the last block
+        if laeq is None or lafmax is None or constant or peak < DEAD_PEAK or odd >= _ODD:
+            raise _seldom("no_sound")(self, constant, high, low, odd)
         self._dead = 0
-        if odd * 64 > _BLOCK // self._slots:  # what lies below the microphone's bits is no rest
-            if high < 256 or not high & 255 or low < 256:  # a byte that is never set is the rest of another word
-                raise SensorError(SHIFTED, detail=peak)
-            raise SensorError(SILENT, detail=peak, text="data line open")
         if meter.constant_samples:
             self._break(meter.constant_samples)
             frames -= meter.constant_samples
@@ -242,6 +243,5 @@ class I2SMic:
 
     async def self_test(self) -> "list[TestRow]":
         """From the start: which slot has sound, its bits, whether they come late; level, peak, lost samples."""
-        from firmware.drivers.i2s_care import self_test
-
-        return await self_test(self)
+        rows: "list[TestRow]" = await _seldom("self_test")(self)
+        return rows

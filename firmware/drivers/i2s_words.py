@@ -1,7 +1,5 @@
-"""What an I2S receiver delivers: how many bits, in step with the clock or not. Pure functions of bytes.
-
-A word is 32 bits, little endian. The microphone's bits stand at its upper end; below them is what the line does while
-nobody drives it: zeros, with a pull-down.
+"""Words of an I2S receiver that are not yet samples: of both slots, or out of step with the clock. Pure functions of
+bytes; loaded by boards whose microphone needs them.
 """
 
 TYPE_CHECKING = False
@@ -26,43 +24,44 @@ except ImportError:  # CPython: the same source, slowly
 
 
 @micropython.viper
-def look(words, count: int):  # type: ignore[no-untyped-def]
-    """(OR of the upper halves, OR of the lower halves, how many words end in more than the microphone's bits).
+def pick(words, frames: int, slot: int):  # type: ignore[no-untyped-def]
+    """Of frames of two words keep the one of `slot` (0 left, 1 right), at the front of the buffer."""
+    p = ptr16(words)
+    at = 0
+    end = 2 * frames
+    other = 2 * slot
+    while at < end:
+        p[at] = p[other]
+        p[at + 1] = p[other + 1]
+        at += 2
+        other += 4
 
-    The last eight bits of a word are all alike whether a pull-down clears the line or it keeps its last state.
+
+@micropython.viper
+def move(words, count: int, late: int):  # type: ignore[no-untyped-def]
+    """Put each word where its first bit should have come: `late` by one clock (1), or one clock early (-1).
+
+    Of a late word the first bit is none of its own. Of an early one the sign is lost: the bit below it stands for it,
+    which is right for whatever stays below half of full scale.
     """
     p = ptr16(words)
     at = 0
     end = 2 * count
-    high = 0
-    low = 0
-    odd = 0
     while at < end:
-        half = p[at]
-        low |= half
-        high |= p[at + 1]
+        low = p[at]
+        high = p[at + 1]
+        if late > 0:
+            p[at] = (low << 1) & 65535
+            p[at + 1] = ((high << 1) | (low >> 15)) & 65535
+        else:
+            p[at] = (low >> 1) | ((high & 1) << 15)
+            p[at + 1] = (high >> 1) | (high & 32768)
         at += 2
-        half &= 255
-        if half != 0:
-            if half != 255:
-                odd += 1
-    return (high, low, odd)
 
 
-def width(high: int, low: int) -> int:
-    """Bits from the top of a word down to the lowest that was ever set, at most 24; 0 when none was."""
-    bits = 24
-    upper = high << 8 | low >> 8
-    while upper and not upper & 1:
-        upper >>= 1
-        bits -= 1
-    return bits if upper else 0
-
-
-def lateness(found: int, bits: int) -> int:
-    """By how many clocks words of `found` bits come late, of a microphone that gives `bits`: 1, 0 or -1.
-
-    Only where there is room for a doubt: a microphone of 24 bits is in step.
-    """
-    late = found - bits
-    return late if bits < 24 and -1 <= late <= 1 else 0
+def tidy(block: "Any", samples: int, slot: "int | None", late: int) -> None:
+    """Make words of one slot and in step of what the receiver gave, in place. `slot` None: there is but one."""
+    if slot is not None:
+        pick(block, samples, slot)
+    if late:
+        move(block, samples, late)

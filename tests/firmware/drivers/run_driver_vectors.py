@@ -59,22 +59,20 @@ def ld2451_stream(pieces):
     return [found, [dropped["noise"], dropped["length"], dropped["footer"], dropped["fields"]]]
 
 
-def words_of_i2s():
-    """Imported when it is wanted: not every port has its machine code."""
-    from firmware.drivers import i2s_words
-
-    return i2s_words
+def i2s(module):
+    """Imported when it is wanted: not every port has machine code."""
+    name = "firmware.drivers." + module
+    __import__(name)
+    return sys.modules[name]
 
 
 def i2s_samples(raw, slot, late):
     """24-bit samples of a block: of one slot of two (0, 1) or of the only one (None), moved into step."""
-    from firmware.drivers import i2s_care
-
     block = bytearray(raw)
     count = len(block) // 4
     if slot is not None:
         count //= 2
-    i2s_care.tidy(block, count, slot, late)
+    i2s("i2s_words").tidy(block, count, slot, late)
     found = []
     for at in range(1, 4 * count, 4):
         sample = block[at] | block[at + 1] << 8 | block[at + 2] << 16
@@ -116,9 +114,9 @@ FUNCTIONS = {
     "ld2451_ack": ld2451.decode_ack,
     "ld2451_stream": ld2451_stream,
     "i2s_samples": i2s_samples,
-    "i2s_look": lambda raw: words_of_i2s().look(raw, len(raw) // 4),
-    "i2s_width": lambda high, low: words_of_i2s().width(high, low),
-    "i2s_lateness": lambda found, bits: words_of_i2s().lateness(found, bits),
+    "i2s_look": lambda raw: i2s("i2s_mic").look(raw, len(raw), 4),
+    "i2s_width": lambda high, low: i2s("i2s_care").width(high, low),
+    "i2s_lateness": lambda found, bits: i2s("i2s_care").lateness(found, bits),
     "centi_db": level.centi_db,
     "energy": level.energy,
     "window": window,
