@@ -35,7 +35,8 @@ def test_a_wrong_vector_is_seen() -> None:
     assert words(failure) == "crc8(BEEF): expected 0, got 146"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "i2s_words.json"])  # viper: not on that port
-def test_vectors_with_31_bit_integers(name: str, tmp_path: Path) -> None:
-    *failures, last = run_with_31_bits(tmp_path, "tests.firmware.drivers.run_driver_vectors", name)
+def test_vectors_with_31_bit_integers(tmp_path: Path) -> None:
+    names = [name for name in NAMES if name != "i2s_words.json"]  # viper: not on that port
+    *failures, last = run_with_31_bits(tmp_path, "tests.firmware.drivers.run_driver_vectors", *names)
     assert json.loads(last)["failed"] == 0, "\n".join(failures)
+    assert json.loads(last)["ran"] > 90
