@@ -14,6 +14,7 @@ from tools.sim.stub import ops
 from tools.sim.timers import Time, Timer
 
 IDLE_BYTES = 2  # byte times of silence after which the UART's receiver hands over what it has
+HELD = "bus_held"  # the fault of a chip that a reset of the board interrupted amid a byte
 I2S_DMA_FRAME = 8  # bytes of DMA memory a frame takes, whatever is read of it (machine_i2s.c)
 I2S_DMA_FRAMES = 256  # frames of one DMA buffer
 I2S_STALLED_BUFFERS = 2  # buffers that fill while interrupts stand still, before the oldest is overwritten
@@ -47,11 +48,24 @@ class I2CBus:
         self.freq = 100_000
         self.nacks = 0
         self.last_nack = ""
+        self.recoveries = 0
+
+    def _held(self) -> bool:
+        """Whether a chip keeps SDA low, so that nobody can say anything."""
+        return any(HELD in chip.faults and chip.powered for chip in self._chips.values())
+
+    def recover(self) -> None:
+        """SCL was clocked by hand: a chip that kept SDA low has said its last bit and lets go."""
+        self.recoveries += 1
+        for chip in self._chips.values():
+            chip.faults.discard(HELD)
 
     def charge_us(self, count: int) -> int:
         return (count + 1) * 9 * 1_000_000 // self.freq + 20
 
     def write(self, address: int, data: bytes) -> int:
+        if self._held():
+            return -errno.ETIMEDOUT
         chip = self._chips.get(address)
         try:
             if chip is None:
@@ -67,6 +81,8 @@ class I2CBus:
         self.last_nack = f"{address:#x}: {nack.reason}"
 
     def read(self, address: int, count: int) -> tuple[int, bytes]:
+        if self._held():
+            return -errno.ETIMEDOUT, b""
         chip = self._chips.get(address)
         try:
             if chip is None:

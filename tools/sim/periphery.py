@@ -40,7 +40,7 @@ class Periphery:
             ops.I2C_OPEN: self._i2c_open,
             ops.I2C_WRITE: self._i2c_write,
             ops.I2C_READ: self._i2c_read,
-            ops.I2C_RECOVER: lambda handle, argument, data: self._owner.after(RECOVER_US, (0, b"")),
+            ops.I2C_RECOVER: self._i2c_recover,
             ops.UART_OPEN: self._uart_open,
             ops.I2S_OPEN: self._i2s_open,
             ops.CONSOLE_OPEN: self._console_open,
@@ -87,6 +87,10 @@ class Periphery:
         bus = self.i2c[handle]
         count = argument & 0xFFFF
         return self._owner.after(bus.charge_us(count), bus.read(argument >> 16, count))
+
+    def _i2c_recover(self, handle: int, argument: int, data: bytes) -> Answer | None:
+        self.i2c[handle].recover()
+        return self._owner.after(RECOVER_US, (0, b""))
 
     def _uart_open(self, handle: int, argument: int, data: bytes) -> Answer:
         self.uarts[handle].open(argument >> 20, argument & 0xFFFFF)

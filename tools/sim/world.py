@@ -7,8 +7,9 @@ talking. The world also counts interval windows by itself, apart from firmware a
 import math
 from typing import NamedTuple
 
-from tools.sim import traffic, weather
+from tools.sim import gases, traffic, weather
 from tools.sim.chance import mix, uniform, wave
+from tools.sim.gases import Gases
 from tools.sim.traffic import MINUTE_US, Vehicle
 from tools.sim.weather import Air
 
@@ -58,6 +59,11 @@ class World:
         """Particles (ug/m3, 1/cm3, um), temperature, humidity, pressure at a unix time."""
         city_s = time_s + self.shift_s
         return weather.air(self.seed, site, city_s, traffic.flow(city_s))
+
+    def gases(self, time_s: float, site: int = 0) -> Gases:
+        """CO2, volatile compounds and nitrogen oxides at a unix time."""
+        city_s = time_s + self.shift_s
+        return gases.gases(self.seed, site, city_s, traffic.flow(city_s), self.air(time_s, site))
 
     # --- Traffic -----------------------------------------------------------------------------------------------
 

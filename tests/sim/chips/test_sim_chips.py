@@ -11,6 +11,14 @@ from tools.sim.world import World
 START_S = 1_768_200_000
 T0 = START_S * 1_000_000
 EVERYWHERE = {"silence", "stuck", "byte_shift", "late_answer"}
+# Chips that are asked by commands: what starts them, what asks for values, bytes of these, when they are fetched.
+ASKED = {
+    "sps30": ("00100300AC", "0300", 60, 500_000),
+    "sen5x": ("0021", "03C4", 24, 500_000),
+    "sen66": ("0021", "0300", 27, 500_000),
+    "scd41": ("21B1", "EC05", 9, 500_000),
+    "sht4x": ("94", "FD", 6, 10_000),
+}
 
 
 def session(name: str, seed: int, *, faults: tuple[str, ...] = (), site: int = 0) -> str:
@@ -29,9 +37,10 @@ def session(name: str, seed: int, *, faults: tuple[str, ...] = (), site: int = 0
                 for command, size in ((2, 27), (3, 0), (4, 3), (5, 18)):
                     chip.write(bytes((0, command)), now + command * 100_000)
                     said.update(chip.read(size, now + command * 100_000))
-            elif name == "sps30":
-                chip.write(bytes.fromhex("00100300AC" if second == 0 else "0300"), now)
-                said.update(chip.read(60, now + 500_000))
+            elif name in ASKED:
+                start, ask, size, after_us = ASKED[name]
+                chip.write(bytes.fromhex(ask if second else start), now)
+                said.update(chip.read(size, now + after_us))
             else:
                 chip.write(b"\xf2\x01\xf4\x25", now)
                 chip.write(b"\xf7", now + 20_000)

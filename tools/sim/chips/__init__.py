@@ -21,6 +21,10 @@ CHIPS = {
     "sph0645": "tools.sim.chips.i2s_mic:SPH0645",
     "dnms": "tools.sim.chips.dnms:DNMS",
     "ld2451": "tools.sim.chips.ld2451:LD2451",
+    "sen5x": "tools.sim.chips.sen5x:SEN5x",
+    "sen66": "tools.sim.chips.sen66:SEN66",
+    "scd41": "tools.sim.chips.scd41:SCD41",
+    "sht4x": "tools.sim.chips.sht4x:SHT4x",
 }
 
 __all__ = ["CHIPS", "Chip", "Nack", "chip_class", "create"]

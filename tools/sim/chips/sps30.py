@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from tools.sim.chance import gauss, mix, uniform
 from tools.sim.chips.base import Chip, Nack
+from tools.sim.chips.sensirion import checksum as checksum
+from tools.sim.chips.sensirion import in_words
 from tools.sim.world import World
 
 _SECOND_US = 1_000_000
@@ -22,28 +24,6 @@ IDLE, MEASURING, ASLEEP = "idle", "measuring", "asleep"
 _STATUS_SPEED = 1 << 21
 _STATUS_LASER = 1 << 5
 _STATUS_FAN = 1 << 4
-
-
-def checksum(word: bytes) -> int:
-    """CRC-8 of a word: polynomial x^8 + x^5 + x^4 + 1, preset to ones, neither reflected nor inverted."""
-    register = 0xFF
-    for byte in word:
-        for bit in range(7, -1, -1):
-            overflow = (register >> 7) ^ (byte >> bit & 1)
-            register = (register << 1) & 0xFF
-            if overflow:
-                register ^= 0x31
-    return register
-
-
-def in_words(data: bytes) -> bytes:
-    """Put the checksum behind every pair of bytes."""
-    answer = bytearray()
-    for place in range(0, len(data), 2):
-        word = data[place : place + 2]
-        answer += word
-        answer.append(checksum(word))
-    return bytes(answer)
 
 
 class SPS30(Chip):
