@@ -141,6 +141,74 @@ class DnmsParams(Table, frozen=True):
     stuck_reads: StuckReads = 30
 
 
+CleanInterval = Annotated[
+    int, Meta(ge=0, le=31_536_000, description="The fan is cleaned so often; 0: never. A week by the maker.")
+]
+CleanAtStart = Annotated[
+    bool, Meta(description="Clean when the board starts: a power cut makes everyone forget when it was last done.")
+]
+Learning = Annotated[
+    int,
+    Meta(ge=0, le=172_800, description="For so long after a start VOC and NOx index are flagged suspect: they learn."),
+]
+Altitude = Annotated[int, Meta(ge=0, le=3000, description="Of the place; CO2 reads 1 % low for each 90 m left out.")]
+SelfCalibration = Annotated[
+    bool,
+    Meta(
+        description="The lowest CO2 of a week is taken for fresh air (400 ppm): false where none comes, as in a tunnel."
+    ),
+]
+AirWarmup = Annotated[
+    int, Meta(ge=0, le=600_000, description="Readings this soon after start are not valid; clean air needs 30 s.")
+]
+
+
+class Sen5xParams(Table, frozen=True):
+    """Sensirion SEN54, SEN55."""
+
+    warmup_ms: AirWarmup = 30_000
+    clean_interval_s: CleanInterval = 604_800
+    clean_at_start: CleanAtStart = True
+    learning_s: Learning = 3600
+    stuck_reads: StuckReads = 120
+
+
+class Sen66Params(Table, frozen=True):
+    """Sensirion SEN66."""
+
+    warmup_ms: AirWarmup = 30_000
+    clean_interval_s: CleanInterval = 604_800
+    clean_at_start: CleanAtStart = True
+    learning_s: Learning = 3600
+    stuck_reads: StuckReads = 120
+    altitude_m: Altitude = 0
+    self_calibration: SelfCalibration = True
+
+
+class Scd41Params(Table, frozen=True):
+    """Sensirion SCD40, SCD41, SCD43."""
+
+    mode: Annotated[
+        Literal["periodic", "low_power"], Meta(description="A reading every 5 s at 15 mA, or every 30 s at 3 mA.")
+    ] = "periodic"
+    warmup_ms: Annotated[
+        int, Meta(ge=0, le=600_000, description="Readings this soon after start are not valid: the first is discarded.")
+    ] = 10_000
+    self_calibration: SelfCalibration = True
+    altitude_m: Altitude = 0
+    offset_cdeg: Annotated[
+        int, Meta(ge=0, le=2000, description="Self-heating that the chip takes off temperature and humidity, 0.01 K.")
+    ] = 400
+    stuck_reads: StuckReads = 24
+
+
+class Sht4xParams(Table, frozen=True):
+    """Sensirion SHT40, SHT41, SHT43, SHT45."""
+
+    address: Annotated[Literal[68, 69, 70], Meta(description="By type: 68 (0x44) A, 69 (0x45) B, 70 (0x46) C.")] = 68
+    stuck_reads: StuckReads = 120
+
+
 class Sensor(Table, frozen=True, tag_field="driver"):
     """One chip on one bus. Two chips that give the same channel need different instances."""
 
@@ -178,7 +246,31 @@ class Dnms(Sensor, frozen=True, tag="dnms"):
     params: DnmsParams = DnmsParams()
 
 
-AnySensor = Sps30 | Bme280 | Ld2451 | I2sMic | Dnms
+class Sen5x(Sensor, frozen=True, tag="sen5x"):
+    """Particulate matter, temperature, humidity, gas indices."""
+
+    params: Sen5xParams = Sen5xParams()
+
+
+class Sen66(Sensor, frozen=True, tag="sen66"):
+    """Particulate matter, temperature, humidity, gas indices, CO2."""
+
+    params: Sen66Params = Sen66Params()
+
+
+class Scd41(Sensor, frozen=True, tag="scd41"):
+    """CO2, temperature, humidity."""
+
+    params: Scd41Params = Scd41Params()
+
+
+class Sht4x(Sensor, frozen=True, tag="sht4x"):
+    """Temperature, humidity."""
+
+    params: Sht4xParams = Sht4xParams()
+
+
+AnySensor = Sps30 | Bme280 | Ld2451 | I2sMic | Dnms | Sen5x | Sen66 | Scd41 | Sht4x
 
 
 class Profile(Table, frozen=True):
@@ -213,6 +305,10 @@ class TwinParams(Table, frozen=True):
     ld2451: Ld2451Params | None = None
     i2s_mic: I2sMicParams | None = None
     dnms: DnmsParams | None = None
+    sen5x: Sen5xParams | None = None
+    sen66: Sen66Params | None = None
+    scd41: Scd41Params | None = None
+    sht4x: Sht4xParams | None = None
 
 
 class Simulation(Table, frozen=True):
@@ -248,7 +344,31 @@ CHANNELS_OF = {
     ),
     "i2s_mic": ("laeq", "lafmax"),
     "dnms": ("laeq", "laeq_max", "laeq_min"),
+    "sen5x": ("pm1", "pm2_5", "pm4", "pm10", "humidity", "temperature", "voc_index", "nox_index"),
+    "sen66": ("pm1", "pm2_5", "pm4", "pm10", "humidity", "temperature", "voc_index", "nox_index", "co2"),
+    "scd41": ("co2", "temperature", "humidity"),
+    "sht4x": ("temperature", "humidity"),
 }  # fmt: skip
-BUS_OF: dict[str, type[Table]] = {"sps30": I2c, "bme280": I2c, "ld2451": Uart, "i2s_mic": I2s, "dnms": I2c}
-MAX_FREQ_OF = {"sps30": 100_000, "bme280": 1_000_000, "dnms": 100_000}  # Hz; the SPS30 is a standard mode part
-ADDRESS_OF = {"sps30": 0x69, "dnms": 0x55}  # fixed ones; the BME280's is a parameter
+BUS_OF: dict[str, type[Table]] = {
+    "sps30": I2c,
+    "bme280": I2c,
+    "ld2451": Uart,
+    "i2s_mic": I2s,
+    "dnms": I2c,
+    "sen5x": I2c,
+    "sen66": I2c,
+    "scd41": I2c,
+    "sht4x": I2c,
+}
+# Hz; most of Sensirion's are standard mode parts
+MAX_FREQ_OF = {
+    "sps30": 100_000, "bme280": 1_000_000, "sen5x": 100_000, "sen66": 100_000, "scd41": 100_000, "sht4x": 1_000_000,
+    "dnms": 100_000,
+}  # fmt: skip
+ADDRESS_OF = {
+    "sps30": 0x69,
+    "dnms": 0x55,
+    "sen5x": 0x69,
+    "sen66": 0x6B,
+    "scd41": 0x62,
+}  # fixed ones; others' is a parameter

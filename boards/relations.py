@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from boards.model import ADDRESS_OF, BUS_OF, CHANNELS_OF, MAX_FREQ_OF, Bme280, Board, I2c
+from boards.model import ADDRESS_OF, BUS_OF, CHANNELS_OF, MAX_FREQ_OF, Board, I2c
 from boards.toml_lines import Path as KeyPath
 from wire import channels
 
@@ -106,7 +106,7 @@ def _sensors(board: Board) -> Iterator[Problem]:
             yield ("sensors", at, "bus"), f"{driver} needs a bus of kind {wanted}"
             continue
         if isinstance(bus, I2c):
-            address = sensor.params.address if isinstance(sensor, Bme280) else ADDRESS_OF[driver]
+            address = ADDRESS_OF.get(driver) or sensor.params.address  # type: ignore[union-attr]
             if (sensor.bus, address) in addresses:
                 other = addresses[sensor.bus, address]
                 yield ("sensors", at), f"address 0x{address:02x} on {sensor.bus} is already sensors[{other}]"

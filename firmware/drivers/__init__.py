@@ -75,6 +75,10 @@ DRIVERS = {
     "ld2451": ("firmware.drivers.ld2451", "LD2451"),
     "i2s_mic": ("firmware.drivers.i2s_mic", "I2SMic"),
     "dnms": ("firmware.drivers.dnms", "DNMS"),
+    "sen5x": ("firmware.drivers.sen5x", "SEN5x"),
+    "sen66": ("firmware.drivers.sen66", "SEN66"),
+    "scd41": ("firmware.drivers.scd41", "SCD41"),
+    "sht4x": ("firmware.drivers.sht4x", "SHT4x"),
 }
 
 

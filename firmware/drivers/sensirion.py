@@ -74,18 +74,17 @@ class Commands:
             self._bus.recover()
         return SensorError(NO_ANSWER, detail=command, text="chip at 0x%02x" % self._address)
 
-    async def send(self, command: int, wait_ms: int, arguments: bytes = b"") -> None:
-        """Write, then leave the chip its time. SensorError NO_ANSWER with the command as detail."""
+    async def put(self, data: bytes, wait_ms: int, command: int) -> None:
+        """Write bytes, then leave the chip its time. SensorError NO_ANSWER with the command as detail."""
         try:
-            self._bus.writeto(self._address, with_crc(command, arguments))
+            self._bus.writeto(self._address, data)
         except OSError as error:
             raise self._failed(error, command)
         if wait_ms:
             await self._clock.sleep_ms(wait_ms + 1)  # asyncio counts whole ticks: n of them last n - 1 to n ms
 
-    async def ask(self, command: int, wait_ms: int, size: int) -> bytes:
-        """The answer's `size` payload bytes. SensorError NO_ANSWER or BAD_CRC."""
-        await self.send(command, wait_ms)
+    def take(self, size: int, command: int) -> bytes:
+        """The `size` payload bytes that the chip has for a command. SensorError NO_ANSWER or BAD_CRC."""
         raw = bytearray(size // 2 * 3)
         try:
             self._bus.readfrom_into(self._address, raw)
@@ -95,3 +94,12 @@ class Commands:
         if payload is None:
             raise SensorError(BAD_CRC, detail=command)
         return payload
+
+    async def send(self, command: int, wait_ms: int, arguments: bytes = b"") -> None:
+        """A command of 16 bits with its argument words. SensorError NO_ANSWER."""
+        await self.put(with_crc(command, arguments), wait_ms, command)
+
+    async def ask(self, command: int, wait_ms: int, size: int) -> bytes:
+        """The answer's `size` payload bytes. SensorError NO_ANSWER or BAD_CRC."""
+        await self.send(command, wait_ms)
+        return self.take(size, command)

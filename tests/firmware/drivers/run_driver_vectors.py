@@ -9,7 +9,7 @@ import json
 import sys
 
 from firmware import aggregate
-from firmware.drivers import REASONS, SensorError, bme280, dnms, ld2451, sensirion, sps30
+from firmware.drivers import REASONS, SensorError, bme280, dnms, ld2451, scd41, sen, sen66, sensirion, sht4x, sps30
 from firmware.dsp import level
 from wire import channels
 
@@ -47,6 +47,16 @@ def dnms_i2c(raw):
     """The levels of an I2C answer, None where a checksum is wrong."""
     payload = sensirion.words(raw)
     return None if payload is None else dnms.decode_levels(payload)
+
+
+def checked(decode):
+    """A driver's decoding behind the check of an answer's checksums; "bad checksum" where that fails."""
+
+    def decoded(raw):
+        payload = sensirion.words(raw)
+        return "bad checksum" if payload is None else decode(payload)
+
+    return decoded
 
 
 def ld2451_stream(pieces):
@@ -109,6 +119,12 @@ FUNCTIONS = {
     "dnms_i2c": dnms_i2c,
     "dnms_levels": dnms.decode_levels,
     "dnms_version": lambda raw: dnms.decode_version(raw).encode(),
+    "sen5x": checked(sen.decode),
+    "sen66": checked(sen66.decode),
+    "sen_text": sen.text,
+    "scd41": checked(scd41.decode),
+    "scd41_offset": scd41.offset_word,
+    "sht4x": checked(sht4x.decode),
     "ld2451_command": ld2451.command,
     "ld2451_report": ld2451.decode_report,
     "ld2451_ack": ld2451.decode_ack,

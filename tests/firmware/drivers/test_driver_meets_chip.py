@@ -32,8 +32,10 @@ class Stage:
         self._began_ms = self.clock.now_ms
         self.world = World(7, start_s)
         self.chip: Any = chips.create(chip, self.world, 3, **chip_params)
-        kind = {"sps30": I2cBus, "bme280": I2cBus, "ld2451": UartLine, "i2s_mic": I2sReceiver, "dnms": I2cBus}[driver]
-        self.driver = drivers.load(driver)(kind(self), self.clock, **(params or {}))
+        kind = {"ld2451": UartLine, "i2s_mic": I2sReceiver}.get(driver, I2cBus)
+        self.running = False
+        self.bus: Any = kind(self)
+        self.driver = drivers.load(driver)(self.bus, self.clock, **(params or {}))
 
     def now_us(self) -> int:
         return self.world.start_s * 1_000_000 + (self.clock.now_ms - self._began_ms) * 1000
@@ -44,20 +46,19 @@ class Stage:
         refused = []
         driver = self.driver
         until_ms = self.clock.now_ms + 1000 * seconds
-        running = False
         while self.clock.now_ms < until_ms:
             began_ms = self.clock.now_ms
             try:
-                if not running:
+                if not self.running:
                     await driver.start()
-                    running = True
+                    self.running = True
                 for channel, _, value, _ in await driver.read():
                     values.setdefault(channels.by_id(channel).name, []).append(value)
             except SensorError as error:
                 refused.append(error.reason)
-                if not running or not error.retry:
+                if not self.running or not error.retry:
                     await driver.stop()
-                    running = False
+                    self.running = False
             await self.clock.sleep_ms(max(0, began_ms + 1000 - self.clock.now_ms))
         return values, refused
 
@@ -68,11 +69,14 @@ class I2cBus:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._rest_us = 0
+        self.recovered = 0
 
     def _spend(self, size: int) -> None:
         self._rest_us += 90 * (size + 1)
         self._stage.clock.now_ms += self._rest_us // 1000
         self._rest_us %= 1000
+        if "bus_held" in self._stage.chip.faults:
+            raise OSError(116)
 
     def writeto(self, address: int, data: bytes) -> None:
         self._spend(len(data))
@@ -93,7 +97,8 @@ class I2cBus:
             raise OSError(19) from None
 
     def recover(self) -> None:
-        pass
+        self.recovered += 1
+        self._stage.chip.faults.discard("bus_held")
 
 
 class UartLine:

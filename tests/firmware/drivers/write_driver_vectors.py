@@ -274,6 +274,159 @@ def i2s_words() -> list[dict]:
     ]  # fmt: skip
 
 
+# --- Sensirion's other air sensors -------------------------------------------------------------------------------
+
+
+def half_up(value: Fraction) -> int:
+    return math.floor(value + Fraction(1, 2))
+
+
+def flipped(raw: str, at: int) -> str:
+    """One bit of an answer is wrong."""
+    found = bytearray.fromhex(raw)
+    found[at] ^= 4
+    return found.hex()
+
+
+def ticks(*values: int) -> str:
+    return i2c_answer(b"".join((value & 0xFFFF).to_bytes(2, "big") for value in values))
+
+
+def sen_values(pm: list[float], humidity: float, celsius: float, *more: float | None) -> list[int | None]:
+    """As a fact sheet writes them -> as a driver gives them; `more`: indices, then CO2."""
+    scales = (100, 100, 10)
+    return (
+        [round(value * 100) for value in pm]
+        + [round(humidity * 100), round(celsius * 1000)]
+        + [None if value is None else round(value * scale) for value, scale in zip(more, scales, strict=False)]
+    )
+
+
+SEN5X_2 = "00 2A DC 00 3A 9F 00 42 DE 00 47 2B 11 B9 2C 12 68 34 03 E8 D4 00 0A 5A"
+SEN5X_4 = "00 07 16 00 0B 6B 00 0D CD 00 0E 9E 20 3A 43 FB 2E 1A 7F FF 8F 7F FF 8F"
+SEN66_1 = "00 21 36 00 2F 29 00 37 D3 00 3C 39 10 1B 46 11 26 3B 03 F2 4C 00 0A 5A 02 64 27"
+IDLE_8 = "FF FF AC " * 4 + "7F FF 8F " * 4
+
+
+def sen5x() -> list[dict]:
+    def case(raw: str, gives: object, note: str) -> dict:
+        return {"do": "sen5x", "with": [raw.strip()], "gives": gives, "note": note}
+
+    return [
+        case(SEN5X_2, sen_values([4.2, 5.8, 6.6, 7.1], 45.37, 23.56, 100.0, 1.0), "worked example 2"),
+        case(IDLE_8, [None] * 8, "worked example 3: not measuring"),
+        case(SEN5X_4, sen_values([0.7, 1.1, 1.3, 1.4], 82.50, -6.17, None, None), "worked example 4: SEN54 in frost"),
+        case(ticks(42, 42, 42, 42, -1337, -4242, 42, 42), sen_values([4.2] * 4, -13.37, -21.21, 4.2, 4.2),
+             "worked example 1: the vendor's type tests"),
+        case(ticks(42, 42, 0xFFFF, 42, 4537, 4712, 0x7FFF, 10),
+             [420, 420, None, 420, 4537, 23560, None, 100], "single values unknown"),
+        case(ticks(42, 58, 66, 71, 4537, 4712, 0, 0), [420, 580, 660, 710, 4537, 23560, None, None],
+             "indices below 1: not yet"),
+        case(ticks(0, 0, 0, 0, 0, 0, 10, 5000), [0, 0, 0, 0, 0, 0, 100, 50000], "perfectly clean, and an index at its end"),
+        case(ticks(65534, 65534, 65534, 65534, 32766, -32768, 10, 10),
+             [655340] * 4 + [32766, -163840, 100, 100], "ends of the types: the channel's range refuses them"),
+        case(ticks(42, 41, 66, 71, 4537, 4712, 1000, 10), None, "PM2.5 < PM1"),
+        case(ticks(42, 58, 0xFFFF, 57, 4537, 4712, 1000, 10), None, "PM10 < PM2.5, PM4 unknown"),
+        case(flipped(SEN5X_2, 0), "bad checksum", "a bit of the first byte"),
+        case(flipped(SEN5X_2, 23), "bad checksum", "a bit of the last checksum"),
+        case(SEN5X_2[3:] + " FF", "bad checksum", "shifted by a byte"),
+        case(SEN5X_2[:-3], "bad checksum", "a byte short"),
+        {"do": "sen_text", "with": [b"SEN55".ljust(32, b"\0").hex()], "gives": "SEN55"},
+        {"do": "sen_text", "with": ["00" * 32], "gives": ""},
+        {"do": "sen_text", "with": ["53 45 4E 07"], "raises": "wrong chip"},
+    ]  # fmt: skip
+
+
+def sen66() -> list[dict]:
+    def case(raw: str, gives: object, note: str) -> dict:
+        return {"do": "sen66", "with": [raw.strip()], "gives": gives, "note": note}
+
+    return [
+        case(SEN66_1, sen_values([3.3, 4.7, 5.5, 6.0], 41.23, 21.95, 101.0, 1.0, 612), "worked example 1"),
+        case(IDLE_8 + "FF FF AC", [None] * 9, "worked example 2: nothing measured"),
+        case(ticks(33, 47, 55, 60, 4123, 4390, 1010, 10, 0xFFFF),
+             [330, 470, 550, 600, 4123, 21950, 10100, 100, None], "CO2 unknown, the first seconds"),
+        case(ticks(33, 47, 46, 60, 4123, 4390, 1010, 10, 612), None, "PM4 < PM2.5"),
+        case(flipped(SEN66_1, 25), "bad checksum", "a bit of CO2"),
+        case(SEN66_1[3:] + " FF", "bad checksum", "shifted by a byte"),
+        {"do": "with_crc", "with": [0x0021], "gives": "0021", "note": "worked example 4"},
+        {"do": "with_crc", "with": [0x6720, "03F5"], "gives": "672003f5db", "note": "worked example 4"},
+    ]  # fmt: skip
+
+
+def scd41_values(co2: int, temperature: int, humidity: int) -> list[int]:
+    return [
+        co2 * 10,
+        half_up(Fraction(175000 * temperature, 65535)) - 45000,
+        half_up(Fraction(10000 * humidity, 65535)),
+    ]
+
+
+def scd41() -> list[dict]:
+    example = "01 F4 33 66 67 A2 5E B9 3C"
+    cases = [
+        {"do": "scd41", "with": [example], "gives": [5000, 25003, 3700], "note": "worked example 1"},
+        {"do": "scd41", "with": [flipped(example, 4)], "gives": "bad checksum"},
+        {"do": "scd41", "with": [example[3:] + " FF"], "gives": "bad checksum", "note": "shifted by a byte"},
+        {"do": "scd41", "with": [ticks(0, 0x6667, 0x5EB9)], "gives": None, "note": "CO2 0: just after power-up"},
+        {"do": "scd41", "with": [ticks(40001, 0x6667, 0x5EB9)], "gives": None, "note": "beyond 40000 ppm"},
+        {
+            "do": "scd41",
+            "with": [ticks(0xFFFF, 0xFFFF, 0xFFFF)],
+            "gives": None,
+            "note": "only ones, with right checksums",
+        },
+    ]
+    for words in (
+        (1, 0, 0),
+        (40000, 65535, 65535),
+        (400, 13107, 6553),
+        (432, 26214, 39321),
+        (800, 24903, 32768),
+        (433, 1, 3),
+    ):
+        cases.append({"do": "scd41", "with": [ticks(*words)], "gives": scd41_values(*words), "note": "by the formula"})
+    assert scd41_values(0x01F4, 0x6667, 0x5EB9) == [5000, 25003, 3700]
+    for arguments, command, raw in (
+        ("07E6", 0x241D, "241D07E648"), ("03DB", 0xE000, "E00003DB42"), ("079E", 0x2427, "2427079E09"),
+        ("01E0", 0x362F, "362F01E0B4"), ("0001", 0x2416, "24160001B0"), ("0000", 0x2416, "2416000081"),
+    ):  # fmt: skip
+        cases.append({"do": "with_crc", "with": [command, arguments], "gives": raw.lower(), "note": "worked example 2"})
+    cases += [
+        {"do": "scd41_offset", "with": [540], "gives": "07e6", "note": "worked example 2: 5.4 degC"},
+        {"do": "scd41_offset", "with": [0], "gives": "0000"},
+        {"do": "scd41_offset", "with": [400], "gives": "05da", "note": "what the chip comes with"},
+        {"do": "words", "with": ["80 00 A2"], "gives": "8000", "note": "worked example 4: not ready"},
+        {"do": "words", "with": ["80 06 04"], "gives": "8006", "note": "worked example 4: ready"},
+    ]
+    return cases
+
+
+def sht4x() -> list[dict]:
+    example = "66 66 93 80 00 A2"
+    cases = [
+        {"do": "sht4x", "with": [example], "gives": [25000, 5650], "note": "worked example 1: 56.501 %"},
+        {"do": "sht4x", "with": ["5D 17 F2 9A E1 D2"], "gives": [18637, 6963], "note": "worked example 2: 69.626 %"},
+        {
+            "do": "sht4x",
+            "with": ["FF FF AC FF FF AC"],
+            "gives": [130000, 10000],
+            "note": "worked example 3: 119 %, clipped",
+        },
+        {"do": "sht4x", "with": ["00 00 81 00 00 81"], "gives": [-45000, 0], "note": "worked example 3: -6 %, clipped"},
+        {"do": "sht4x", "with": ["BE EF 92 BE EF 92"], "gives": [85523, 8723], "note": "worked example 4"},
+        {"do": "sht4x", "with": ["BE EF 93 BE EF 92"], "gives": "bad checksum", "note": "worked example 5"},
+        {"do": "sht4x", "with": ["BE EF 92 BE EF 93"], "gives": "bad checksum"},
+        {"do": "sht4x", "with": [example[3:] + " FF"], "gives": "bad checksum", "note": "shifted by a byte"},
+    ]
+    for words in ((1, 3146), (24903, 32768), (13107, 55574), (60000, 55575), (40000, 3145)):
+        temperature = half_up(Fraction(175000 * words[0], 65535)) - 45000
+        percent = half_up(Fraction(12500 * words[1], 65535)) - 600
+        cases.append({"do": "sht4x", "with": [ticks(*words)], "gives": [temperature, min(max(percent, 0), 10000)],
+                      "note": "by the formula"})  # fmt: skip
+    return cases
+
+
 # --- levels ------------------------------------------------------------------------------------------------------
 
 
@@ -367,6 +520,10 @@ TABLES = {
     "ld2451": ld2451,
     "dnms": dnms,
     "i2s_words": i2s_words,
+    "sen5x": sen5x,
+    "sen66": sen66,
+    "scd41": scd41,
+    "sht4x": sht4x,
     "level": level,
     "aggregate": aggregate,
 }
