@@ -6,6 +6,7 @@ takes), how to decode a reading, and how to start and stop.
 
 from firmware.drivers import (
     BAD,
+    BAD_CRC,
     CHIP_FAULT,
     GOOD,
     RANGE,
@@ -43,7 +44,7 @@ class Announced:
     READ = 0
     SIZE = 0
     ASK_MS = 0
-    PATIENCE = 5  # failures in a row, then the chip is started anew: after a brown-out it is idle
+    PATIENCE = 5  # readings in a row that did not come, then the chip is started anew: after a brown-out it is idle
 
     def __init__(self, bus: "Any", clock: "Any", instance: int, fastest_ms: int, warmup_ms: int, repeats: int) -> None:
         self.state = WARMUP
@@ -113,8 +114,9 @@ class Announced:
         except SensorError as error:
             if error.reason == STALE and self.state == WARMUP and not self._warm():
                 raise SensorError(WARMING_UP)
-            self._failed += 1
-            error.retry = self._failed % self.PATIENCE != 0
+            if error.reason != BAD_CRC:  # starting anew does not help a noisy line, and takes a warm-up
+                self._failed += 1
+                error.retry = self._failed % self.PATIENCE != 0
             raise error
         self._failed = 0
         if self.state == WARMUP:

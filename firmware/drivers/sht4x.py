@@ -116,8 +116,9 @@ class SHT4x:
         try:
             payload = await self._result(_MEASURE, _WAIT_MS)
         except SensorError as error:
-            self._failed += 1
-            error.retry = self._failed % _PATIENCE != 0
+            if error.reason == NO_ANSWER:
+                self._failed += 1
+                error.retry = self._failed % _PATIENCE != 0
             raise error
         self._failed = 0
         temperature, humidity = decode(payload)
