@@ -70,7 +70,10 @@ def slot_files(board: Board, arch: str, port: str) -> dict[str, bytes]:
 
 def lean_sources(board: Board, port: str) -> dict[str, bytes]:
     """What is compiled: the sources that `board` needs, without what costs heap and does nothing (tools/firmware_lean.py)."""
-    return dict(_leaned(tuple(source_files(board, port).items())))
+    sources = source_files(board, port)
+    table = "firmware/drivers/__init__.py"
+    sources[table] = _rows_of(sources[table], {_driver_of(sensor) for sensor in board.sensors})
+    return dict(_leaned(tuple(sources.items())))
 
 
 @functools.lru_cache(maxsize=16)
@@ -178,12 +181,29 @@ def _belongs(name: str, drivers: set[str], port: str, host: bool) -> bool:
 @functools.cache
 def _driver_names() -> frozenset[str]:
     """The drivers that a board description can name: the keys of DRIVERS, read from the source."""
+    return frozenset(ast.literal_eval(_driver_table((ROOT / "firmware" / "drivers" / "__init__.py").read_bytes())))
+
+
+def _driver_table(source: bytes) -> ast.Dict:
     with _PARSING:
-        tree = ast.parse((ROOT / "firmware" / "drivers" / "__init__.py").read_text())
+        tree = ast.parse(source)
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "DRIVERS" for t in node.targets):
-            return frozenset(ast.literal_eval(node.value))
-    return frozenset()
+            assert isinstance(node.value, ast.Dict)
+            return node.value
+    raise SteigerError("there is no table DRIVERS", where="firmware/drivers/__init__.py")
+
+
+def _rows_of(source: bytes, drivers: set[str]) -> bytes:
+    """The table of drivers with the rows of `drivers` alone: a row takes 100 bytes of the heap of every board."""
+    lines = source.splitlines(keepends=True)
+    table = _driver_table(source)
+    for key, value in zip(table.keys, table.values, strict=True):
+        assert isinstance(key, ast.Constant)
+        if key.value not in drivers:
+            for at in range(key.lineno - 1, value.end_lineno or key.lineno):
+                lines[at] = b"\n"
+    return b"".join(lines)
 
 
 def _imported(roots: dict[str, bytes], every: dict[str, bytes]) -> set[str]:

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from boards import board_names, load_board
+from firmware.drivers import DRIVERS
 from tools import firmware_build
 from tools.errors import SteigerError
 
 
-@pytest.mark.parametrize("name", ["air-v1", "noise-v1", "traffic-v1"])
+@pytest.mark.parametrize("name", ["air-v1", "air-v2", "noise-v1", "traffic-v1"])
 def test_a_board_gets_its_own_drivers_alone(name: str) -> None:
     board = load_board(name)
     files = firmware_build.slot_files(board, "xtensawin", "esp32")
     drivers = {Path(file).stem for file in files if file.startswith("firmware/drivers/")}
     wanted = {type(sensor).__struct_config__.tag for sensor in board.sensors}
-    others = {"sps30", "bme280", "ld2451", "i2s_mic"} - wanted
+    others = set(DRIVERS) - {"fake"} - wanted
     assert wanted <= drivers
     assert not others & drivers
     assert "firmware/hal/esp32.mpy" in files
     assert "firmware/hal/sim.mpy" not in files
     assert not any(file.endswith(".py") or "/board/" in file or "_host" in file for file in files)
     assert all(content[:2] == b"M\x06" for content in files.values())
+
+
+def test_a_board_gets_its_own_rows_of_the_table_of_drivers() -> None:
+    source = firmware_build.lean_sources(load_board("air-v2"), "sim")["firmware/drivers/__init__.py"]
+    module: dict[str, Any] = {}
+    exec(source, module)
+    assert set(module["DRIVERS"]) == {"sen66", "scd41"}
+    assert module["DRIVERS"]["scd41"] == DRIVERS["scd41"]
+    whole = (firmware_build.ROOT / "firmware" / "drivers" / "__init__.py").read_bytes()
+    assert len(source.splitlines()) == len(whole.splitlines()), "lines stay where they are"
 
 
 def test_the_same_bytecode_on_every_architecture() -> None:
