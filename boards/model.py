@@ -145,13 +145,16 @@ CleanInterval = Annotated[
     int, Meta(ge=0, le=31_536_000, description="The fan is cleaned so often; 0: never. A week by the maker.")
 ]
 CleanAtStart = Annotated[
-    bool, Meta(description="Clean when the board starts: a power cut makes everyone forget when it was last done.")
+    bool,
+    Meta(
+        description="Clean when the board starts: a power cut makes everyone forget. A board that sleeps would at each wake."
+    ),
 ]
 Learning = Annotated[
     int,
     Meta(ge=0, le=172_800, description="For so long after a start VOC and NOx index are flagged suspect: they learn."),
 ]
-Altitude = Annotated[int, Meta(ge=0, le=3000, description="Of the place; CO2 reads 1 % low for each 90 m left out.")]
+Altitude = Annotated[int, Meta(ge=0, le=3000, description="Of the place; CO2 reads 1 % low for about 85 m left out.")]
 SelfCalibration = Annotated[
     bool,
     Meta(

@@ -14,6 +14,7 @@ from tools.german import GERMAN
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "docs/field-guide.md", "boards/bme280-v1/README.md", "boards/air-v1/README.md",
+         "boards/air-v2/README.md",
          "boards/noise-v1/README.md", "boards/noise-v2/README.md", "boards/traffic-v1/README.md",
          "boards/street-v1/README.md")  # fmt: skip
 SEEN = ("you see", "when not", "in the log", "zu sehen ist")  # heads of the columns that quote
