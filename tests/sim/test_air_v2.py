@@ -179,7 +179,6 @@ def test_a_fault_of_one_chip_leaves_the_other_alone(twin: Twin) -> None:
     [
         ("dead_laser", PM, set()),
         ("dead_fan", PM, CLIMATE | GAS | {"co2"}),
-        ("dead_climate", CLIMATE, GAS),
         ("dead_co2", {"co2"}, set()),
         ("slow_fan", set(), PM),
     ],
