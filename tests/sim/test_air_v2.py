@@ -15,7 +15,11 @@ from tests.sim.running import START_S
 from tests.sim.test_conductor import whole
 from tools.sim.interpreter import find
 
-pytestmark = [pytest.mark.e2e, pytest.mark.skipif(not find().is_micropython, reason="needs MicroPython")]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.xdist_group("air-v2"),  # one board for all
+    pytest.mark.skipif(not find().is_micropython, reason="needs MicroPython"),
+]
 ROOT = Path(__file__).resolve().parents[2]
 WINDOW_S = 20
 RECORD = 0
