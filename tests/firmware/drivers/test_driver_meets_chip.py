@@ -351,7 +351,7 @@ def test_microphone_faults_are_seen_and_go_away(fault: str, reason: int) -> None
         await stage.run(2)
         values, refused = await stage.run(3)
         assert len(values["laeq"]) >= 1
-        assert set(refused) == {drivers.WARMING_UP}
+        assert set(refused) <= {drivers.WARMING_UP}
 
     play(stage, scene)
 
@@ -424,6 +424,7 @@ def test_dnms_faults_are_seen_and_go_away(fault: str, reason: int) -> None:
         values, _ = await stage.run(10)
         assert values
         stage.chip.switch(fault)
+        stage.running = fault != "wrong_chip"  # nobody changes a module while it runs
         await stage.run(20)
         values, refused = await stage.run(20)
         assert reason in refused
