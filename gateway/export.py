@@ -21,6 +21,7 @@ from gateway.errors import GatewayError
 from gateway.forward.payload import iso
 from gateway.models import RECORD, ProfileInfo, Record
 from wire.channels import CHANNELS
+from wire.quality import flag_name, reason_name
 
 COLUMNS = (
     "station_id",  # gateway id and address of the board
@@ -31,13 +32,13 @@ COLUMNS = (
     "value",  # empty: missing
     "unit",  # UCUM
     "quality",
+    "reason",  # empty: good, or none known
     "coverage_pct",
     "time_bound_s",
     "time_source",
     "received",
     "record_id",
 )
-QUALITY = {1: "good", 2: "not_evaluated", 3: "suspect", 4: "bad", 9: "missing"}
 ROW_GROUP = 50_000  # observations: some 10 MB of memory while a Parquet row group is built
 PROGRESS_EVERY = 2_000  # records
 
@@ -128,8 +129,9 @@ def _write_csv(records: _Counter, stream: IO[bytes], gateway: str) -> Summary:
         for index, (quantity, suffix, unit, decimals) in enumerate(_quantities(record.profile)):
             raw = record.values[index]
             value = "" if raw is None else f"{raw / 10**decimals:.{decimals}f}"
-            quality = _quality(record, index)
-            writer.writerow((station, board + suffix, quantity, start, end, value, unit, quality, *tail))
+            quality = record.quality(index)
+            words = flag_name(quality), reason_name(quality)
+            writer.writerow((station, board + suffix, quantity, start, end, value, unit, *words, *tail))
             observations += 1
     text.flush()
     text.detach()
@@ -142,7 +144,7 @@ def _write_parquet(records: _Counter, stream: IO[bytes], gateway: str) -> Summar
 
     word = pa.dictionary(pa.int32(), pa.string())
     moment = pa.timestamp("ms", tz="UTC")
-    types = (word, word, word, moment, moment, pa.float64(), word, word, pa.int8(), pa.float64(), word, moment)
+    types = (word, word, word, moment, moment, pa.float64(), word, word, word, pa.int8(), pa.float64(), word, moment)
     schema = pa.schema(list(zip(COLUMNS, (*types, pa.string()), strict=True)))
     observations = 0
     rows: list[tuple[Any, ...]] = []
@@ -163,19 +165,15 @@ def _write_parquet(records: _Counter, stream: IO[bytes], gateway: str) -> Summar
                 raw = record.values[index]
                 value = None if raw is None else raw / 10**decimals
                 edges = (record.start_ms, record.end_ms)
-                rows.append((station, board + suffix, quantity, *edges, value, unit, _quality(record, index), *tail))
+                quality = record.quality(index)
+                words = flag_name(quality), reason_name(quality)
+                rows.append((station, board + suffix, quantity, *edges, value, unit, *words, *tail))
                 observations += 1
             if len(rows) >= ROW_GROUP:
                 flush()
         if rows:
             flush()
     return Summary(records.count, observations)
-
-
-def _quality(record: Record, index: int) -> str:
-    if record.flags is not None:
-        return QUALITY.get(record.flags[index], f"flag_{record.flags[index]}")
-    return QUALITY[9 if record.values[index] is None else 1]
 
 
 @lru_cache(maxsize=1024)

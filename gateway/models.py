@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from wire.quality import GOOD, MISSING
+
 RECORD, GAP, HEALTH, EVENT = 0, 1, 2, 3
 KIND_NAMES = ("record", "gap", "health", "event")
 
@@ -55,8 +57,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """One entry of a node's outbox, decoded and with its time resolved.
 
     `values` are raw integers in the order of `profile.channels` (None: missing); empty for other kinds than "record".
-    `flags` are quality flags in the same order, or None when all are good. `detail` holds the integers of the other kinds
-    (gap: count and cause; health: totals, supply_mv …; event: code and argument).
+    `flags` are their qualities (wire.quality) in the same order, or None when all are good. `detail` holds the integers
+    of the other kinds (gap: count and cause; health: totals, supply_mv …; event: code and argument).
     """
 
     pos: int  # place in the spool: rises by one for each record stored, never used twice
@@ -85,6 +87,12 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     @property
     def kind(self) -> str:
         return KIND_NAMES[self.kind_code]
+
+    def quality(self, index: int) -> int:
+        """Flag | reason << 4 of a value (wire.quality)."""
+        if self.flags is not None:
+            return self.flags[index]
+        return MISSING if self.values[index] is None else GOOD
 
     @property
     def time_state(self) -> str:

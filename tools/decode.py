@@ -18,6 +18,7 @@ from wire.crypto import Keys, subkeys
 from wire.frame import DOWNLINK, LORA, SERIAL, Downlink, open_downlink
 from wire.frame_gateway import UplinkHeader, guess_counter, open_uplink, parse_uplink_header
 from wire.profiles import Profile, decode_profile
+from wire.quality import GOOD, flag_name, reason_name
 from wire.records_gateway import decode_records, peek_records
 from wire.settings import by_id as setting_by_id
 
@@ -159,7 +160,8 @@ class Decoder:
                     "end": time_text(record.time),
                     "coverage": record.coverage,
                     "values": _values(profile, record.values),
-                    "flags": list(record.flags) if record.flags else None,
+                    "flags": [quality & 15 for quality in record.flags] if record.flags else None,
+                    "quality": _qualities(profile, record.flags) if record.flags else None,
                 }
                 for record in records
             ],
@@ -220,6 +222,16 @@ def _values(profile: Profile, values: Sequence[int | None]) -> dict[str, dict[st
         )
         out[name] = {"v": value, "u": channel.unit}
     return out
+
+
+def _qualities(profile: Profile, flags: Sequence[int]) -> dict[str, dict[str, str]]:
+    """{"pm2_5": {"flag": "suspect", "reason": "humidity"}} of those that are not good."""
+    names = _values(profile, [None] * len(profile.items))
+    return {
+        name: {"flag": flag_name(quality)} | ({"reason": reason_name(quality)} if quality > 15 else {})
+        for name, quality in zip(names, flags, strict=True)
+        if quality != GOOD
+    }
 
 
 def _fields(message: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from wire import (
     messages,
     messages_gateway,
     names,
+    quality,
     records,
     records_gateway,
     settings,
@@ -336,6 +337,17 @@ def section_records() -> str:
         f"So: seq {record.seq}, window that ends at {record.time[1]} (unix s), coverage {record.coverage} %, every value\n"
         "good. More payloads, batches, missing values and flags, and all that must be refused: `tests/vectors/records.json`."
     )
+
+
+def section_qualities() -> str:
+    """Why a value is not good."""
+    source = (ROOT / "wire" / "quality.py").read_text().partition("\nRANGE = ")[2].partition("\n\n")[0]
+    rows = []
+    for line in f"RANGE = {source}".splitlines():
+        number, _, meaning = line.partition(" = ")[2].partition("  # ")
+        rows.append((int(number), quality.REASON_NAMES[int(number)], meaning))
+    assert [row[0] for row in rows] == list(range(1, len(quality.REASON_NAMES)))
+    return _table(("reason", "name", "meaning"), rows)
 
 
 def section_reasons() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tools.decode import pretty_unit
-from tools.monitor_words import WORDS, reason
+from tools.monitor_words import WORDS, quality_words, reason
 
 _SHOWN_BEFORE = {
     "ok", "kind", "direction", "type", "node", "bytes", "life", "board", "counter", "records", "answers", "reason",
@@ -23,7 +23,7 @@ def frame_lines(item: dict[str, Any], lang: str = "en") -> Iterator[str]:
         return
     if item.get("records"):
         for record in item["records"]:
-            values = f"{value_text(record['values'])}{_extra(record)}"
+            values = f"{value_text(record['values'])}{_extra(record, lang)}"
             yield f"{head} seq {record['seq']:<6} {_short_time(record['end'])}  {values}"
         return
     if "seqs" in item and item.get("records") is None:
@@ -43,10 +43,13 @@ def value_text(values: dict[str, dict[str, Any]]) -> str:
     return "  ".join(parts)
 
 
-def _extra(record: dict[str, Any]) -> str:
+def _extra(record: dict[str, Any], lang: str) -> str:
     out = "" if record["coverage"] == 100 else f"  coverage {record['coverage']} %"
-    if record["flags"]:
-        out += f"  flags {record['flags']}"
+    if record["quality"]:
+        told: dict[str, list[str]] = {}  # what is wrong -> with which quantities
+        for name, quality in record["quality"].items():
+            told.setdefault(quality_words(quality["flag"], quality.get("reason", ""), lang), []).append(name)
+        out += "  " + "; ".join(f"{words}: {', '.join(names)}" for words, names in told.items())
     return out
 
 

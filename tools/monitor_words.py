@@ -71,6 +71,49 @@ REASONS: dict[str, dict[str, str]] = {
     },
 }
 
+# Flags and reasons of values, as docs/quality.md has them.
+QUALITIES: dict[str, dict[str, str]] = {
+    "en": {
+        "not_evaluated": "not evaluated",
+        "flat_line": "flat line",
+        "rate_of_change": "rate of change",
+        "warm_up": "sensor warming up",
+        "sensor_status": "the sensor's status word",
+        "humidity": "air humid above 80 %",
+        "wind": "wind on the microphone",
+        "blocked": "counter blocked",
+        "calibration": "calibration missing or expired",
+        "samples_lost": "samples lost",
+    },
+    "de": {
+        "good": "gut",
+        "not_evaluated": "nicht bewertet",
+        "suspect": "zweifelhaft",
+        "bad": "schlecht",
+        "missing": "fehlt",
+        "range": "außerhalb des Bereichs",
+        "spike": "Ausreißer",
+        "flat_line": "Wert steht still",
+        "rate_of_change": "zu schnelle Änderung",
+        "warm_up": "Sensor läuft warm",
+        "sensor_status": "Statuswort des Sensors",
+        "humidity": "Luftfeuchte über 80 %",
+        "wind": "Wind am Mikrofon",
+        "blocked": "Zähler verdeckt",
+        "overload": "übersteuert",
+        "underrange": "unter dem Eigenrauschen",
+        "calibration": "Kalibrierung fehlt oder ist abgelaufen",
+        "samples_lost": "Abtastwerte verloren",
+        "contradiction": "Widerspruch",
+    },
+}
+
+
+def quality_words(flag: str, why: str, lang: str = "en") -> str:
+    """`suspect (air humid above 80 %)`"""
+    known = QUALITIES[lang]
+    return known.get(flag, flag) + (f" ({known.get(why, why)})" if why else "")
+
 
 def reason(word: str, lang: str = "en") -> str:
     """A reason with its meaning."""

@@ -22,7 +22,9 @@ Layout, bits from the most significant one of the first byte (`wire.bits` says h
                     Expected is one window after the record before]
     [coverages      `coverage` only, for each record: 0 as the one before (first: 100) | 1 and 7 bits]
     [qualities      `quality` only, for each record: 0 as the one before (first: all usual) | 1 and for each item:
-                    0 usual | 1 0 missing, flag 9 | 1 1, one bit: value is there, 4 bits: flag]
+                    0 usual | 1 0 missing, flag 9 | 1 1, one bit: value is there, 4 bits: code.
+                    Codes 0 to 9, 14 and 15 are the flag. 10, 11, 12, 13 stand for the flags 2, 3, 4, 9 with a reason:
+                    4 bits (not 0), and how many items that follow have the same (k = 0): these have no bits of their own]
     values          record by record, item by item, those that are there, by the expectations of `wire.values`.
                     *Usual* is: there, flag 1; but a SAMPLE item whose partner's value is known and below its
                     channel's min_count has one bit before it: 0 missing (flag 9), 1 there (flag 1)
@@ -42,6 +44,7 @@ from collections import namedtuple
 
 from wire import BOOT, UPTIME_HIGH_MS, UTC, UTC_HIGH_S, UTC_LOW_S
 from wire.bits import BitWriter
+from wire.quality import GOOD, MISSING
 from wire.values import VALUE_HIGH, VALUE_LOW, Adaption, fold, gated, plan
 
 TYPE_CHECKING = False
@@ -53,8 +56,6 @@ if TYPE_CHECKING:
     Values = list[int | None]
 
 RECORDS_MAX = 64  # bounds what one frame can make a receiver build
-GOOD = 1  # QARTOD: pass
-MISSING = 9  # QARTOD: missing
 SEQ_HIGH = 0xFFFFFFFF
 
 GRID_LOW, GRID, SECOND, SINCE_BOOT = 0, 1, 2, 3
@@ -65,7 +66,7 @@ WINDOWS_AHEAD = 4096
 WINDOWS_OLD = 57344  # 65536 less what both clocks may differ by
 
 # time: (UTC, end_s) or (BOOT, boot, end_ms). values: one raw int or None for each item of the profile.
-# flags: one QARTOD code (4 bits) for each item, or None where every value is good or missing.
+# flags: for each item what wire.quality says, or None where every value is good or missing without a reason.
 Record = namedtuple("Record", "seq time coverage values flags")
 
 
@@ -113,14 +114,16 @@ def _put_further_time(bits: BitWriter, time: "Time", before: "Time", window_s: i
 
 
 def _qualities(items: "tuple[Item, ...]", record: Record) -> list[int]:
-    """For each item 0 (usual), 1 (missing) or 32 + 16 * there + flag."""
+    """For each item 0 (usual), 1 (missing) or 32 + 16 * there + code + 64 * reason."""
     out = []
     for i in range(len(items)):
         value = record.values[i]
         flag = record.flags[i] if record.flags else GOOD if value is not None else MISSING
-        if not 0 <= flag <= 15:
+        if not 0 <= flag <= 255 or flag > 15 and flag & 15 not in (2, 3, 4, 9):
             raise ValueError("flag")
-        if value is not None:
+        if flag > 15:
+            out.append((flag >> 4 << 6) + (40 if value is None else 56) + min(flag & 15, 5))
+        elif value is not None:
             out.append(0 if flag == GOOD else 48 + flag)
         elif flag != MISSING:
             out.append(32 + flag)
@@ -231,12 +234,20 @@ def _put_qualities(bits: BitWriter, qualities: list[list[int]], count: int) -> N
             continue
         last = marks
         bits.put(1, 1)
-        for mark in marks:
+        at = 0
+        while at < count:
+            mark = marks[at]
+            at += 1
             if mark < 2:
                 bits.put(mark << 1, 1 + mark)
-            else:
-                bits.put(0b11, 2)
-                bits.put(mark & 31, 5)
+                continue
+            bits.put(0b1100000 | mark & 31, 7)
+            if mark > 63:
+                bits.put(mark >> 6, 4)
+                first = at
+                while at < count and marks[at] == mark:
+                    at += 1
+                bits.number(at - first, 0)
 
 
 def _put_values(

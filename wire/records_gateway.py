@@ -5,10 +5,9 @@ from collections import namedtuple
 from wire import BOOT, UPTIME_HIGH_MS, UTC, UTC_HIGH_S, UTC_LOW_S, WireError
 from wire.bits import ZEROS_MAX, BitReader, bit_length
 from wire.channels import SAMPLE
+from wire.quality import GOOD, MISSING
 from wire.records import (
-    GOOD,
     GRID_LOW,
-    MISSING,
     RECORDS_MAX,
     SECOND,
     SEQ_AHEAD,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from wire.values import Item
 
 _USUAL_BITS = 42  # profile, batch and odd (both 0), seq, time
+_REASONED = (2, 3, 4, 9)  # the flags that codes 10 to 13 stand for
 _USUAL_BELOW = 64  # the second byte begins with batch and odd
 
 # seqs: one for each record; `exact` or, if not, all of them less the same unknown multiple of 65536.
@@ -145,11 +145,18 @@ def _take_qualities(bits: BitReader, count: int, items: int) -> list[list[int]]:
     for _ in range(count):
         if bits.take(1):
             last = []
-            for _ in range(items):
+            while len(last) < items:
                 mark = bits.take(1)
+                same = 1
                 if mark and bits.take(1):
                     mark = 32 + bits.take(5)
-                last.append(mark)
+                    if 10 <= mark & 15 <= 13:
+                        reason = bits.take(4)
+                        same += bits.number(0)
+                        if not reason or len(last) + same > items:
+                            raise WireError("range")
+                        mark |= reason << 6
+                last += [mark] * same
         out.append(last)
     return out
 
@@ -164,11 +171,13 @@ def _take_values(
     for i in range(len(items)):
         item = items[i]
         mark = marks[i] if marks else 0
-        there = mark == 0 or mark >= 48
+        there = mark == 0 or mark & 63 >= 48
         if mark == 0 and gated(item, values):
             there = bits.take(1) == 1
         expected = GOOD if there else MISSING
         flag = mark & 15 if mark > 1 else expected
+        if mark > 63:
+            flag = _REASONED[flag - 10] | mark >> 6 << 4
         flags.append(flag)
         if flag != expected:
             usual = False

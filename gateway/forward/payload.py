@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.models import KIND_NAMES, RECORD, TIME_STATES, Batch, ProfileInfo, Record
+from wire.quality import GOOD, flag_name, reason_name
 
 SCHEMA = "steiger.records.v1"
 
@@ -29,6 +30,15 @@ class Value(msgspec.Struct, forbid_unknown_fields=True):
 
     v: float | None
     u: str
+
+
+class Quality(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Why a value is not good, in words."""
+
+    flag: Annotated[str, Meta(pattern=r"^[a-z_]+[0-9]*$", description="not_evaluated, suspect, bad, missing")]
+    reason: (
+        Annotated[str, Meta(pattern=r"^[a-z_]+[0-9]*$", description="docs/quality.md; absent: none known")] | None
+    ) = None
 
 
 class RecordJson(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -47,6 +57,7 @@ class RecordJson(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     coverage: Annotated[int, Meta(ge=0, le=100, description="per cent of the window that was measured")]
     values: dict[str, Value]
     flags: Annotated[dict[str, int], Meta(description="quality where it is not good: 2 3 4 9, QARTOD")] = {}
+    quality: Annotated[dict[str, Quality], Meta(description="the same in words, with the reason")] = {}
     profile: Annotated[str, Meta(pattern=r"^[0-9a-f]{8}$", description="what is measured, and its calibration")] = ""
     detail: Annotated[dict[str, int], Meta(description="integers of a gap, health or event entry")] = {}
 
@@ -151,12 +162,15 @@ def _template(profile: ProfileInfo) -> tuple[str, tuple[int, ...]]:
 
 
 def _values(record: Record, profile: ProfileInfo) -> str:
-    """Values where some are missing or not good, and the flags."""
-    parts, flags = [], []
+    """Values where some are missing or not good, the flags, and both in words."""
+    parts, flags, words = [], [], []
     for index, (channel, raw) in enumerate(zip(profile.channels, record.values, strict=True)):
         value = "null" if raw is None else f"{raw / 10**channel.decimals:.{channel.decimals}f}"
         parts.append(f'"{channel.name}":{{"v":{value},"u":"{channel.unit}"}}')
-        flag = record.flags[index] if record.flags is not None else (9 if raw is None else 1)
-        if flag != 1:
-            flags.append(f'"{channel.name}":{flag}')
-    return "{" + ",".join(parts) + "}" + (',"flags":{' + ",".join(flags) + "}" if flags else "")
+        quality = record.quality(index)
+        if quality != GOOD:
+            flags.append(f'"{channel.name}":{quality & 15}')
+            reason = f',"reason":"{reason_name(quality)}"' if quality > 15 else ""
+            words.append(f'"{channel.name}":{{"flag":"{flag_name(quality)}"{reason}}}')
+    told = f',"flags":{{{",".join(flags)}}},"quality":{{{",".join(words)}}}' if flags else ""
+    return "{" + ",".join(parts) + "}" + told

@@ -1,7 +1,8 @@
 """The compact form of a record's values in the database, and the way back.
 
 `data` starts with one byte: 0 = int16 values, none missing; 1 = int16 with -32768 for missing; 2 = int32 with -2**31 for
-missing; 3 = JSON object of integers (gap, health, event). 0x10 is added when one flag byte a value follows the values.
+missing; 3 = JSON object of integers (gap, health, event). 0x10 is added when one byte a value follows the values:
+its flag | reason << 4 (wire/quality.py).
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from tests.fakes.spool import START_MS
 from wire.channels import by_name
 from wire.crypto import subkeys
 from wire.profiles import Profile
+from wire.quality import BLOCKED, SUSPECT
 
 KEY = bytes(range(16))
 LIFE = subkeys(KEY).life
@@ -24,7 +25,7 @@ PROFILE = Profile(tuple((by_name(name).id, 0) for name in ("pm2_5", "temperature
 async def fill(path: Path, count: int, *, node: int = 7, sink: str = "mqtt", extras: bool = False) -> set[str]:
     """Store `count` windows of `node` (pm2_5, temperature, vehicles), with `extras` also a gap and an event; the ids.
 
-    Every tenth temperature is missing and flagged; every seventh vehicles count is suspect.
+    Every tenth temperature is missing and flagged; every seventh vehicles count is suspect, blocked.
     """
     store = Store(path, SystemClock())
     await store.open()
@@ -46,7 +47,7 @@ async def fill(path: Path, count: int, *, node: int = 7, sink: str = "mqtt", ext
 
     for seq in range(count):
         values = (100 + seq % 400, None if seq % 10 == 9 else -250 + seq, seq % 60)
-        flags = (1, 9 if seq % 10 == 9 else 1, 3 if seq % 7 == 6 else 1)
+        flags = (1, 9 if seq % 10 == 9 else 1, SUSPECT | BLOCKED << 4 if seq % 7 == 6 else 1)
         put(seq, RECORD, profile, pack_values(values, None if flags == (1, 1, 1) else flags), 100)
     if extras:
         put(count, GAP, profile, pack_detail({"count": 1, "cause": 1}), 0)

@@ -61,6 +61,7 @@ def test_csv_is_rfc_4180_with_a_header_and_one_observation_a_row(archive: Path, 
         "value": "10.0",
         "unit": "ug/m3",
         "quality": "good",
+        "reason": "",
         "coverage_pct": "100",
         "time_bound_s": "2.003",
         "time_source": "clock",
@@ -72,7 +73,8 @@ def test_csv_is_rfc_4180_with_a_header_and_one_observation_a_row(archive: Path, 
     missing = by_key[f"7-{LIFE:08x}-9", "temperature"]
     assert (missing["value"], missing["quality"]) == ("", "missing")
     assert by_key[f"7-{LIFE:08x}-10", "temperature"]["value"] == "-2.40"
-    assert by_key[f"7-{LIFE:08x}-6", "vehicles"]["quality"] == "suspect"
+    suspect = by_key[f"7-{LIFE:08x}-6", "vehicles"]
+    assert (suspect["quality"], suspect["reason"]) == ("suspect", "blocked")
     assert "nan" not in text.decode().lower()
 
 
@@ -100,7 +102,7 @@ def test_parquet_holds_the_same(archive: Path, tmp_path: Path) -> None:
         assert found["quantity"] == row["quantity"]
         assert found["value"] is None if row["value"] == "" else found["value"] == float(row["value"])
         assert iso(round(found["time_from"].timestamp() * 1000)) == row["time_from"]
-        assert found["quality"] == row["quality"]
+        assert (found["quality"], found["reason"]) == (row["quality"], row["reason"])
 
 
 def test_parquet_of_nothing_is_a_valid_file(archive: Path, tmp_path: Path) -> None:

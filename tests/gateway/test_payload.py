@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.forward.payload import Payload, decode, encode, encode_record, iso, json_schema
 from gateway.models import GAP, HEALTH, Batch, Record
 from tests.fakes.spool import PROFILE, event, record
+from wire.quality import FLAT_LINE, GOOD, HUMIDITY, MISSING, SUSPECT
 
 SCHEMA_FILE = Path(__file__).parents[2] / "gateway" / "forward" / "records.schema.json"
 
@@ -58,6 +59,20 @@ def test_missing_values_are_null_and_flags_tell_why() -> None:
     found = one(record(1, (None, -505, 801, 17)))
     assert found["flags"] == {"pm2_5": 9}  # a missing value is flagged even where the node sent no flags
     assert "flags" not in one(record(1, flags=(1, 1, 1, 1)))
+    assert "quality" not in one(record(1, flags=(1, 1, 1, 1)))
+
+
+def test_flags_and_reasons_are_told_in_words() -> None:
+    found = one(
+        record(1, values=(None, 5, 6, 7), flags=(MISSING | FLAT_LINE << 4, SUSPECT | HUMIDITY << 4, SUSPECT, GOOD))
+    )
+    names = list(found["values"])
+    assert found["flags"] == {names[0]: 9, names[1]: 3, names[2]: 3}
+    assert found["quality"] == {
+        names[0]: {"flag": "missing", "reason": "flat_line"},
+        names[1]: {"flag": "suspect", "reason": "humidity"},
+        names[2]: {"flag": "suspect"},
+    }
 
 
 def test_other_kinds_carry_their_integers() -> None:

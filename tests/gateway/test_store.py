@@ -30,7 +30,7 @@ VALUES = st.lists(st.one_of(st.none(), INT32, st.integers(-32768, 32767)), min_s
 @given(VALUES, st.data())
 def test_values_come_back(values: tuple[int | None, ...], data: st.DataObject) -> None:
     flags = data.draw(
-        st.one_of(st.none(), st.lists(st.integers(0, 15), min_size=len(values), max_size=len(values)).map(tuple))
+        st.one_of(st.none(), st.lists(st.integers(0, 255), min_size=len(values), max_size=len(values)).map(tuple))
     )
     assert unpack_values(pack_values(values, flags)) == (values, flags if values else (None if flags is None else ()))
 

@@ -9,12 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from gateway.keys import Life
 from tools import cli
+from tools.decode import Decoder
 from tools.monitor_advice import NEVER_HEARD_S, SILENT_S, Watch
-from tools.monitor_words import REASONS, WORDS
+from tools.monitor_text import frame_lines
+from tools.monitor_words import QUALITIES, REASONS, WORDS
+from wire import UTC
+from wire.channels import id_of
 from wire.crypto import subkeys
 from wire.frame import SERIAL, seal_uplink
-from wire.messages import HELLO
+from wire.messages import HELLO, RECORDS
+from wire.profiles import Profile
+from wire.quality import FLAG_NAMES, HUMIDITY, MISSING, REASON_NAMES, SUSPECT
+from wire.records import Record, encode_records
 from wire.stream import encode
 
 HELLO_ITEM = {"direction": "up", "type": "hello", "node": 7, "ok": True, "oldest_seq": 4, "next_seq": 9}
@@ -64,6 +72,27 @@ def test_both_languages_say_everything_with_the_same_facts() -> None:
         assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", german[code])), code
         assert code == "tap" or text != german[code]
     assert REASONS["en"].keys() == REASONS["de"].keys()
+    words = [*FLAG_NAMES.values(), *filter(None, REASON_NAMES)]
+    german = QUALITIES["de"]
+    assert set(german) == set(words)
+    assert set(QUALITIES["en"]) <= set(words)
+    assert len({*german.values()}) == len(words)
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"),
+    [("en", "suspect (air humid above 80 %): pm1, pm2_5; missing: humidity"),
+     ("de", "zweifelhaft (Luftfeuchte über 80 %): pm1, pm2_5; fehlt: humidity")],
+)  # fmt: skip
+def test_a_record_says_what_is_not_good_and_why(lang: str, words: str) -> None:
+    air = Profile(tuple((id_of(name), 0) for name in ("pm1", "pm2_5", "humidity")), 60)
+    life = Life(address=7, key=bytes(16), board="air-v1", provisioned_s=0, profiles=(air.encode().hex(),))
+    flags = (SUSPECT | HUMIDITY << 4, SUSPECT | HUMIDITY << 4, MISSING)
+    payload = encode_records(air, [Record(3, (UTC, 1_760_000_040), 100, (80, 120, None), flags)], None, None)
+    item = Decoder([life]).decode(seal_uplink(subkeys(bytes(16)), SERIAL, 7, 1, RECORDS, payload))
+    assert item["records"][0]["flags"] == [3, 3, 9]
+    (line,) = frame_lines({"kind": "frame", **item}, lang)
+    assert line.endswith(words)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def decode(
     marks: list[list[tuple[int, int] | None]] = [[None] * len(items)]  # (is there, flag), None: usual
     for _ in range(count):
         if quality and bits.take(1):
-            marks.append([_mark(bits) for _ in items])
+            marks.append(_marks(bits, len(items)))
         else:
             marks.append(marks[-1])
     memory: list[dict[str, Any]] = [{} for _ in items]
@@ -103,12 +103,23 @@ def decode(
     return out
 
 
-def _mark(bits: Bits) -> tuple[int, int] | None:
-    if not bits.take(1):
-        return None
-    if not bits.take(1):
-        return (0, 9)
-    return (bits.take(1), bits.take(4))
+def _marks(bits: Bits, count: int) -> list[tuple[int, int] | None]:
+    """(is there, flag + 16 * reason) of each item, None: usual."""
+    found: list[tuple[int, int] | None] = []
+    while len(found) < count:
+        if not bits.take(1):
+            found.append(None)
+        elif not bits.take(1):
+            found.append((0, 9))
+        else:
+            there, code = bits.take(1), bits.take(4)
+            flag = {10: 2, 11: 3, 12: 4, 13: 9}.get(code)
+            if flag is None:
+                found.append((there, code))
+            else:
+                reason = bits.take(4)
+                found += [(there, flag + 16 * reason)] * (1 + bits.number(0))
+    return found
 
 
 def _value(

@@ -128,6 +128,40 @@ def good_frames() -> list[tuple[str, Any, list[Any], int | None, int | None]]:
     ]
 
 
+def reasoned_frames() -> list[tuple[str, Any, list[Any], int | None, int | None]]:
+    """Flags with a reason: flag + 16 * reason."""
+    names = ("pm1", "pm2_5", "pm4", "pm10", "temperature", "humidity", "pressure")
+    air = Profile(tuple((by_name(name).id, 0) for name in names), 60)
+    end = 1_760_000_040
+    usual = (80, 123, 150, 187, 412, 871, 10094)
+    return [
+        ("one item is suspect, and why", air, [Record(5, (UTC, end), 100, usual, (1, 1, 1, 1, 35, 1, 1))], end, 5),
+        (
+            "humid air: one mark for the four that follow each other",
+            air,
+            [
+                Record(5, (UTC, end), 100, usual, (115, 115, 115, 115, 1, 1, 1)),
+                Record(6, (UTC, end + 60), 100, usual, (115, 115, 115, 115, 1, 1, 1)),
+                Record(7, (UTC, end + 120), 100, usual, None),
+            ],
+            end + 130,
+            5,
+        ),
+        (
+            "every flag that has reasons, with a value and without, the first reason and the last",
+            air,
+            [
+                Record(5, (UTC, end), 60, usual, (18, 19, 20, 25, 242, 244, 249)),
+                Record(6, (UTC, end + 60), 60, (None,) * 7, (18, 19, 20, 25, 25, 25, 249)),
+                Record(7, (UTC, end + 120), 60, (None, *usual[1:]), (89, 89, 9, 3, 67, 67, 67)),
+                Record(8, (UTC, end + 180), 60, usual, (67,) * 7),
+            ],
+            end + 200,
+            5,
+        ),
+    ]
+
+
 def bad_payloads() -> list[tuple[str, str, int, int]]:
     """(note, payload, next_seq, now_s) for the profile (temperature 0) of 60 s, whose `short` is put in front."""
     plain = "0" + "0" + "0000000000000101" + "0110001010011001"  # single, usual, seq 5, window
@@ -197,6 +231,20 @@ def cases() -> list[dict[str, Any]]:
     whole = encode_records(single, [row], None, None)
     add("another profile", "decode_records", whole, Profile(single.items, 61), 0, 0)
     add("cut off", "peek_records", whole[:2], None)
+    for frame in reasoned_frames():
+        both_ways(*frame)
+    for flag in (16, 17, 22, 31, 256 + 19):
+        add("no flag that has reasons", "encode_records", single, [row._replace(flags=(flag,))], 1_760_000_040, 0)
+    odd = "0" + "1" + "000001" + "0000000000000101" + "0110001010011001" + "1"
+    for note, bits in (("reason 0", "111101100001"), ("more items than there are", "1111011011101")):
+        bits = f"{single.short:08b}{odd}{bits}1" + "0" * 11
+        bits += "0" * (-len(bits) % 8)
+        payload = bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
+        add(note, "decode_records", payload, single, 5, 1_760_000_000)
+    dice = records_cases.Dice(11)
+    for at in range(1):
+        declared, rows, now_s, hello_seq = records_cases.frame(dice, reasons=True)
+        both_ways(f"random {at}, with reasons", declared, rows[:6], now_s, hello_seq)
     return out
 
 

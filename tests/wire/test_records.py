@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tests.wire import records_cases
 from wire import BOOT, UPTIME_HIGH_MS, UTC, UTC_HIGH_S, UTC_LOW_S, WireError, records_gateway
 from wire.bits import BitReader, BitWriter, _bit_length, bit_length
-from wire.channels import CHANNELS, by_id, by_name
+from wire.channels import CHANNELS, by_id, by_name, id_of
 from wire.profiles import ITEMS_MAX, Profile
+from wire.quality import GOOD, HUMIDITY, SUSPECT
 from wire.records import RECORDS_MAX, Record, encode_records
 from wire.records_gateway import decode_records, peek_records, resolve_seq
 from wire.values import VALUE_HIGH, VALUE_LOW, Adaption, fold, plan, unfold
@@ -73,7 +74,11 @@ def frames(draw: st.DrawFn) -> tuple[Profile, list[Record]]:
     out = []
     for step in steps:
         values = draw(st.tuples(*[value] * count))
-        flags = draw(st.one_of(st.none(), st.tuples(*[st.sampled_from((1, 1, 2, 3, 4, 9, 0, 15))] * count)))
+        flags = draw(
+            st.one_of(
+                st.none(), st.tuples(*[st.sampled_from((1, 1, 2, 3, 4, 9, 0, 15, 115, 115, 18, 244, 249))] * count)
+            )
+        )
         if flags == tuple(9 if each is None else 1 for each in values):
             flags = None
         coverage = draw(st.one_of(st.just(100), st.integers(0, 100)))
@@ -256,6 +261,20 @@ def test_usual_flags_and_missing_flags_are_no_flags() -> None:
     payload = encode_records(TEN, [Record(1, (UTC, END_S), 100, values, (9, *[1] * 9))], END_S, 0)
     assert payload == encode_records(TEN, [Record(1, (UTC, END_S), 100, values, None)], END_S, 0)
     assert decode_records(payload, TEN, 1, END_S)[0].flags is None
+
+
+def test_a_reason_costs_little_and_its_repeats_a_bit() -> None:
+    """Humid air makes everything that a particle sensor gives suspect, for hours."""
+    air = Profile(tuple((id_of(name), 0) for name in ("pm1", "pm2_5", "pm4", "pm10", "nc0_5", "humidity")), 60)
+    values = (80, 123, 150, 187, 600, 871)
+    flags = (*[SUSPECT | HUMIDITY << 4] * 5, GOOD)
+
+    def size(count: int, flags: tuple[int, ...] | None) -> int:
+        rows = [Record(at, (UTC, END_S + 60 * at), 100, values, flags) for at in range(count)]
+        return len(encode_records(air, rows, END_S, 0))
+
+    assert size(1, flags) - size(1, None) <= 4
+    assert size(16, flags) - size(16, None) <= 6
 
 
 def test_a_speed_that_privacy_forbids_costs_one_bit() -> None:

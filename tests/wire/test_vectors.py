@@ -10,6 +10,7 @@ from tests.wire.run_vectors import plain, run
 from tests.wire.write_vectors import main as write_vectors
 from wire import frame, messages
 from wire.channels import CHANNELS
+from wire.quality import REASON_NAMES
 from wire.settings import SETTINGS
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -56,4 +57,6 @@ def test_tables_only_grow() -> None:
     assert [row[0] for row in SETTINGS] == list(range(1, len(SETTINGS) + 1))
     types = [[row[0], row[1].__name__] for row in messages.TABLE]
     assert [row for row in frozen["types"] if row not in types] == []
+    assert list(REASON_NAMES)[: len(frozen["reasons"])] == frozen["reasons"]
+    assert len(REASON_NAMES) <= 16
     assert frozen["version"] == frame.VERSION

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.wire.run_vectors import DO, outcome, plain
-from wire import BOOT, UTC, frame, messages, stream
+from wire import BOOT, UTC, frame, messages, quality, stream
 from wire.channels import CHANNELS
 from wire.frame import LORA, SERIAL
 from wire.profiles import Profile
@@ -371,6 +371,7 @@ def main() -> None:
         "channels": [plain(row) for row in CHANNELS],
         "settings": [plain(row) for row in SETTINGS],
         "types": [[row[0], row[1].__name__] for row in messages.TABLE],
+        "reasons": list(quality.REASON_NAMES),
         "version": frame.VERSION,
     }
     rows = ",\n".join(
