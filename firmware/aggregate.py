@@ -16,15 +16,17 @@ as lost counts as covered.
 from array import array
 from collections import namedtuple
 
-from firmware.drivers import BAD, GOOD, MISSING, NOT_MEASURED, RANGE
+from firmware import quality
+from firmware.drivers import NOT_MEASURED, RANGE
 from firmware.dsp.level import ENERGY_ONE, centi_db, energy
 from wire import channels
+from wire.quality import BAD, GOOD, MISSING, SUSPECT
 
 NOT_SAMPLED = "not sampled"  # nothing was measured: sensor silent, warming up, or not asked
 REFUSED = "refused"  # there were readings, and the sensor check refused them
 
-# values: raw in the channel's units, or None, per item; coverage_pct 0..100; flags: None when all are GOOD, else a
-# QARTOD code per item; cause: None when at least one value is valid, else NOT_SAMPLED or REFUSED.
+# values: raw in the channel's units, or None, per item; coverage_pct 0..100; flags: None when all are GOOD, else per
+# item the worst flag and its reason (wire.quality); cause: None when at least one value is valid, else NOT_SAMPLED or REFUSED.
 Closed = namedtuple("Closed", "values coverage_pct flags cause")
 
 _PERCENTS = (("laf10", 90), ("laf50", 50), ("laf90", 10), ("laf95", 5), ("speed_v85", 85))
@@ -35,8 +37,9 @@ _BIN_MAX = 65535  # a bin is 16 bits: 65,535 readings alike in one window, a day
 class _Item:
     """What one channel of one sensor gathers during a window; used again for the next one."""
 
-    def __init__(self, channel: channels.Channel) -> None:
+    def __init__(self, channel: channels.Channel, at: int) -> None:
         self.channel = channel
+        self.at = at  # its places in the memory of firmware.quality
         self.scale = 1 if channel.kind in (channels.COUNT, channels.SUM) else 10  # readings per raw unit
         self.bins: "array[int] | None" = None  # 1.2 KB for a speed: a heap in pieces may not have it later
         if channel.kind == channels.PERCENTILE:
@@ -57,6 +60,11 @@ class _Item:
         if bins is not None:
             for at in range(len(bins)):
                 bins[at] = 0
+
+    def mark(self, flag: int) -> None:
+        """The worst flag stays, of equal ones the first."""
+        if flag & 15 > self.flag & 15:
+            self.flag = flag
 
     def add(self, value: int, span_ms: int) -> None:
         channel = self.channel
@@ -140,15 +148,16 @@ class Window:
         self.window_ms = window_ms
         self.min_count = min_count
         self.refused = 0  # readings that the check refused
-        self.last_reason = 0
         self._slots = {}
+        self._memory = quality.memory(self.items, window_ms // 1000)
+        at = 1
         for item in self.items:
-            self._slots[item] = _Item(channels.by_id(item[0]))
+            self._slots[item] = _Item(channels.by_id(item[0]), at)
+            at += quality.MEMORY
 
     def clear(self) -> None:
         """Begin the next window; nothing is allocated, so that a year of windows leaves the heap as it was."""
         self.refused = 0
-        self.last_reason = 0
         for slot in self._slots.values():
             slot.clear()
 
@@ -160,12 +169,15 @@ class Window:
         slot = self._slots.get((channel_id, instance))
         if slot is None or span_ms <= 0:
             return False
-        if flag >= BAD or not slot.channel.low * slot.scale <= value <= slot.channel.high * slot.scale:
+        if flag & 15 >= BAD or not slot.channel.low * slot.scale <= value <= slot.channel.high * slot.scale:
+            if flag > 15:
+                slot.mark(SUSPECT | flag & 0xF0)
             self.refuse(RANGE, span_ms, ((channel_id, instance),))
             return False
         slot.add(value, span_ms)
-        if flag > slot.flag:
-            slot.flag = flag
+        slot.mark(flag)
+        if slot.scale > 1 and not slot.channel.min_count:
+            slot.mark(quality.reading(self._memory, slot.at, value, span_ms))
         return True
 
     def refuse(self, reason: int, span_ms: int = 0, items: tuple[tuple[int, int], ...] | None = None) -> None:
@@ -173,20 +185,17 @@ class Window:
 
         `items`: the (channel id, instance) it would have given; None = all.
         """
-        self.last_reason = reason
         if reason not in NOT_MEASURED:
             self.refused += 1
-        for item in self.items if items is None else items:
-            slot = self._slots.get(item)
-            if slot is not None:
-                slot.lost_ms += span_ms
+        self.missed(span_ms, items, quality.OF_ERROR[reason])
 
-    def missed(self, span_ms: int, items: tuple[tuple[int, int], ...] | None = None) -> None:
-        """Nobody measured during `span_ms`."""
+    def missed(self, span_ms: int, items: tuple[tuple[int, int], ...] | None = None, flag: int = 0) -> None:
+        """Nobody measured during `span_ms`; `flag` is what that says of the values."""
         for item in self.items if items is None else items:
             slot = self._slots.get(item)
             if slot is not None:
                 slot.lost_ms += span_ms
+                slot.mark(flag)
 
     def close(self) -> Closed:
         """The window's values; the coverage of a window that was cut is that of its full length."""
@@ -199,16 +208,19 @@ class Window:
             slot = self._slots[item]
             value = slot.result(window_ms, self.min_count)
             values.append(value)
-            flags.append(MISSING if value is None else slot.flag)
+            if value is None:
+                flags.append(MISSING if slot.channel.min_count else MISSING | slot.flag & 0xF0)
+            else:
+                flags.append(slot.flag)
             if value is not None and not slot.channel.min_count:
                 rests = True
                 coverage = min(coverage, slot.coverage_pct(window_ms))
+        quality.close(self._memory, self.items, values, flags, window_ms // 1000)
         valid = False
-        good = True
+        usual = True
         for at, value in enumerate(values):
-            if value is not None:
-                valid = True
-                good = good and flags[at] == GOOD
+            valid = valid or value is not None
+            usual = usual and flags[at] == (MISSING if value is None else GOOD)
         if not valid:
             return Closed(tuple(values), 0, None, REFUSED if self.refused else NOT_SAMPLED)
-        return Closed(tuple(values), coverage if rests else 0, None if good else tuple(flags), None)
+        return Closed(tuple(values), coverage if rests else 0, None if usual else tuple(flags), None)

@@ -16,9 +16,11 @@ A driver has
     async stop()        the chip at rest; never raises
     async self_test()   -> [(name, ok, detail)], detail an integer
 Values are integers with ONE decimal more than their channel (so that a mean does not round twice): 0.01 ug/m3,
-0.001 Cel, 0.01 hPa, 0.01 dB, 0.01 km/h. COUNT and SUM channels are given as they are. Flags: QARTOD (wire.records).
+0.001 Cel, 0.01 hPa, 0.01 dB, 0.01 km/h. COUNT and SUM channels are given as they are. `flag`: flag | reason << 4 (wire.quality).
 Two events within one `read()` (two vehicles) are two readings of the same channel.
 """
+
+from wire import quality
 
 try:
     from micropython import const as const
@@ -40,12 +42,11 @@ if TYPE_CHECKING:
 WARMUP = 0
 READY = 1
 
-# Quality of a single reading, QARTOD scale. MISSING is never given by a driver: a window without a value has it.
-GOOD = 1
-NOT_EVALUATED = 2
-SUSPECT = 3
-BAD = 4
-MISSING = 9
+# Quality of a single reading, with its reason where it is not good: SUSPECT | quality.STATUS << 4 (wire.quality).
+GOOD = quality.GOOD
+NOT_EVALUATED = quality.NOT_EVALUATED
+SUSPECT = quality.SUSPECT
+BAD = quality.BAD
 
 # Reasons of a SensorError; also the argument of the node's event "sensor failed". Append-only.
 NO_ANSWER = 1  # not acknowledged, or silent
@@ -60,10 +61,11 @@ STUCK = 9  # the same bits again and again
 CHIP_FAULT = 10  # the chip's status word says that it is broken
 SILENT = 11  # a microphone without sound: wrong slot, or its data line is open
 REFUSED = 12  # the chip answered a command with an error
+BLOCKED = 13  # something covers what it should see: a parked car, dirt
 
 REASONS = (
     "", "no answer", "bad checksum", "stale", "out of range", "warming up", "byte stream shifted", "wrong chip",
-    "calibration unreadable", "stuck value", "chip reports a fault", "no sound", "command refused",
+    "calibration unreadable", "stuck value", "chip reports a fault", "no sound", "command refused", "view blocked",
 )  # fmt: skip
 
 # Nothing was measured at all, as opposed to a reading that the check refused: this decides the ledger's cause.

@@ -11,6 +11,7 @@ import sys
 from firmware.drivers import GOOD, NO_ANSWER, READY, STALE, SUSPECT, WARMING_UP, WARMUP, SensorError, const
 from firmware.dsp.meter import FULL_SCALE, RATE_HZ, Meter
 from wire import channels
+from wire.quality import LOST, OVERLOAD, STATUS, UNDERRANGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -227,13 +228,15 @@ class I2SMic:
         laeq = max(laeq + self._offset_cdb, 0)
         lafmax = max(lafmax + self._offset_cdb, 0)
         flag = GOOD
-        if peak >= (CLIPPED if self._late >= 0 else CLIPPED >> 1) or lafmax > _OVERLOAD_CDB or laeq < self._floor_cdb:
-            flag = SUSPECT
-        if self._width != self._bits:
-            flag = SUSPECT  # another microphone than the board's description says
+        if peak >= (CLIPPED if self._late >= 0 else CLIPPED >> 1) or lafmax > _OVERLOAD_CDB:
+            flag = SUSPECT | OVERLOAD << 4
+        elif laeq < self._floor_cdb:
+            flag = SUSPECT | UNDERRANGE << 4
+        elif self._width != self._bits:
+            flag = SUSPECT | STATUS << 4  # another microphone than the board's description says
         self.covered_ms, self._rest = divmod(frames * 1000 + self._rest, RATE_HZ)
-        if self.lost_ms:
-            flag = SUSPECT  # where samples are missing the signal jumps
+        if self.lost_ms and flag == GOOD:
+            flag = SUSPECT | LOST << 4  # where samples are missing the signal jumps
         return [self.items[0] + (laeq, flag), self.items[1] + (lafmax, flag)]
 
     async def stop(self) -> None:

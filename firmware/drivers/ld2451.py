@@ -5,9 +5,22 @@ nothing moves, so silence is no vehicle; after a longer one the radar is asked. 
 vehicle, and the node only per window (firmware.aggregate holds the minimum count).
 """
 
-from firmware.drivers import GOOD, NO_ANSWER, READY, REFUSED, SHIFTED, STALE, STUCK, SUSPECT, WARMUP, SensorError, const
+from firmware.drivers import (
+    BLOCKED,
+    GOOD,
+    NO_ANSWER,
+    READY,
+    REFUSED,
+    SHIFTED,
+    STALE,
+    SUSPECT,
+    WARMUP,
+    SensorError,
+    const,
+)
 from firmware.drivers.tracker import Tracker
 from wire import channels
+from wire.quality import CONTRADICTION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -290,7 +303,7 @@ class LD2451:
     async def read(self) -> "list[Reading]":
         """Listen until a period is over; counts (0 too) and the speeds of the vehicles that have passed.
 
-        SensorError NO_ANSWER when a silent radar does not answer either, SHIFTED when its bytes make no frames, STUCK.
+        SensorError NO_ANSWER when a silent radar does not answer either, SHIFTED when its bytes make no frames, BLOCKED.
         """
         self.covered_ms = 0
         self.lost_ms = 0
@@ -313,7 +326,7 @@ class LD2451:
     async def _check_life(self, now_ms: int) -> None:
         if self._equal >= _STUCK_REPORTS:
             self._read_ms = now_ms
-            raise SensorError(STUCK, detail=self._equal)
+            raise SensorError(BLOCKED, detail=self._equal)
         diff = self._clock.ticks_diff
         silent_ms = diff(now_ms, self._frame_ms)
         if silent_ms >= _SHIFTED_MS and diff(now_ms, self._byte_ms) < _SHIFTED_MS:
@@ -328,7 +341,7 @@ class LD2451:
         counts = [0, 0]
         readings = []
         votes = self._tracker.agreeing + self._tracker.contradicting
-        flag = SUSPECT if votes >= 10 and self._tracker.contradicting * 2 > votes else GOOD
+        flag = SUSPECT | CONTRADICTION << 4 if votes >= 10 and self._tracker.contradicting * 2 > votes else GOOD
         for direction, speed in self._tracker.ended():
             counts[direction] += 1
             speed = speed * self._secant // 1000

@@ -23,6 +23,7 @@ from firmware.drivers import (
 )
 from firmware.drivers.sensirion import Commands, scaled_float
 from wire import channels
+from wire.quality import STATUS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ class SPS30:
             raise SensorError(RANGE)
         if self._repeats.seen(payload):
             raise SensorError(STUCK, retry=self._repeats.worth_waiting())
-        flag = SUSPECT if self._status & FAN_SPEED else GOOD
+        flag = SUSPECT | STATUS << 4 if self._status & FAN_SPEED else GOOD
         self.covered_ms = self._covered.reading()
         return [self.items[at] + (value, flag) for at, value in enumerate(values)]
 

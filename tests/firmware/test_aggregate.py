@@ -118,4 +118,3 @@ def test_every_channel_can_be_aggregated_over_its_whole_range(channel: channels.
         assert value == min(4 * raw, channel.high) if scale == 1 and channel.min_count else abs(value - raw) <= 3
         assert channel.low <= value <= channel.high
         assert not window.add(channel.id, 0, (channel.high + 1) * scale, 1000)
-        assert window.last_reason == drivers.RANGE

@@ -94,6 +94,25 @@ def window(items, window_ms, min_count, steps):
     """The window closed after steps: ["add", channel name, instance, value, span, flag?], ["refuse", reason, span, items?], …"""
     places = [(channels.by_name(name).id, instance) for name, instance in items]
     open_window = aggregate.Window(places, window_ms, min_count)
+    closed = fill(open_window, places, steps)
+    return [closed.values, closed.coverage_pct, closed.flags, closed.cause]
+
+
+def windows(items, window_ms, many):
+    """Values and flags of windows one after the other; [steps, how often]."""
+    places = [(channels.by_name(name).id, instance) for name, instance in items]
+    open_window = aggregate.Window(places, window_ms)
+    out = []
+    for steps, times in many:
+        for _ in range(times):
+            closed = fill(open_window, places, steps)
+            open_window.clear()
+        out.append([closed.values, closed.flags])
+    return out
+
+
+def fill(open_window, places, steps):
+    """Play the steps of one window and close it."""
     for step in steps:
         what, rest = step[0], step[1:]
         if what == "add":
@@ -101,8 +120,7 @@ def window(items, window_ms, min_count, steps):
         else:
             which = [places[at] for at in rest.pop()] if isinstance(rest[-1], list) else None
             getattr(open_window, what)(*rest, items=which)
-    closed = open_window.close()
-    return [closed.values, closed.coverage_pct, closed.flags, closed.cause]
+    return open_window.close()
 
 
 FUNCTIONS = {
@@ -136,6 +154,7 @@ FUNCTIONS = {
     "centi_db": level.centi_db,
     "energy": level.energy,
     "window": window,
+    "windows": windows,
 }
 
 

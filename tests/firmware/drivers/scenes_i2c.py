@@ -20,6 +20,7 @@ from firmware.drivers import (
 from firmware.drivers.bme280 import BME280
 from firmware.drivers.sps30 import SPS30
 from tests.fakes.bus import FakeClock, FakeI2c, fails
+from wire.quality import STATUS
 
 
 def crc(word):
@@ -310,7 +311,7 @@ async def scene_sps30_status_word():
     chip.status = 1 << 21
     await driver.start()
     readings = await driver.read()
-    assert [flag for _, _, _, flag in readings] == [SUSPECT] * 10
+    assert [flag for _, _, _, flag in readings] == [SUSPECT | STATUS << 4] * 10
     chip.status = 1 << 4
     clock.now_ms += 1000
     error = await fails(driver.read(), CHIP_FAULT, False)

@@ -16,6 +16,7 @@ from firmware.drivers import (
 )
 from firmware.drivers.i2s_mic import I2SMic
 from tests.fakes.bus import FakeClock, FakeI2s, fails
+from wire.quality import LOST, OVERLOAD, UNDERRANGE
 
 # One millisecond of a 1 kHz sine: sin(2*pi*n/48) * 10000.
 SINE = (
@@ -274,7 +275,7 @@ async def scene_short_dropouts_are_lost_time():
     for _ in range(3):
         began = clock.now_ms
         readings = await driver.read()
-        assert abs(readings[0][2] - 9400) <= 12 and readings[0][3] == SUSPECT, readings
+        assert abs(readings[0][2] - 9400) <= 12 and readings[0][3] == SUSPECT | LOST << 4, readings
         assert 12 <= driver.lost_ms <= 17, driver.lost_ms
         assert abs(driver.covered_ms + driver.lost_ms - (clock.now_ms - began)) < 40
 
@@ -294,14 +295,14 @@ async def scene_clipping_is_flagged():
     _clock, _receiver, driver = microphone(amplitude=8388607)
     await settled(driver)
     for _, _, level, flag in await driver.read():
-        assert abs(level - 12000) <= 5 and flag == SUSPECT, level
+        assert abs(level - 12000) <= 5 and flag == SUSPECT | OVERLOAD << 4, level
 
 
 async def scene_below_the_noise_floor_is_flagged():
     _clock, _receiver, driver = microphone(amplitude=100)  # 21.5 dB
     await settled(driver)
     laeq = (await driver.read())[0]
-    assert laeq[3] == SUSPECT and abs(laeq[2] - 2152) <= 20, laeq
+    assert laeq[3] == SUSPECT | UNDERRANGE << 4 and abs(laeq[2] - 2152) <= 20, laeq
 
 
 async def scene_silent_receiver():
@@ -341,7 +342,7 @@ async def scene_a_gap_is_counted():
     lost_ms = receiver.lost // 48
     assert lost_ms > 250
     assert abs(driver.lost_ms - lost_ms) <= 12, (driver.lost_ms, lost_ms)
-    assert readings[1][3] == SUSPECT
+    assert readings[1][3] == SUSPECT | LOST << 4
     assert abs(driver.covered_ms + driver.lost_ms - (clock.now_ms - began)) < 40
     readings = await driver.read()
     assert driver.lost_ms == 0 and readings[1][3] == GOOD

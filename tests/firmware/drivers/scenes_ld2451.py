@@ -1,9 +1,10 @@
 """The radar on a fake line: configuration, vehicles, silence, lost bytes. Each scene runs on both interpreters."""
 
-from firmware.drivers import NO_ANSWER, REFUSED, SHIFTED, STALE, STUCK, SUSPECT
+from firmware.drivers import BLOCKED, GOOD, NO_ANSWER, REFUSED, SHIFTED, STALE, SUSPECT
 from firmware.drivers.ld2451 import LD2451
 from firmware.drivers.tracker import Tracker
 from tests.fakes.bus import FakeClock, FakeUart, fails
+from wire.quality import CONTRADICTION
 
 HEAD = b"\xfd\xfc\xfb\xfa"
 TAIL = b"\x04\x03\x02\x01"
@@ -134,7 +135,7 @@ async def scene_each_vehicle_counts_once():
     assert seen["speed_mean_approach"] == [5000, 7200, 3000], seen
     assert seen["speed_v85_depart"] == [3600, 4900], seen
     assert sorted(seen["speed_mean"]) == [3000, 3600, 4900, 5000, 7200]
-    assert SUSPECT not in seen["vehicles_approach flags"]
+    assert set(seen["vehicles_approach flags"]) == {GOOD}
 
 
 async def scene_dropped_reports_and_single_bytes():
@@ -179,8 +180,8 @@ async def scene_contradicting_directions_are_flagged():
     chip.drive([(at, 1, 60) for at in range(0, 60000, 4000)], 72000)
     seen = await listen(driver, 72)
     assert sum(seen["vehicles_depart"]) == 15
-    assert seen["vehicles_depart flags"][-1] == SUSPECT
-    assert seen["vehicles flags"][-1] != SUSPECT
+    assert seen["vehicles_depart flags"][-1] == SUSPECT | CONTRADICTION << 4
+    assert seen["vehicles flags"][-1] == GOOD
     rows = await driver.self_test()
     assert rows[-1][:2] == ("direction contradicts distance", False)
 
@@ -237,7 +238,7 @@ async def scene_stuck():
     for at in range(0, 20000, 100):
         chip.uart.send(at, report([(40, 1, 50)]))
     await listen(driver, 9)
-    await fails(listen(driver, 3), STUCK, True)
+    await fails(listen(driver, 3), BLOCKED, True)
 
 
 async def scene_garbage():

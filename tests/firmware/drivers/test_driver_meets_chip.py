@@ -17,7 +17,7 @@ from firmware.drivers import SensorError
 from tests.fakes.bus import FakeClock
 from tools.sim import chips
 from tools.sim.world import World
-from wire import channels
+from wire import channels, quality
 
 START_S = 1_772_600_400  # a Wednesday morning in March, 6:00 in Bochum
 
@@ -227,7 +227,7 @@ def test_sps30_slow_fan_is_flagged() -> None:
 
     async def scene(stage: Stage) -> None:
         await stage.run(10)
-        assert {flag for _, _, _, flag in await stage.driver.read()} == {drivers.SUSPECT}
+        assert {flag for _, _, _, flag in await stage.driver.read()} == {drivers.SUSPECT | quality.STATUS << 4}
 
     play(stage, scene)
 
@@ -356,14 +356,14 @@ def test_microphone_faults_are_seen_and_go_away(fault: str, reason: int) -> None
     play(stage, scene)
 
 
-@pytest.mark.parametrize("fault", ["gaps", "clipping"])
-def test_doubtful_sound_is_flagged(fault: str) -> None:
+@pytest.mark.parametrize(("fault", "reason"), [("gaps", quality.LOST), ("clipping", quality.OVERLOAD)])
+def test_doubtful_sound_is_flagged(fault: str, reason: int) -> None:
     stage = Stage("i2s_mic", "ics43434", level_db=80.0, faults=(fault,))
 
     async def scene(stage: Stage) -> None:
         await stage.run(2)
         for _ in range(2):
-            assert {flag for _, _, _, flag in await stage.driver.read()} == {drivers.SUSPECT}
+            assert {flag for _, _, _, flag in await stage.driver.read()} == {drivers.SUSPECT | reason << 4}
 
     play(stage, scene)
 

@@ -513,6 +513,87 @@ def aggregate() -> list[dict]:
     ]  # fmt: skip
 
 
+# --- quality: flags with reasons, as firmware/quality.py finds them --------------------------------------------------
+
+
+def windows(note: str, items: list, many: list, gives: list, window_ms: int = 60000) -> dict:
+    return {"do": "windows", "with": [items, window_ms, many], "gives": gives, "note": note}
+
+
+def every(channel: str, value: int, count: int, spread: int = 1) -> list:
+    """Readings that scatter, as a live sensor's do."""
+    return [["add", channel, 0, value + (spread if at % 2 else -spread), 60000 // count] for at in range(count)]
+
+
+def quality() -> list[dict]:
+    pm, hot, wet = ["pm2_5", 0], ["temperature", 0], ["humidity", 0]
+    laeq, lceq, cars = ["laeq", 0], ["lceq", 0], ["vehicles", 0]
+
+    def pm_minute(values: list[int]) -> list:
+        return [["add", *pm, value, 60000 // len(values)] for value in values]
+
+    calm = [1000, 1010, 990, 1000, 1010, 990]
+    return [
+        windows("all good", [pm, hot], [[pm_minute(calm) + every("temperature", 15000, 6), 3]], [[[100, 1500], None]]),
+        windows("a spike within the window", [pm], [[pm_minute(calm), 2], [pm_minute([*calm[:3], 9000, *calm[:2]]), 1],
+                [pm_minute(calm), 1]], [[[100], None], [[234], [35]], [[100], None]]),
+        windows("a spike downwards", [hot], [[every("temperature", 15000, 4), 1], [minute("temperature", [15000, 15010, 12000,
+                15005]), 1]], [[[1500], None], [[1425], [35]]]),
+        windows("a spike at the end is known by one neighbour, and not told twice", [pm], [[pm_minute([*calm[:5], 9000]), 1],
+                [pm_minute(calm), 1]], [[[234], [35]], [[100], None]]),
+        windows("a spike at the beginning", [pm], [[pm_minute(calm), 1], [pm_minute([9000, *calm[:5]]), 1]],
+                [[[100], None], [[234], [35]]]),
+        windows("a step is no spike", [pm], [[pm_minute([1000, 1010, 1000, 6000, 6010, 6000]), 1]], [[[350], None]]),
+        windows("a share of the level is no spike", [pm], [[pm_minute([20000, 20100, 31000, 20000, 20100]), 1]],
+                [[[2224], None]]),
+        windows("one reading a window has no neighbours within it", [hot], [[minute("temperature", [15000]), 1],
+                [minute("temperature", [16500]), 1]], [[[1500], None], [[1650], None]]),
+        windows("flat for ten minutes, then bad", [hot], [[minute("temperature", [15000] * 4), 10],
+                [minute("temperature", [15000] * 4), 1], [minute("temperature", [15000] * 4), 30],
+                [every("temperature", 15000, 4), 1]],
+                [[[1500], None], [[1500], [51]], [[1500], [52]], [[1500], None]]),
+        windows("flat until within the window", [hot], [[minute("temperature", [15000] * 4), 11],
+                [minute("temperature", [15000, 15010, 15000, 15010]), 1]], [[[1500], [51]], [[1501], [51]]]),
+        windows("counts may be flat", [cars], [[minute("vehicles", [0] * 4), 100]], [[[0], None]]),
+        windows("out of range", [hot], [[every("temperature", 45100, 4), 1]], [[[4510], [19]]]),
+        windows("two vehicles a second", [cars], [[minute("vehicles", [2] * 60), 1]], [[[120], [19]]]),
+        windows("too fast, and back", [hot], [[every("temperature", 15000, 4), 1], [every("temperature", 19000, 4), 2],
+                [every("temperature", 15000, 4), 1]], [[[1500], None], [[1900], None], [[1500], [67]]]),
+        windows("too fast, once", [hot], [[every("temperature", 15000, 4), 1], [every("temperature", 19000, 4), 1]],
+                [[[1500], None], [[1900], [67]]]),
+        windows("an hour may change more", [hot], [[every("temperature", 15000, 4), 1], [every("temperature", 19000, 4), 1]],
+                [[[1500], None], [[1900], None]], 3600000),
+        windows("after a window without values nothing is too fast", [hot, pm], [[every("temperature", 15000, 4), 1],
+                [pm_minute(calm), 1], [every("temperature", 19000, 4), 1]],
+                [[[1500, None], None], [[None, 100], None], [[1900, None], None]]),
+        windows("humid air: particles, and nothing else", [pm, hot, wet], [[pm_minute(calm) + every("temperature", 15000, 4)
+                + every("humidity", 8020, 4), 1]], [[[100, 1500, 802], [115, 1, 1]]]),
+        windows("80 % is not humid", [pm, wet], [[pm_minute(calm) + every("humidity", 8000, 4), 1]], [[[100, 800], None]]),
+        windows("wind on the microphone, in any order", [lceq, laeq], [[every("laeq", 5000, 4) + every("lceq", 6990, 4), 1],
+                [every("laeq", 5000, 4) + every("lceq", 7020, 4), 1]], [[[699, 500], None], [[702, 500], [131, 131]]]),
+        windows("wind by its speed", [laeq, ["wind_speed", 0]], [[every("laeq", 5000, 4) + every("wind_speed", 510, 4), 1]],
+                [[[500, 51], [131, 1]]]),
+        windows("warming up in a part of the window", [pm, hot], [[[["refuse", 5, 30000, [0]], *pm_minute(calm)[:3]]
+                + every("temperature", 15000, 4), 1]], [[[100, 1500], [82, 1]]]),
+        windows("missing, and why", [pm, hot], [[[["refuse", reason, 60000, [0]], *every("temperature", 15000, 4)], 1]
+                for reason in (5, 10, 9, 4, 13, 1, 2)],
+                [[[None, 1500], flags] for flags in ([89, 1], [105, 1], [57, 1], [25, 1], [153, 1], None, None)]),
+        windows("the chip reported a fault in between", [pm], [[[["refuse", 10, 1000], *pm_minute(calm)], 1]],
+                [[[100], [99]]]),
+        windows("the driver's own word", [pm], [[[["add", *pm, 1000, 60000, 99]], 1]], [[[100], [99]]]),
+        windows("the worst flag wins, of equal ones the first", [pm], [[[["add", *pm, 1000, 20000, 82], ["add", *pm, 1010,
+                20000, 211], ["add", *pm, 1000, 20000, 99]], 1]], [[[100], [211]]]),
+        windows("a counter that sees nothing, against its own habit", [cars], [[minute("vehicles", [15] * 4), 24],
+                [minute("vehicles", [0] * 4), 1], [minute("vehicles", [0] * 4), 1], [minute("vehicles", [1] * 4), 1],
+                [minute("vehicles", [0] * 4), 1]],
+                [[[60], None], [[0], [147]], [[0], [147]], [[4], None], [[0], [147]]], 3600000),
+        windows("the first day there is no habit", [cars], [[minute("vehicles", [15] * 4), 12],
+                [minute("vehicles", [0] * 4), 12]], [[[60], None], [[0], None]], 3600000),
+        windows("a quiet hour is not blocked", [cars], [[minute("vehicles", [2] * 4), 24], [minute("vehicles", [0] * 4), 7],
+                [minute("vehicles", [0] * 4), 1]], [[[8], None], [[0], None], [[0], [147]]], 3600000),
+    ]  # fmt: skip
+
+
 TABLES = {
     "sensirion": sensirion,
     "sps30": sps30,
@@ -526,6 +607,7 @@ TABLES = {
     "sht4x": sht4x,
     "level": level,
     "aggregate": aggregate,
+    "quality": quality,
 }
 
 
