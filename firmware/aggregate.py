@@ -39,7 +39,7 @@ class _Item:
 
     def __init__(self, channel: channels.Channel, at: int) -> None:
         self.channel = channel
-        self.at = at  # its places in the memory of firmware.quality
+        self.at = at  # where the memory of firmware.quality has its places; 0: nowhere
         self.scale = 1 if channel.kind in (channels.COUNT, channels.SUM) else 10  # readings per raw unit
         self.bins: "array[int] | None" = None  # 1.2 KB for a speed: a heap in pieces may not have it later
         if channel.kind == channels.PERCENTILE:
@@ -150,10 +150,8 @@ class Window:
         self.refused = 0  # readings that the check refused
         self._slots = {}
         self._memory = quality.memory(self.items, window_ms // 1000)
-        at = 1
-        for item in self.items:
-            self._slots[item] = _Item(channels.by_id(item[0]), at)
-            at += quality.MEMORY
+        for at, item in enumerate(self.items):
+            self._slots[item] = _Item(channels.by_id(item[0]), self._memory[1 + at])
 
     def clear(self) -> None:
         """Begin the next window; nothing is allocated, so that a year of windows leaves the heap as it was."""
@@ -176,7 +174,7 @@ class Window:
             return False
         slot.add(value, span_ms)
         slot.mark(flag)
-        if slot.scale > 1 and not slot.channel.min_count:
+        if slot.at:
             slot.mark(quality.reading(self._memory, slot.at, value, span_ms))
         return True
 

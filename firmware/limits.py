@@ -6,7 +6,6 @@ Needed when a window's memory is made, then its code leaves the heap.
 from array import array
 
 from firmware.quality import HABIT, MEMORY, NONE
-from wire import channels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +13,8 @@ if TYPE_CHECKING:
 
 # A line for channel ids from..to: low and high of a window's value, raw; spike (readings: one decimal more); share of the
 # level in % that is added to spike and rate; rate for windows of a minute and of an hour, raw; flat line in s. 0: no test.
-# A high of 0 is the window's length in s: more than one vehicle a second passes nothing.
+# A high of 0 is a counter of vehicles: at most one a second passes, and it has a habit. Channels without a line have no
+# tests, and take no memory.
 _TABLE = (
     "1 4 0 10000 3000 50 1000 1500 1800;"  # pm1 pm2_5 pm4 pm10
     "5 9 0 30000 10000 50 5000 8000 1800;"  # nc0_5 nc1 nc2_5 nc4 nc10
@@ -25,10 +25,10 @@ _TABLE = (
     "14 14 350 5000 3000 30 200 600 1800;"  # co2
     "15 15 -200 5000 5000 30 500 1500 1800;"  # no2
     "20 20 0 10000 5000 30 500 1500 1800;"  # hcho
-    "21 28 150 1300 0 0 0 0 120;"  # laeq lafmax lafmin laf10 laf50 laf90 laf95 lceq
+    "21 23 150 1300 0 0 0 0 120;"  # laeq lafmax lafmin
+    "28 28 150 1300 0 0 0 0 120;"  # lceq
     "29 29 200 1600 0 0 0 0 120;"  # lcpeak
     "30 32 0 0 0 0 0 0 0;"  # vehicles vehicles_approach vehicles_depart
-    "33 38 30 1600 0 0 0 0 0;"  # speeds
     "42 42 -3000 8500 0 0 0 0 0;"  # board_temperature
     "44 45 0 500 0 0 0 0 0"  # wind_speed wind_gust
 )
@@ -36,24 +36,25 @@ _TABLE = (
 
 def memory(items: "Sequence[tuple[int, int]]", window_s: int) -> "array[int]":
     """For firmware.quality: the items' limits, and room for what it remembers of them."""
-    end = 1 + MEMORY * len(items)
-    counts = [item for item in items if channels.by_id(item[0]).kind == channels.COUNT]
-    m = array("i", bytes(4 * (end + HABIT * len(counts))))
-    for i, item in enumerate(items):
-        at = 1 + MEMORY * i
-        m[at + 6] = m[at + 7] = m[at + 10] = NONE
-        if item in counts:
-            m[at + 11] = end
-            end += HABIT
-    for row in _TABLE.split(";"):
-        first, last, low, high, spike, share, minute, hour, flat_s = [int(cell) for cell in row.split(" ")]
-        for i, item in enumerate(items):
-            if first <= item[0] <= last:
-                at = 1 + MEMORY * i
-                m[at] = low
-                m[at + 1] = high if high else max(window_s, 10)
-                m[at + 2] = spike
-                m[at + 3] = share
-                m[at + 4] = minute + (hour - minute) * min(window_s, 3600) // 3600
-                m[at + 5] = flat_s * 1000
+    rows = [[int(cell) for cell in row.split(" ")] for row in _TABLE.split(";")]
+    found = []
+    at = size = 1 + len(items)
+    for item in items:
+        row = [each for each in rows if each[0] <= item[0] <= each[1]]
+        found.append(row)
+        if row:
+            size += MEMORY if row[0][3] else MEMORY + HABIT
+    m = array("i", bytes(4 * size))
+    for i, row in enumerate(found):
+        if row:
+            _, _, low, high, spike, share, minute, hour, flat_s = row[0]
+            m[1 + i] = at
+            m[at] = low
+            m[at + 1] = high if high else max(window_s, 10)
+            m[at + 2] = spike
+            m[at + 3] = share
+            m[at + 4] = minute + (hour - minute) * min(window_s, 3600) // 3600
+            m[at + 5] = flat_s * 1000
+            m[at + 6] = m[at + 7] = m[at + 10] = NONE
+            at += MEMORY if high else MEMORY + HABIT
     return m

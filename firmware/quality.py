@@ -4,15 +4,17 @@ The raw value is never touched. A reading is judged when the next one comes: a s
 A window's last reading has one neighbour yet, and is judged by that; its value is judged against the window before.
 
 Everything is in one array of small integers, made with the window and never again: nothing is allocated for a reading.
-[0] is the number of windows closed; each item has MEMORY places:
+[0] is the number of windows closed, then comes for each item where its MEMORY places begin, 0 if it has none:
     0 low, 1 high, 2 spike, 3 share, 4 rate, 5 flat line in ms (firmware.limits)
     6, 7 the last two readings    8 how many came in this window    9 ms since the reading changed
-    10 the last window's value    11 of a count: where its habit is, [vehicles expected since the last one seen, in
-    1/3600; vehicles of this hour, or -1 if not to be learned; 24 hours' vehicles, 0 where not known]
+    10 the last window's value
+Behind those of a counter of vehicles is its habit: vehicles expected since the last one seen, in 1/3600; vehicles of this
+hour, or -1 if not to be learned; the vehicles of 24 hours, 0 where not known.
 """
 
 import sys
 
+from wire import channels
 from wire.quality import BAD, BLOCKED, FLAT_LINE, GOOD, HUMIDITY, RANGE, RATE, SPIKE, SUSPECT, WIND
 
 TYPE_CHECKING = False
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Sequence
 
-MEMORY = 12
+MEMORY = 11
 NONE = 1 << 29  # no value is so large; fits an ESP32's small integer, below zero too
 HABIT = 26  # places
 
@@ -32,7 +34,7 @@ _WINDY = 50  # 0.1 m/s
 
 # Channel ids.
 _PARTICLES = 10  # and below
-_HUMIDITY, _LAEQ, _LCEQ, _LCPEAK, _WIND_SPEED = 12, 21, 28, 29, 44
+_HUMIDITY, _LAEQ, _LCEQ, _VEHICLES, _VEHICLES_LAST, _WIND_SPEED = 12, 21, 28, 30, 32, 44
 
 # What a reading that was refused says of the value that the others make, by firmware.drivers' reason.
 OF_ERROR = b"\0\0\0\0\x13\x52\0\0\0\x33\x63\x33\0\x93\0\0"
@@ -93,28 +95,33 @@ def close(
                 windy = True
     windy = windy or lceq - laeq > _LOW_FREQUENCY
     for i in range(len(items)):
-        at = 1 + MEMORY * i
-        channel, value = items[i][0], values[i]
-        before = m[at + 10]
-        m[at + 10] = NONE if value is None else value
-        reason = 0
-        if value is not None:
-            if m[at] < m[at + 1] and not m[at] <= value <= m[at + 1]:
-                reason = RANGE
-            elif m[at + 8] > 1 and _far(m, at, 2, m[at + 7], m[at + 6]):
-                reason = SPIKE
-            elif _far(m, at, 4, value, before):
-                reason = RATE
-            elif humid and channel <= _PARTICLES:
-                reason = HUMIDITY
-            elif windy and _LAEQ <= channel <= _LCPEAK:
-                reason = WIND
-            if m[at + 11] and _blocked(m, m[at + 11], value, window_s):
-                reason = BLOCKED
-        m[at + 8] = 0
+        channel, value, at, reason = items[i][0], values[i], m[1 + i], 0
+        if at:
+            if value is None:
+                m[at + 10] = NONE
+            else:
+                reason = _judge(m, at, value)
+                if _VEHICLES <= channel <= _VEHICLES_LAST and _blocked(m, at + MEMORY, value, window_s):
+                    reason = BLOCKED
+            m[at + 8] = 0
+        if humid and channel <= _PARTICLES:
+            reason = reason or HUMIDITY
+        elif windy and channels.by_id(channel).unit == "dB":
+            reason = reason or WIND
         if reason and flags[i] & 15 < SUSPECT:
             flags[i] = SUSPECT | reason << 4
     m[0] = (m[0] + 1) % 86400  # a whole number of days
+
+
+def _judge(m: "array[int]", at: int, value: int) -> int:
+    """The reason against a window's value by itself, or 0."""
+    before = m[at + 10]
+    m[at + 10] = value
+    if not m[at] <= value <= m[at + 1]:
+        return RANGE
+    if m[at + 8] > 1 and _far(m, at, 2, m[at + 7], m[at + 6]):
+        return SPIKE
+    return RATE if _far(m, at, 4, value, before) else 0
 
 
 def _blocked(m: "array[int]", at: int, count: int, window_s: int) -> bool:
