@@ -29,6 +29,7 @@ SECTIONS = (
     "powercut_gateway",
     "time_bounds",
     "memory",
+    "quality",
 )
 OUT = ROOT / "build" / "bench.json"
 DOCS = ROOT / "docs" / "benchmarks.md"

@@ -123,6 +123,7 @@ class BME280(Chip):
         "all_ff": "the data line hangs high: everything reads FF",
         "not_triggered": "a forced conversion is not started: old values, no flag",
         "wet": "humidity stays at 100 % after condensation",
+        "soaked": "the humidity converter is at its stop",
     }
 
     def __init__(
@@ -280,6 +281,8 @@ class BME280(Chip):
         if "stuck" in self.faults and self._data != _SKIPPED:
             return
         t_code, p_code, h_code = self.fixed or self._codes(at_us)
+        if "soaked" in self.faults:
+            h_code = 0xFFFF
         osr_t, osr_p, osr_h = self._oversampling()
         strength = _FILTER[self._config >> 2 & 7]
         temperature, pressure = float(t_code), float(p_code)

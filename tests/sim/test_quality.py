@@ -1,0 +1,124 @@
+"""Quality flags against labelled faults, on a short set (`make bench ARGS=quality`: all), and on the whole way to a file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware import quality as product
+from firmware.aggregate import Window
+from gateway.export import Selection, export
+from gateway.store import Reader
+from tests.fakes import quality_run
+from tests.fakes.quality_run import Judged, Score, microphone
+from tests.fakes.street import Street
+from tests.firmware.interpreter import run_script
+from tools.sim.faulty_air import KINDS
+from tools.sim.interpreter import find
+from wire import channels
+from wire.quality import REASON_NAMES, SUSPECT
+
+SEED = 201  # none that a threshold was set on, none that the bench scores
+SHORT = tuple(
+    {kind.kind + kind.what: kind for kind in KINDS if kind.kind in ("spike", "step", "plume", "no_supply")}.values()
+)
+
+
+def scored(*scenes: Iterator[Judged]) -> Score:
+    result = Score()
+    for scene in scenes:
+        for judged in scene:
+            result.add(judged)
+    return result
+
+
+def test_faults_of_the_air_are_found_and_nothing_else() -> None:
+    result = scored(quality_run.air(SEED, SHORT))
+    assert set(result.reasons()) >= {"spike", "rate_of_change", "warm_up"}
+    assert not result.missed
+    assert not result.false
+    assert result.good > 500
+
+
+def test_wind_blind_counters_and_a_wrong_mount_are_found() -> None:
+    result = scored(quality_run.wind(SEED, 12), quality_run.counters(SEED, 5), quality_run.radar(SEED, 5))
+    assert set(result.reasons()) == {"wind", "blocked", "contradiction"}
+    for reason in result.reasons():
+        assert result.precision(reason) >= 0.95, (reason, result.false)
+        assert result.recall(reason) >= 0.95, (reason, result.missed)
+
+
+@pytest.mark.soak  # sample by sample; also in the bench
+def test_faults_of_the_microphone_are_found() -> None:
+    result = scored(microphone(SEED))
+    assert set(result.reasons()) == {"overload", "underrange", "samples_lost"}
+    assert not result.missed
+    assert not result.false
+
+
+def test_a_node_that_judges_nothing_scores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(product, "close", lambda *_: None)
+    result = scored(quality_run.wind(SEED, 12), quality_run.counters(SEED, 3))
+    assert not result.found
+    assert result.missed["wind"]
+    assert result.missed["blocked"]
+
+
+def test_a_node_that_flags_everything_is_not_precise(monkeypatch: pytest.MonkeyPatch) -> None:
+    def flag_all(_m: object, _items: object, _values: object, flags: list[int], _window_s: int) -> None:
+        flags[:] = [SUSPECT | REASON_NAMES.index("wind") << 4] * len(flags)
+
+    monkeypatch.setattr(product, "close", flag_all)
+    result = scored(quality_run.wind(SEED, 12))
+    assert result.recall("wind") == 1.0
+    assert result.precision("wind") < 0.5
+
+
+@given(st.lists(st.lists(st.integers(-5000, 60000), min_size=1, max_size=6), min_size=1, max_size=4))
+def test_a_value_is_never_changed(windows: list[list[int]]) -> None:
+    """Whatever is found against it, it is the mean of its readings."""
+    item = (channels.id_of("temperature"), 0)
+    window = Window((item,), 60000)
+    for readings in windows:
+        for value in readings:
+            assert window.add(*item, value, 1000)
+        exact = sum(readings) / len(readings) / 10
+        (value,) = window.close().values
+        assert abs(value - exact) <= 0.5
+        window.clear()
+
+
+def test_judging_takes_no_heap() -> None:
+    reading_bytes, close_bytes, limits_stay = run_script("tests/firmware/run_quality.py")[-1].split()
+    assert int(reading_bytes) == 0
+    assert int(close_bytes) < 400  # two ranges; on 64 bits
+    assert limits_stay == "False"
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(not find().is_micropython, reason="needs MicroPython")
+def test_a_fault_of_a_chip_is_told_in_the_exported_file(tmp_path: Path) -> None:
+    with Street(tmp_path, "air-v1", window_s=10, sample_ms=1000) as street:
+        street.start_gateway()
+        (sps30,) = [entry.chip for entry in street.node.board.chips if entry.name == "sps30"]
+        street.power_on()
+        street.conductor.run(30)
+        sps30.switch("slow_fan")
+        street.conductor.run(60)
+        (database,) = (tmp_path / "data").glob("*.db")
+        with Reader(database) as reader:
+            export(reader, "csv", tmp_path / "out.csv", "gw", Selection(), lambda _: None)
+    with (tmp_path / "out.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    pm = [(row["quality"], row["reason"]) for row in rows if row["quantity"] == "pm2_5"]
+    hot = [(row["quality"], row["reason"]) for row in rows if row["quantity"] == "temperature"]
+    assert pm[0] == ("not_evaluated", "warm_up")
+    assert pm[-1] == ("suspect", "sensor_status")
+    assert ("good", "") in pm
+    assert set(hot) == {("good", "")}
+    assert all(row["value"] for row in rows if row["quality"] == "suspect")
