@@ -25,6 +25,10 @@ from wire.quality import BAD, GOOD, MISSING, SUSPECT
 NOT_SAMPLED = "not sampled"  # nothing was measured: sensor silent, warming up, or not asked
 REFUSED = "refused"  # there were readings, and the sensor check refused them
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # values: raw in the channel's units, or None, per item; coverage_pct 0..100; flags: None when all are GOOD, else per
 # item the worst flag and its reason (wire.quality); cause: None when at least one value is valid, else NOT_SAMPLED or REFUSED.
 Closed = namedtuple("Closed", "values coverage_pct flags cause")
@@ -148,6 +152,7 @@ class Window:
         self.window_ms = window_ms
         self.min_count = min_count
         self.refused = 0  # readings that the check refused
+        self.correction: "Any" = None  # firmware.correction, of boards whose calibration has constants for values
         self._slots = {}
         self._memory = quality.memory(self.items, window_ms // 1000)
         for at, item in enumerate(self.items):
@@ -214,6 +219,8 @@ class Window:
                 rests = True
                 coverage = min(coverage, slot.coverage_pct(window_ms))
         quality.close(self._memory, self.items, values, flags, window_ms // 1000)
+        if self.correction:
+            self.correction.apply(values, flags)
         valid = False
         usual = True
         for at, value in enumerate(values):

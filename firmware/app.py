@@ -75,7 +75,12 @@ class Node:
         return grids.Grid(slot, profile, self.life.outbox, self.clock, self.boot, self._open_window)
 
     def _open_window(self, profile: "Profile") -> Window:
-        return Window(profile.items, profile.window_s * 1000, self.settings.get("min_count"))
+        window = Window(profile.items, profile.window_s * 1000, self.settings.get("min_count"))
+        if self.settings.get("cal_item"):
+            from firmware.correction import Correction
+
+            window.correction = Correction(profile.items, self.settings.get)
+        return window
 
     def _add_sensors(self) -> None:
         from firmware import sensors
@@ -242,7 +247,9 @@ def _load(node: Node) -> None:
     from firmware import begin
 
     begin.load(node)
-    del sys.modules["firmware.begin"], sys.modules["firmware"].begin  # nobody needs it again: its code may go
+    del sys.modules["firmware.begin"], sys.modules["firmware"].begin  # nobody needs it again: its code may go,
+    del sys.modules["firmware.profiles"], sys.modules["firmware"].profiles  # and that of what it alone needs
+    del sys.modules["wire.calibration"], sys.modules["wire"].calibration
 
 
 async def run(node: Node) -> None:

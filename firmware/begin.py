@@ -75,8 +75,8 @@ def begin_grids(node: "Any", board: dict) -> bool:
     begun = []
     try:
         active = node.life.active()
-        to_come = profiles.wanted(board, node.settings.wanted)
-        for slot, wanted in enumerate(profiles.wanted(board, node.settings.get)):
+        to_come = profiles.wanted(board, node.settings, True)
+        for slot, wanted in enumerate(profiles.wanted(board, node.settings, False)):
             running = [entry for entry in active if entry[0] == slot]
             if not running:
                 profile = profiles.fresh(wanted, node.life.stored)

@@ -3,15 +3,12 @@
 import binascii
 
 from wire import channels
+from wire.calibration import calibration
 from wire.profiles import Profile, distinct
-from wire.settings import by_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-# Settings that change what a value means: a record made under others names another profile.
-CALIBRATION = ("direction_flip", "min_count", "mic_offset_cdb", "temperature_offset_cdeg", "speed_angle_deg")
+    from firmware.settings import Settings
 
 
 def item(name: str) -> "tuple[int, int]":
@@ -20,24 +17,15 @@ def item(name: str) -> "tuple[int, int]":
     return channels.id_of(base), int(instance or 0)
 
 
-def calibration(get: "Callable[[str, int], int]") -> int:
-    """0 while every calibration setting has its default, else a number that names the set."""
-    text = ""
-    for name in CALIBRATION:
-        setting = by_name(name)
-        for instance in range(setting.instances):
-            value = get(name, instance)
-            if value != setting.default:
-                text += "%s.%d=%d " % (name, instance, value)
-    return binascii.crc32(text.encode()) if text else 0
-
-
-def wanted(board: dict, get: "Callable[[str, int], int]") -> "list[Profile]":
-    """The board's profiles in the order of board.json, version 0, under the values that `get(name, instance)` gives."""
+def wanted(board: dict, settings: "Settings", later: bool) -> "list[Profile]":
+    """The board's profiles in the order of board.json, version 0, under the settings in force, or `later`, those that
+    were set last."""
+    number = calibration(settings.values(later))
+    get = settings.wanted if later else settings.get
     found = []
     for entry in board["profiles"]:
         window_s = get("window_s", entry["window_setting"])
-        found.append(Profile(tuple([item(name) for name in entry["items"]]), window_s, calibration(get)))
+        found.append(Profile(tuple([item(name) for name in entry["items"]]), window_s, number))
     return found
 
 

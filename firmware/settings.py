@@ -72,7 +72,7 @@ def stem(root: str, kind: str, life: int) -> str:
     return "%s/%s-%08x" % (root, kind, life)
 
 
-def _key(name: str, instance: int) -> str:
+def key_of(name: str, instance: int) -> str:
     return "%s.%d" % (name, instance) if by_name(name).instances > 1 else name
 
 
@@ -87,11 +87,18 @@ class Settings:
 
     def get(self, name: str, instance: int = 0) -> int:
         """Value of a setting of wire/settings.py that is in force, its default if it was never set."""
-        return int(self.payload["values"].get(_key(name, instance), by_name(name).default))
+        return int(self.payload["values"].get(key_of(name, instance), by_name(name).default))
 
     def wanted(self, name: str, instance: int = 0) -> int:
         """The value that was set last, in force or pending."""
-        return int(self.payload.get("pending", {}).get(_key(name, instance), self.get(name, instance)))
+        return int(self.payload.get("pending", {}).get(key_of(name, instance), self.get(name, instance)))
+
+    def values(self, later: bool) -> "dict[str, int]":
+        """All that were set, by name: those in force, or `later`, as they will be when what is pending has taken over."""
+        values = dict(self.payload["values"])
+        if later:
+            values.update(self.payload.get("pending", {}))
+        return values
 
     def put(self, name: str, instance: int, value: int, later: bool = False) -> bool:
         """Set and store; False if the table does not permit it. Both copies hold it when this returns True. `later`:
@@ -101,15 +108,15 @@ class Settings:
             return False
         before = self.payload["values"], self.payload.get("pending", {})
         values, pending = dict(before[0]), dict(before[1])
-        pending.pop(_key(name, instance), None)
+        pending.pop(key_of(name, instance), None)
         if later and value == self.get(name, instance):
             pass  # nothing is to change any more
         elif later:
-            pending[_key(name, instance)] = value
+            pending[key_of(name, instance)] = value
         else:
-            values[_key(name, instance)] = value
+            values[key_of(name, instance)] = value
         self.payload["values"], self.payload["pending"] = values, pending
-        self._store_or(before)
+        self.store_or(before)
         return True
 
     def take_over(self) -> None:
@@ -118,9 +125,10 @@ class Settings:
         before = self.payload["values"], self.payload.get("pending", {})
         self.payload["values"], self.payload["pending"] = dict(before[0]), {}
         self.payload["values"].update(before[1])
-        self._store_or(before)
+        self.store_or(before)
 
-    def _store_or(self, before: "tuple[dict, dict]") -> None:
+    def store_or(self, before: "tuple[dict, dict]") -> None:
+        """Store; OSError, with `before` as values and pending, if flash does not keep them."""
         try:
             self.store()
         except OSError:

@@ -21,6 +21,7 @@ from wire import (
     records,
     records_gateway,
     settings,
+    settings_list,
     values,
 )
 from wire.profiles import Profile, decode_profile
@@ -60,6 +61,7 @@ FIELDS = {
     "largest_block": "largest free piece of the heap, bytes",
     "next_seq": "seq that the next entry will get",
     "ok": "1: the value holds; 0: it was refused and this one still holds",
+    "number": "of the calibration that shall be in force then, see settings",
     "oldest_seq": "oldest seq that the node still holds unacknowledged; `next_seq` if none",
     "profile": "descriptor, see profiles",
     "profile_ids": "ids of the profiles that run",
@@ -67,6 +69,7 @@ FIELDS = {
     "reset_cause": "see reset causes",
     "rssi_dbm": "of the last downlink, radio only",
     "seq": "own seq, from the same series as records",
+    "settings": "those that change; the others stay",
     "snr_db": "of the last downlink, radio only",
     "supply_mv": "mV",
     "task_restarts": "tasks that died and were restarted, this boot",
@@ -80,8 +83,8 @@ FIELDS = {
 }
 
 # The layouts that are not one integer, and who encodes them: their docstrings say what they are.
-LAYOUTS = (messages._TIME, messages._TOTALS, messages._IDS, messages._PROFILE, messages._WINDOW)
-ENCODERS: dict[str, Any] = {**messages.PUT, **messages_gateway.PUT}
+LAYOUTS = (messages._TIME, messages._TOTALS, messages._IDS, messages._PROFILE, messages._WINDOW, messages._SETTINGS)
+ENCODERS: dict[str, Any] = {**messages.PUT, **messages_gateway.PUT, **settings_list.PUT}
 FIRST_RECORD = (("profile", 8), ("batch", 1), ("odd", 1), ("seq", 16), ("window's index", 16))
 
 
@@ -153,7 +156,7 @@ def section_messages() -> str:
 
 
 def section_layouts() -> str:
-    """The five layouts that are not one integer."""
+    """The layouts that are not one integer."""
     rows = []
     for name, most, *_ in LAYOUTS:
         text = " ".join((ENCODERS[name].__doc__ or "").split())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # A field is (bytes, low, high[, 1 if it may be None]), or (layout, most bytes[, 2 if it is two items of the message])
 # for one of the layouts in PUT and TAKE. Here are the halves that a node needs; the others are in wire/messages_gateway.py.
 # None travels as the number just outside the range: all ones, or for signed fields the lowest.
-_U8 = (1, 0, 0xFF)
+U8 = (1, 0, 0xFF)
 _BOOL = (1, 0, 1)
 _U16 = (2, 0, 0xFFFF)
 U32 = (4, 0, 0xFFFFFFFF)
@@ -34,11 +34,12 @@ UTC_S = (4, UTC_LOW_S, UTC_HIGH_S)
 _UTC_MS = (6, UTC_LOW_S * 1000, UTC_HIGH_S * 1000)
 _CAUSE = (1, 1, 5)
 _CODE = (1, 1, 0xFF)  # events, commands and results will grow: an older gateway stores what it cannot name yet
-_INSTANCE = (1, 0, INSTANCE_MAX)
-_SETTING_VALUE = (5, -0x8000000000, 0x7FFFFFFFFF)
+INSTANCE = (1, 0, INSTANCE_MAX)
+SETTING_FIELD = (5, -0x8000000000, 0x7FFFFFFFFF)
 
 PROFILES_MAX = 4  # profiles that a node runs at once
 ACK_BITS = 64
+SETTINGS_MAX = 30  # in one message: it must fit into one LoRa frame
 
 
 def put(out: bytearray, spec: tuple[int, ...], value: "int | None") -> None:
@@ -127,11 +128,14 @@ TAKE: "dict[str, Any]" = {"window": _take_window}
 
 
 def _coder(table: "dict[str, Any]", layout: str) -> "Any":
-    """The function that encodes (PUT) or decodes (TAKE) a layout; the gateway's half is fetched when needed."""
+    """The function that encodes (PUT) or decodes (TAKE) a layout; what is rare and the gateway's half are fetched when
+    needed."""
     if layout not in table:
-        from wire import messages_gateway
-
-        table.update(messages_gateway.PUT if table is PUT else messages_gateway.TAKE)
+        if layout == "settings":
+            from wire import settings_list as half
+        else:
+            from wire import messages_gateway as half  # type: ignore[no-redef]
+        table.update(half.PUT if table is PUT else half.TAKE)
     return table[layout]
 
 
@@ -140,6 +144,7 @@ _TOTALS = ("totals", 24)
 _IDS = ("profile ids", 1 + 4 * PROFILES_MAX)
 _PROFILE = ("descriptor", 73)
 _WINDOW = ("window", 12, 2)
+_SETTINGS = ("settings", 7 * SETTINGS_MAX)
 
 # Uplink. `totals` count windows, from 0 at the beginning of a life, and never fall.
 Totals = namedtuple("Totals", "scheduled sealed off not_sampled refused overwritten")
@@ -171,6 +176,8 @@ Backfill = namedtuple("Backfill", "first count")
 GetSetting = namedtuple("GetSetting", "id instance")
 SetSetting = namedtuple("SetSetting", "id instance value")
 Command = namedtuple("Command", "id code arg expiry_s")
+# All of these settings, or none of them: none if the calibration (wire/calibration.py) would not have this number then.
+Calibrate = namedtuple("Calibrate", "number settings")
 
 HELLO = 1
 RECORDS = 2
@@ -188,32 +195,34 @@ BACKFILL = 20
 GET_SETTING = 22  # 22 and above have the 8-byte tag on every link (wire.frame.STRONG)
 SET_SETTING = 23
 COMMAND = 24
+CALIBRATE = 25
 
 TABLE: "tuple[tuple[int, Any, tuple[Any, ...]], ...]" = (
     (
         HELLO,
         Hello,
-        (BOOT_NUMBER, UPTIME_MS, _U8, _U8, (3, 0, 0xFFFFFF), _BOOL, U32, U32, _TOTALS, _IDS),
+        (BOOT_NUMBER, UPTIME_MS, U8, U8, (3, 0, 0xFFFFFF), _BOOL, U32, U32, _TOTALS, _IDS),
     ),
-    (GAP, Gap, (U32, _COUNT, _CAUSE, _U8, _TIME)),
+    (GAP, Gap, (U32, _COUNT, _CAUSE, U8, _TIME)),
     (
         HEALTH,
         Health,
-        (U32, _TIME, BOOT_NUMBER, UPTIME_MS, _U8, _TOTALS, U32, _U16_OR, _I16_OR, _U24_OR, _U24_OR, _U24_OR, _I16_OR)
+        (U32, _TIME, BOOT_NUMBER, UPTIME_MS, U8, _TOTALS, U32, _U16_OR, _I16_OR, _U24_OR, _U24_OR, _U24_OR, _I16_OR)
         + (_I8_OR, U32, U32, U32, _U16),
     ),
     (EVENT, Event, (U32, _TIME, _CODE, _I32)),
     (DESCRIPTOR, DescriptorMsg, (U32, U32, _PROFILE)),
-    (SETTING_VALUE, SettingValue, (_U8, _INSTANCE, _SETTING_VALUE, _BOOL)),
-    (COMMAND_RESULT, CommandResult, (U32, _U8, _I32)),
+    (SETTING_VALUE, SettingValue, (U8, INSTANCE, SETTING_FIELD, _BOOL)),
+    (COMMAND_RESULT, CommandResult, (U32, U8, _I32)),
     (ACK, Ack, (U32, _WINDOW)),
     (TIME, TimeMsg, (_UTC_MS, _U16)),
     (ACK_TIME, AckTime, (_UTC_MS, _U16, U32, _WINDOW)),
-    (DESCRIPTOR_REQUEST, DescriptorRequest, (_U8,)),
+    (DESCRIPTOR_REQUEST, DescriptorRequest, (U8,)),
     (BACKFILL, Backfill, (U32, _COUNT)),
-    (GET_SETTING, GetSetting, (_U8, _INSTANCE)),
-    (SET_SETTING, SetSetting, (_U8, _INSTANCE, _SETTING_VALUE)),
+    (GET_SETTING, GetSetting, (U8, INSTANCE)),
+    (SET_SETTING, SetSetting, (U8, INSTANCE, SETTING_FIELD)),
     (COMMAND, Command, (U32, _CODE, _I32, UTC_S)),
+    (CALIBRATE, Calibrate, (U32, _SETTINGS)),
 )
 
 # Causes of a gap. VOID: a seq that was leased and never given to a window; not scheduled, not in the ledger.

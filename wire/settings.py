@@ -4,6 +4,7 @@
 Boards that save power: one that sleeps wakes `warmup_s` before the last `measure_s` of a window; the link of one that
 sleeps or is buffered is used every `exchange_s`, for at most `exchange_wait_s` while a gateway is silent.
 `writable` is 0 for settings that only provisioning changes. Times of day do not exist here: `grid_until_s` is unix UTC.
+The `cal_…` settings and `passport` are explained in wire/calibration.py.
 """
 
 from collections import namedtuple
@@ -31,6 +32,11 @@ SETTINGS = (
     Setting(18, "warmup_s", 0, 3600, 30, "s", 1, 1),
     Setting(19, "exchange_s", 0, 86400, 300, "s", 1, 1),
     Setting(20, "exchange_wait_s", 1, 600, 10, "s", 1, 1),
+    Setting(21, "cal_item", 0, 4095, 0, "1", 1, 16),
+    Setting(22, "cal_slope", 100, 1000000, 10000, "1e-4", 1, 16),
+    Setting(23, "cal_offset", -1000000, 1000000, 0, "1", 1, 16),
+    Setting(24, "cal_kappa", 0, 2000, 0, "1e-3", 1, 16),
+    Setting(25, "passport", 0, 4294967295, 0, "1", 1, 1),
 )
 
 

@@ -8,7 +8,8 @@ from firmware.settings import GRIDS_MAX
 from firmware.tasks import health
 from firmware.tasks.commands import Commands
 from wire import messages
-from wire.settings import SETTINGS, by_id
+from wire.calibration import CALIBRATION
+from wire.settings import SETTINGS, by_id, by_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,25 @@ class Control:
             return self._value(message.id, message.instance, 1)
         if isinstance(message, messages.SetSetting):
             return self._value(message.id, message.instance, self._set(message.id, message.instance, message.value))
+        if isinstance(message, messages.Calibrate):
+            passport = by_name("passport").id
+            return self._value(passport, 0, self._calibrate(passport, message))
         return None
+
+    def _calibrate(self, passport: int, message: "messages.Calibrate") -> int:
+        """1 if it is stored, to take over when the open windows end; 0, and nothing is changed, if not."""
+        from firmware.calibrating import calibrate
+
+        node = self._node
+        try:
+            if not self._room() or not calibrate(node.settings, message.number, message.settings):
+                return 0
+        except OSError as error:
+            node.log.error("settings", "flash takes nothing, %s", error)
+            return 0
+        self._plan()
+        node.event(messages.SETTING_CHANGED, passport)
+        return 1
 
     def _value(self, setting_id: int, instance: int, ok: int) -> "messages.SettingValue":
         if not 0 < setting_id <= len(SETTINGS):
@@ -53,10 +72,10 @@ class Control:
                 return 0  # without a clock nobody knows which windows are closed already
             for grid in node.grids:
                 value = max(value, grid.end_s()) if value else 0
-        elif (name == "window_s" or name in profiles.CALIBRATION) and not self._room():
+        elif (name == "window_s" or name in CALIBRATION) and not self._room():
             return 0
         try:
-            if not node.settings.put(name, instance, value, name in profiles.CALIBRATION):
+            if not node.settings.put(name, instance, value, name in CALIBRATION):
                 return 0
         except OSError as error:
             node.log.error("settings", "flash takes nothing, %s", error)
@@ -91,7 +110,7 @@ class Control:
 
     def _plan(self) -> None:
         """Profiles that differ from what the settings want are replaced at the end of their open windows."""
-        wanted = profiles.wanted(self._node.read_board(), self._node.settings.wanted)
+        wanted = profiles.wanted(self._node.read_board(), self._node.settings, True)
         for grid in self._node.grids:
             if grid.slot < len(wanted):
                 changed = not profiles.same(grid.profile, wanted[grid.slot])

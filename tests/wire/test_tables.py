@@ -1,25 +1,27 @@
 """What the tables promise: ranges everywhere, no place for text, names that people can use."""
 
+import binascii
 import re
 from collections import Counter
 
 import pytest
 
-from wire import channels, messages, messages_gateway, names, settings
+from wire import WireError, calibration, channels, messages, messages_gateway, names, settings
 from wire.frame import DOWNLINK, HELLO, PAYLOAD_MAX, STRONG
 from wire.profiles import ITEMS_MAX, Profile, distinct
 
-# A layout of its own is allowed to these five and to nothing else; each is made of ranged integers (tests below).
-OWN_LAYOUT = {messages._TIME, messages._TOTALS, messages._IDS, messages._PROFILE, messages._WINDOW}
+# A layout of its own is allowed to these six and to nothing else; each is made of ranged integers (tests below).
+OWN_LAYOUT = {messages._TIME, messages._TOTALS, messages._IDS, messages._PROFILE, messages._WINDOW, messages._SETTINGS}
 SAMPLES = {
     messages._TIME: [None, (1, 1_760_000_000), (2, 65535, 2**40 - 2)],
     messages._TOTALS: [(2**32 - 1,) * 6],
     messages._IDS: [(), (2**32 - 1,) * messages.PROFILES_MAX],
     messages._PROFILE: [Profile(tuple((1 + i, 0) for i in range(ITEMS_MAX)), 60)],
+    messages._SETTINGS: [((25, 0, 2**32 - 1),) * messages.SETTINGS_MAX],
 }
 
 
-def test_every_field_is_a_ranged_integer_or_one_of_five_known_layouts() -> None:
+def test_every_field_is_a_ranged_integer_or_one_of_six_known_layouts() -> None:
     for _, cls, fields in messages.TABLE:
         for spec in fields:
             if spec in OWN_LAYOUT:
@@ -52,6 +54,7 @@ def _good(cls: type, name: str) -> object:
         "totals": (0,) * 6,
         "profile_ids": (),
         "profile": Profile(((1, 0),), 60),
+        "settings": ((25, 0, 1),),
         "unix_ms": 1_760_000_000_000,
         "expiry_s": 1_760_000_000,
         "value": 60 if cls is messages.SetSetting else 0,
@@ -63,7 +66,7 @@ def test_own_layouts_are_no_longer_than_declared_and_hold_integers_only() -> Non
     for spec, samples in SAMPLES.items():
         for sample in samples:
             out = bytearray()
-            messages.PUT[spec[0]](out, sample)
+            messages._coder(messages.PUT, spec[0])(out, sample)
             assert len(out) <= spec[1]
     out = bytearray()
     messages_gateway.PUT["window"](out, 2**32 - 1, 2**64 - 1)
@@ -85,7 +88,7 @@ def test_types_are_unique_and_on_the_right_side() -> None:
     for code, cls, _ in messages.TABLE:
         assert 0 < code < 32
         assert (code < DOWNLINK) == (cls in up)
-    strong = {messages.GetSetting, messages.SetSetting, messages.Command}
+    strong = {messages.GetSetting, messages.SetSetting, messages.Command, messages.Calibrate}
     assert {row[1] for row in messages.TABLE if row[0] >= STRONG} == strong
 
 
@@ -159,6 +162,39 @@ def test_settings_make_sense() -> None:
         settings.by_id(len(settings.SETTINGS) + 1)
     with pytest.raises(KeyError):
         settings.by_name("password")
+
+
+def test_a_calibrations_number_names_every_setting_of_it_and_no_other() -> None:
+    number = calibration.calibration
+    assert number({}) == number({"min_count": 3, "window_s.0": 10, "health_s": 60}) == 0
+    assert number({"min_count": 5, "direction_flip.1": 1}) == binascii.crc32(b"direction_flip.1=1 min_count.0=5 ")
+    named = {
+        f"{row.name}.0" if row.instances > 1 else row.name
+        for row in settings.SETTINGS
+        if calibration.calibration(_one(row))
+    }
+    assert {name.partition(".")[0] for name in named} == set(calibration.CALIBRATION)
+    numbers = [number({f"cal_offset.{slot}": 1}) for slot in range(16)] + [number({"cal_offset.1": -1})]
+    assert len(set(numbers)) == 17
+    mixed = {"cal_slope.10": 9, "passport": 7, "cal_slope.2": 8}
+    assert number(mixed) == number(dict(reversed(mixed.items())))
+
+
+def _one(row: settings.Setting) -> dict[str, int]:
+    value = row.high if row.high != row.default else row.low
+    return {f"{row.name}.0" if row.instances > 1 else row.name: value}
+
+
+def test_a_calibration_for_radio_is_refused_when_it_is_too_long_or_not_permitted() -> None:
+    one = (settings.by_name("cal_offset").id, 3, -5)
+    assert messages.decode(*messages.encode(messages.Calibrate(1, (one,) * 30))) == messages.Calibrate(1, (one,) * 30)
+    for wrong in ((one,) * 31, ((21, 0, 4096),), ((21, 16, 1),), ((99, 0, 1),), ((21, 0),), 5, ((None, 0, 1),)):
+        with pytest.raises((ValueError, TypeError)):
+            messages.encode(messages.Calibrate(1, wrong))
+    good = bytes(messages.encode(messages.Calibrate(1, (one,)))[1])
+    for payload in (good[:-1], good + b"\0", good[:4] + b"\x63" + good[5:], good[:6] + b"\x7f" + good[7:]):
+        with pytest.raises(WireError):
+            messages.decode(messages.CALIBRATE, payload)
 
 
 def test_profiles_in_use_at_once_have_different_shorts() -> None:

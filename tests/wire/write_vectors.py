@@ -154,6 +154,11 @@ MESSAGES = (
     ("window of 10 s", messages.SetSetting(1, 0, 10)),
     ("end of the grid", messages.SetSetting(7, 0, 4_102_444_800)),
     ("self test", messages.Command(9, messages.SELF_TEST, 0, T + 300)),
+    (
+        "slot 0: item (2, 0), slope 0.87, offset -12",
+        messages.Calibrate(0x1F2E3D4C, ((21, 0, 32), (22, 0, 8700), (23, 0, -12), (25, 0, 0xFFFFFFFF))),
+    ),
+    ("nothing but its number", messages.Calibrate(0, ())),
 )
 
 CANNOT_ENCODE = (
