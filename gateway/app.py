@@ -10,7 +10,8 @@ import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
-from gateway import health, ledger
+from gateway import calibration, health, ledger
+from gateway.calibration_check import CalibrationCheck
 from gateway.clock import Clock, SystemClock
 from gateway.config import Config
 from gateway.control import ControlServer
@@ -81,7 +82,8 @@ class Gateway:
         self.config = config
         self.clock = clock
         self.store = Store(data_dir / STORE_NAME, clock, budget)
-        self.uplinks = Uplinks(self.store, clock, Sealer(config.gateway.number, entropy))
+        self.check = CalibrationCheck(data_dir / calibration.FOLDER, config.calibration.required)
+        self.uplinks = Uplinks(self.store, clock, Sealer(config.gateway.number, entropy), self.check)
         self.uplinks.on_reset = self._on_reset
         self.input = Input(self.uplinks, self.store)
         self.links: list[Any] = list((links or self._serial_links)(self.input, clock))

@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from gateway.errors import GatewayError
 from gateway.toml_lines import line_of
+from wire.channels import CHANNELS
 
 _CHECK = "steiger gateway check --config"
 MAX_CONFIG_BYTES = 1 << 20  # a configuration is a few kB; anything larger is not one
@@ -109,6 +110,12 @@ class Metrics(Section, frozen=True):
     listen: Annotated[str, Meta(pattern=r"^\S+:\d{1,5}$")] = "127.0.0.1:9105"
 
 
+class Calibration(Section, frozen=True):
+    """What this city wants calibrated: values of these channels that no passport speaks of are flagged."""
+
+    required: list[str] = []
+
+
 class Config(Section, frozen=True):
     """The whole file. Paths are absolute: relative ones were taken relative to the file."""
 
@@ -117,6 +124,7 @@ class Config(Section, frozen=True):
     spool: Spool = Spool()
     mqtt: Mqtt | None = None
     metrics: Metrics | None = None
+    calibration: Calibration = Calibration()
     path: Path = Path()
 
 
@@ -132,8 +140,12 @@ class Broker(msgspec.Struct, frozen=True):
         return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
 
 
-_TABLES: dict[str, type[Section]] = {"gateway": Gateway, "spool": Spool, "mqtt": Mqtt, "metrics": Metrics}
+_TABLES: dict[str, type[Section]] = {
+    "gateway": Gateway, "spool": Spool, "mqtt": Mqtt, "metrics": Metrics, "calibration": Calibration
+}  # fmt: skip
 _ARRAYS: dict[str, type[Section]] = {"serial": Serial}
+
+_CHANNELS = {channel.name for channel in CHANNELS}
 
 # Words that name a secret in the last part of a key; `…_file` and `…_credential` name where it lies.
 _SECRET = re.compile(r"(^|_)(password|passwd|passphrase|pass|token|secret|psk|apikey|api_key|access_key|key)$")
@@ -332,6 +344,10 @@ def _check_relations(sections: dict[str, Any], problems: _Problems) -> None:
     mqtt = sections.get("mqtt")
     if mqtt is not None:
         _check_mqtt(mqtt, problems)
+    calibration = sections.get("calibration")
+    for index, name in enumerate(calibration.required if calibration is not None else ()):
+        if name not in _CHANNELS:
+            problems.add(("calibration", "required", index), "no such channel; docs/wire-protocol.md lists them")
 
 
 def _check_mqtt(mqtt: Mqtt, problems: _Problems) -> None:

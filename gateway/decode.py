@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any, NamedTuple
 
+from gateway.calibration_check import CalibrationCheck
 from gateway.life_state import Claim, Memory
 from gateway.models import EVENT, GAP, HEALTH, HOUR_MS, RECORD, TIME_ANCHOR, TIME_CLOCK
 from gateway.store.group import Anchor, CountKey, ProfileRow, Undecoded, Unresolved
@@ -46,8 +47,11 @@ def boot16(boot: int) -> int:
 class Decoder:
     """Writes what one life sends. `memory` is the life's state, shared with its session."""
 
-    def __init__(self, row: int, memory: Memory, store: Store, provisioned_s: int) -> None:
+    def __init__(
+        self, row: int, memory: Memory, store: Store, provisioned_s: int, check: CalibrationCheck | None = None
+    ) -> None:
         self.row = row
+        self._check = check
         self.memory = memory
         self.store = store
         self.provisioned_s = provisioned_s
@@ -172,7 +176,7 @@ class Decoder:
             end_ms = end_s * 1000
             hour = (end_ms - length_ms) // HOUR_MS
             bound_ms = self.memory.clock.bound_ms(end_ms)
-            self._put_window(known.row, seq, hour, end_ms, length_ms, bound_ms, TIME_CLOCK, received_ms, coverage, data)
+            self._put_window(known, seq, hour, end_ms, length_ms, bound_ms, TIME_CLOCK, received_ms, coverage, data)
             self.clockless = False
             return
         self.clockless = True
@@ -189,13 +193,11 @@ class Decoder:
         """A record of a node without a clock: it belongs to the grid window that contains its start."""
         window = window_of(end.at_ms - known.window_ms, known.window_s)
         hour = window * known.window_s // 3600
-        self._put_window(
-            known.row, seq, hour, end.at_ms, known.window_ms, end.bound_ms, code, received_ms, coverage, data
-        )
+        self._put_window(known, seq, hour, end.at_ms, known.window_ms, end.bound_ms, code, received_ms, coverage, data)
 
     def _put_window(
         self,
-        profile: int,
+        known: KnownProfile,
         seq: int,
         hour: int,
         end_ms: int,
@@ -206,6 +208,9 @@ class Decoder:
         coverage: int,
         data: bytes,
     ) -> None:
+        if self._check is not None:
+            data = self._check.judged(known.profile, end_ms, data)
+        profile = known.row
         self.store.put(
             (self.row, seq, 1, RECORD, profile, hour, end_ms, length_ms, bound_ms, code, received_ms, coverage, data)
         )

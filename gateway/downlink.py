@@ -11,9 +11,11 @@ from gateway.errors import GatewayError
 from wire import messages
 from wire.crypto import Keys
 from wire.frame_gateway import seal_downlink
+from wire.settings import by_name
 
 COMMAND_TRIES = 5  # sendings of a command or setting, each in answer to another uplink or after RETRY_S
 COMMAND_RETRY_S = 3.0
+PASSPORT = by_name("passport").id  # what a calibration is answered with
 COMMANDS_WAITING = 16  # a node, a technician's patience
 
 
@@ -61,6 +63,8 @@ class Request:
     def answered_by(self, reply: Any) -> bool:
         if isinstance(self.message, messages.Command):
             return isinstance(reply, messages.CommandResult) and reply.command_id == self.message.id
+        if isinstance(self.message, messages.Calibrate):
+            return isinstance(reply, messages.SettingValue) and reply.id == PASSPORT
         return isinstance(reply, messages.SettingValue) and (reply.id, reply.instance) == (
             self.message.id,
             self.message.instance,

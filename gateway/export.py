@@ -38,6 +38,7 @@ COLUMNS = (
     "time_source",
     "received",
     "record_id",
+    "calibration",  # empty: none; docs/calibration.md
 )
 ROW_GROUP = 50_000  # observations: some 10 MB of memory while a Parquet row group is built
 PROGRESS_EVERY = 2_000  # records
@@ -125,7 +126,8 @@ def _write_csv(records: _Counter, stream: IO[bytes], gateway: str) -> Summary:
         station = f"{gateway}-{record.node}"
         board = record.life_info.board
         start, end = iso(record.start_ms), iso(record.end_ms)
-        tail = (record.coverage, record.bound_ms / 1000, record.time_state, iso(record.received_ms), record.id)
+        told = record.coverage, record.bound_ms / 1000, record.time_state, iso(record.received_ms), record.id
+        tail = (*told, _calibration(record.profile))
         for index, (quantity, suffix, unit, decimals) in enumerate(_quantities(record.profile)):
             raw = record.values[index]
             value = "" if raw is None else f"{raw / 10**decimals:.{decimals}f}"
@@ -145,7 +147,7 @@ def _write_parquet(records: _Counter, stream: IO[bytes], gateway: str) -> Summar
     word = pa.dictionary(pa.int32(), pa.string())
     moment = pa.timestamp("ms", tz="UTC")
     types = (word, word, word, moment, moment, pa.float64(), word, word, word, pa.int8(), pa.float64(), word, moment)
-    schema = pa.schema(list(zip(COLUMNS, (*types, pa.string()), strict=True)))
+    schema = pa.schema(list(zip(COLUMNS, (*types, pa.string(), word), strict=True)))
     observations = 0
     rows: list[tuple[Any, ...]] = []
 
@@ -160,7 +162,8 @@ def _write_parquet(records: _Counter, stream: IO[bytes], gateway: str) -> Summar
             if record.profile is None:
                 raise LookupError(f"record {record.id} has no profile")
             station, board = f"{gateway}-{record.node}", record.life_info.board
-            tail = (record.coverage, record.bound_ms / 1000, record.time_state, record.received_ms, record.id)
+            told = record.coverage, record.bound_ms / 1000, record.time_state, record.received_ms, record.id
+            tail = (*told, _calibration(record.profile))
             for index, (quantity, suffix, unit, decimals) in enumerate(_quantities(record.profile)):
                 raw = record.values[index]
                 value = None if raw is None else raw / 10**decimals
@@ -174,6 +177,10 @@ def _write_parquet(records: _Counter, stream: IO[bytes], gateway: str) -> Summar
         if rows:
             flush()
     return Summary(records.count, observations)
+
+
+def _calibration(profile: ProfileInfo) -> str:
+    return f"{profile.calibration:08x}" if profile.calibration else ""
 
 
 @lru_cache(maxsize=1024)

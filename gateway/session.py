@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from gateway.calibration_check import CalibrationCheck
 from gateway.clock import Clock
 from gateway.decode import Decoder
 from gateway.downlink import COMMAND_RETRY_S, COMMAND_TRIES, COMMANDS_WAITING, NoAnswer, Outgoing, Request, Sealer
@@ -54,11 +55,12 @@ class LifeSession:
         stored: bytes | None,
         provisioned_s: int,
         held_ready: Callable[[LifeSession], None],
+        check: CalibrationCheck | None = None,
     ) -> None:
         self.info = info
         self.keys = keys
         self.memory = Memory(stored)
-        self.decoder = Decoder(info.row, self.memory, store, provisioned_s)
+        self.decoder = Decoder(info.row, self.memory, store, provisioned_s, check)
         self.alarm: str | None = None
         self.link: Outgoing | None = None
         self.frames = 0
@@ -230,6 +232,10 @@ class LifeSession:
 
     async def get_setting(self, setting: int, instance: int, timeout_s: float) -> Any:
         return await self._request(messages.GetSetting(setting, instance), timeout_s)
+
+    async def calibrate(self, number: int, chosen: tuple[tuple[int, int, int], ...], timeout_s: float) -> Any:
+        """The node's SettingValue of `passport`; `ok` is 0 if what it has would not have this number then."""
+        return await self._request(messages.Calibrate(number, chosen), timeout_s)
 
     async def command(self, code: int, arg: int, expiry_s: int, timeout_s: float) -> Any:
         """The node's CommandResult. The command's number is used once, also across restarts of the gateway."""

@@ -11,6 +11,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from gateway.calibration_check import CalibrationCheck
 from gateway.clock import Clock
 from gateway.downlink import Outgoing, Sealer
 from gateway.held import work_off
@@ -30,7 +31,8 @@ HELD_DEADLINE_S = 60.0  # for one life's held records; they stay held and are tr
 class Uplinks:
     """All sessions. `on_frame` is what links call, in the event loop."""
 
-    def __init__(self, store: Store, clock: Clock, sealer: Sealer) -> None:
+    def __init__(self, store: Store, clock: Clock, sealer: Sealer, check: CalibrationCheck | None = None) -> None:
+        self._check = check
         self.dropped: Counter[str] = Counter()
         self.accepted = 0
         self.sessions: dict[tuple[int, int], LifeSession] = {}
@@ -71,6 +73,7 @@ class Uplinks:
                     self._stored.pop(key, None),
                     life.provisioned_s,
                     self.held.put_nowait,
+                    self._check,
                 )
                 self._fill(session)
                 session.load_profiles(life.profiles)

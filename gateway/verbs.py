@@ -13,8 +13,10 @@ import msgspec
 from gateway import ledger as loss_ledger
 from gateway.control import MAX_TIMEOUT_S, ControlServer
 from gateway.errors import GatewayError
+from wire import messages
 from wire import settings as wire_settings
 from wire.names import COMMANDS, RESULTS
+from wire.profiles import decode_profile
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -53,6 +55,8 @@ class Verbs:
             "reload-keys": self.reload_keys,
             "set-setting": self.set_setting,
             "get-setting": self.get_setting,
+            "calibrate": self.calibrate,
+            "calibration": self.calibration,
             "command": self.command,
             "drain": self.drain,
             "metrics": self.metrics,
@@ -175,6 +179,29 @@ class Verbs:
         session, (setting, instance) = self._session(request), _setting(request)
         answer = await session.get_setting(setting.id, instance, _timeout(request))
         return {"name": setting.name, "instance": instance, "value": answer.value, "ok": bool(answer.ok)}
+
+    async def calibration(self, request: dict[str, Any]) -> Any:
+        """Of the newest profile that this gateway knows of a node; null: it knows none."""
+        rows = self._session(request).decoder.windows
+        number = decode_profile(rows[max(rows)].descriptor).calibration if rows else None
+        return {"node": request["node"], "number": number if number is None else f"{number:08x}"}
+
+    async def calibrate(self, request: dict[str, Any]) -> Any:
+        """Hand several settings of the calibration to a node, all or none; its set is kept by whoever asks."""
+        session, asked = self._session(request), request.get("settings")
+        try:
+            number = int(str(request.get("number")), 16)
+            chosen = tuple([tuple(setting) for setting in asked])  # type: ignore[union-attr]
+            messages.encode(messages.Calibrate(number, chosen))
+        except (TypeError, ValueError):
+            raise GatewayError(
+                "no calibration that a node could take",
+                where=f"node {request.get('node')}",
+                next_step=f"At most {messages.SETTINGS_MAX} settings, each as [id, instance, value]",
+                exit_code=2,
+            ) from None
+        answer = await session.calibrate(number, chosen, _timeout(request))
+        return {"ok": bool(answer.ok), "passport": answer.value}
 
     async def command(self, request: dict[str, Any]) -> Any:
         session = self._session(request)

@@ -59,6 +59,9 @@ class RecordJson(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     flags: Annotated[dict[str, int], Meta(description="quality where it is not good: 2 3 4 9, QARTOD")] = {}
     quality: Annotated[dict[str, Quality], Meta(description="the same in words, with the reason")] = {}
     profile: Annotated[str, Meta(pattern=r"^[0-9a-f]{8}$", description="what is measured, and its calibration")] = ""
+    calibration: Annotated[
+        str, Meta(pattern=r"^[0-9a-f]{8}$", description="what made these values: docs/calibration.md; absent: none")
+    ] = ""
     detail: Annotated[dict[str, int], Meta(description="integers of a gap, health or event entry")] = {}
 
 
@@ -117,7 +120,7 @@ def encode_record(record: Record) -> str:
         f'"received":"{iso(record.received_ms)}","coverage":{record.coverage},"values":'
     )
     if record.kind_code != RECORD:
-        named = f',"profile":"{profile.id:08x}"' if profile is not None else ""
+        named = _named(profile) if profile is not None else ""
         return f'{head}{{}}{named},"detail":{json.dumps(record.detail or {}, separators=(",", ":"))}}}'
     if profile is None:  # to send it without its values would be to lose them
         raise LookupError(f"record {record.id} has no profile")
@@ -125,10 +128,17 @@ def encode_record(record: Record) -> str:
     if record.flags is None:
         try:  # the usual case: nothing missing, all good; None in the tuple raises TypeError
             values = template % tuple([raw / scale for raw, scale in zip(record.values, scales, strict=True)])  # type: ignore[operator]
-            return f'{head}{values},"profile":"{profile.id:08x}"}}'
+            return f"{head}{values}{_named(profile)}}}"
         except TypeError:
             pass
-    return f'{head}{_values(record, profile)},"profile":"{profile.id:08x}"}}'
+    return f"{head}{_values(record, profile)}{_named(profile)}}}"
+
+
+def _named(profile: ProfileInfo) -> str:
+    """The profile, and what calibrated it."""
+    if not profile.calibration:
+        return f',"profile":"{profile.id:08x}"'
+    return f',"profile":"{profile.id:08x}","calibration":"{profile.calibration:08x}"'
 
 
 def iso(ms: int) -> str:

@@ -67,6 +67,7 @@ def test_csv_is_rfc_4180_with_a_header_and_one_observation_a_row(archive: Path, 
         "time_source": "clock",
         "received": iso(START_MS + WINDOW_MS + 250),
         "record_id": f"7-{LIFE:08x}-0",
+        "calibration": "",
     }
     by_key = {(row["record_id"], row["quantity"]): row for row in rows}
     assert len(by_key) == 1200
