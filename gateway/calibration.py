@@ -207,6 +207,7 @@ def write_set(folder: Path, found: CalibrationSet) -> Path:
     part = folder / f".{found.number}.{os.getpid()}.part"
     try:
         new = not folder.exists()
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # as the gateway makes its data directory
         folder.mkdir(exist_ok=True, mode=0o755)
         owner = folder.parent.stat()
         with part.open("wb") as stream:

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sim": ("tools.commands.sim", "Simulated boards on a port of their own; stock mpremote works on them"),
     "gateway": ("tools.commands.gateway", "Run and check the gateway; its status, ports, loss ledger and export"),
     "node": ("tools.commands.node", "Put firmware, settings and a fresh key onto a board"),
+    "calibrate": ("tools.commands.calibrate", "Fit a sensor to a reference; look up what a calibration stands for"),
     "monitor": ("tools.commands.monitor", "Watch a port live: frames, values with units, bad frames, text logs"),
     "wire": ("tools.commands.wire", "Decode frames of the wire protocol"),
 }

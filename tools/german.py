@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 import re
 
+from tools import german_calibration
+
 GERMAN = {
     # provisioning, as it goes on
     "{}: asking the board what it is": "{}: die Platine wird gefragt, was sie ist",
@@ -161,6 +163,7 @@ GERMAN = {
     "Permission denied": "keine Erlaubnis",
     "No such file or directory": "keine solche Datei",
 }
+GERMAN |= german_calibration.GERMAN
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""`steiger node`: boards, one at a time: provision, retire, list. German with `--lang de`."""
+"""`steiger node`: boards, one at a time: provision, calibrate, retire, list. German with `--lang de`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
+from tools.commands.node_calibrate import calibrate
 from tools.errors import NoConnection, SteigerError, UsageError
 
 app = typer.Typer(help="Boards, one at a time.", no_args_is_help=True, add_completion=False)
+app.command()(calibrate)
 
 LEND_S = 900.0  # copying all files at 115200 baud takes two minutes; if we die, the gateway takes the port back
 RETIRE_IN_S = 30  # beyond the wait for its answer, so that the end lies ahead when the node hears of it
@@ -112,6 +114,7 @@ def provision(
     """Put firmware, settings and a fresh key onto a board, and enter it into the key file."""
     from boards import BoardError as BoardDescriptionError
     from boards import load_board
+    from gateway.calibration import FOLDER, make_set, write_set
     from gateway.config import load
     from gateway.keys import load_keys
     from tools import listen
@@ -135,6 +138,8 @@ def provision(
     if settings is not None:
         keys = keys or Path(settings.gateway.keys)
         data_dir = Path(settings.gateway.data_dir)
+        if (unsigned := make_set(values, ())).settings:
+            write_set(data_dir / FOLDER, unsigned)  # else nobody could say what its values went through
     keys = keys or Path("keys.json")
     if keys.exists():
         load_keys(keys)  # a key file that cannot be used is said before the board is touched
@@ -146,7 +151,7 @@ def provision(
             print(german(line) if lang == "de" else line, file=sys.stderr, flush=True)
 
     bar = _Bar(quiet=as_json, files="Dateien" if lang == "de" else "files")
-    lent = _borrow(data_dir, port, tell)
+    lent = borrow(data_dir, port, tell)
     try:
         done = job.provision(
             port,
@@ -162,7 +167,7 @@ def provision(
         )
     finally:
         if lent:
-            _hand_back(data_dir, port)
+            hand_back(data_dir, port)
     words = _WORDS[lang]
     answered = False
     if wait and lent and data_dir is not None:
@@ -310,7 +315,7 @@ def list_(
         )
 
 
-def _borrow(data_dir: Path | None, port: str, tell: Any) -> bool:
+def borrow(data_dir: Path | None, port: str, tell: Any) -> bool:
     """Ask a running gateway for the port; True if it lent it."""
     if data_dir is None:
         return False
@@ -325,7 +330,7 @@ def _borrow(data_dir: Path | None, port: str, tell: Any) -> bool:
     return True
 
 
-def _hand_back(data_dir: Path | None, port: str) -> None:
+def hand_back(data_dir: Path | None, port: str) -> None:
     from gateway import control
     from gateway.errors import GatewayError
 
