@@ -68,6 +68,14 @@ class Node:
             description: dict = json.load(f)
         return description
 
+    def forget(self, *names: str) -> None:
+        """Modules whose code is not needed for long: it may go, and is loaded again when somebody asks for it."""
+        for name in names:
+            if name in sys.modules:
+                package, leaf = name.split(".")
+                del sys.modules[name]
+                delattr(sys.modules[package], leaf)
+
     def session_of(self, life: Life) -> Session:
         return Session(life, frame.SERIAL, self.clock, self.settings.get, self._hello, self._asked)
 
@@ -247,9 +255,7 @@ def _load(node: Node) -> None:
     from firmware import begin
 
     begin.load(node)
-    del sys.modules["firmware.begin"], sys.modules["firmware"].begin  # nobody needs it again: its code may go,
-    del sys.modules["firmware.profiles"], sys.modules["firmware"].profiles  # and that of what it alone needs
-    del sys.modules["wire.calibration"], sys.modules["wire"].calibration
+    node.forget("firmware.begin", "firmware.profiles", "wire.calibration")
 
 
 async def run(node: Node) -> None:

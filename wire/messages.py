@@ -132,10 +132,14 @@ def _coder(table: "dict[str, Any]", layout: str) -> "Any":
     needed."""
     if layout not in table:
         if layout == "settings":
-            from wire import settings_list as half
-        else:
-            from wire import messages_gateway as half  # type: ignore[no-redef]
-        table.update(half.PUT if table is PUT else half.TAKE)
+            from wire import settings_list
+
+            return (settings_list.PUT if table is PUT else settings_list.TAKE)[
+                layout
+            ]  # not kept: years lie between two
+        from wire import messages_gateway
+
+        table.update(messages_gateway.PUT if table is PUT else messages_gateway.TAKE)
     return table[layout]
 
 

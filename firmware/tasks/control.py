@@ -51,6 +51,8 @@ class Control:
         except OSError as error:
             node.log.error("settings", "flash takes nothing, %s", error)
             return 0
+        finally:
+            node.forget("firmware.calibrating", "wire.settings_list")
         self._plan()
         node.event(messages.SETTING_CHANGED, passport)
         return 1
