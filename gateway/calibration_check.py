@@ -13,7 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.calibration import CalibrationError, CalibrationSet, changed, covering, find_set
+from gateway.calibration import CalibrationError, CalibrationSet, changed, covering, find_set, item_name
 from gateway.store.rows import pack_values, unpack_values
 from wire import channels
 from wire.profiles import Profile
@@ -23,6 +23,7 @@ log = logging.getLogger("calibration")
 
 NONE = 0  # instead of an end: there is no calibration where there ought to be one
 FOR_EVER = 1 << 62
+SOON_MS = 14 * 86_400_000
 
 
 class Ends(NamedTuple):
@@ -91,6 +92,23 @@ class CalibrationCheck:
             return passport.expires_ms()
         wanted = channel.name in self._required or changed(found.settings, channel_id, instance)
         return NONE if wanted else FOR_EVER
+
+    def problem(self, profile: Profile, now_ms: int) -> str:
+        """What a person should do something about; "" if there is nothing."""
+        if self.find(profile.calibration) is None:
+            return f"calibration {profile.calibration:08x} is not known here; steiger calibrate add brings its set"
+        ends = self.ends(profile)
+        for word, low, high in (
+            ("expired", NONE + 1, now_ms),
+            ("is missing", NONE, NONE),
+            ("expires soon", now_ms, now_ms + SOON_MS),
+        ):
+            names = [
+                item_name(*item) for item, end in zip(profile.items, ends.items, strict=True) if low <= end <= high
+            ]
+            if names:
+                return f"calibration of {', '.join(names)} {word}"
+        return ""
 
     def judged(self, profile: Profile, end_ms: int, data: bytes) -> bytes:
         """`data` of a record as it is stored, with what its calibrations are worth at `end_ms`."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gateway.calibration_check import CalibrationCheck
 from gateway.clock import Clock
 from gateway.forward.base import MISCONFIGURED, REFUSED
 from gateway.store.spool import Store
 from gateway.uplink import Uplinks
+from wire.profiles import Profile
 
 if TYPE_CHECKING:
     from gateway.forward.base import Forwarder
@@ -126,8 +128,18 @@ def _node(key: tuple[int, int], uplinks: Uplinks, now_ms: int) -> dict[str, Any]
         "time_unresolved": decoder.unresolved,
         "awaiting_profile": decoder.undecoded,
         "barren_windows": decoder.barren,
+        **_calibration(decoder.present_profiles(), uplinks.check, now_ms),
         "alarm": session.alarm,
         "alarms": memory.alarms,
+    }
+
+
+def _calibration(profiles: list[Profile], check: CalibrationCheck | None, now_ms: int) -> dict[str, str | None]:
+    """Which one a node has, and what is wrong with it."""
+    problems = [check.problem(profile, now_ms) for profile in profiles] if check is not None else []
+    return {
+        "calibration": f"{profiles[-1].calibration:08x}" if profiles and profiles[-1].calibration else None,
+        "calibration_problem": "; ".join(dict.fromkeys(problem for problem in problems if problem)) or None,
     }
 
 
@@ -165,6 +177,8 @@ def _problems(report: dict[str, Any]) -> list[str]:
     for node in report["nodes"]:
         if node["alarm"]:
             out.append(f"node {node['node']}: {node['alarm']}")
+        if not node["until_s"] and node["calibration_problem"]:
+            out.append(f"node {node['node']}: {node['calibration_problem']}")
         if not node["until_s"] and node["barren_windows"] >= BARREN:
             out.append(
                 f"node {node['node']} measures nothing: {node['barren_windows']} windows without a reading; "

@@ -32,7 +32,7 @@ class Uplinks:
     """All sessions. `on_frame` is what links call, in the event loop."""
 
     def __init__(self, store: Store, clock: Clock, sealer: Sealer, check: CalibrationCheck | None = None) -> None:
-        self._check = check
+        self.check = check
         self.dropped: Counter[str] = Counter()
         self.accepted = 0
         self.sessions: dict[tuple[int, int], LifeSession] = {}
@@ -73,7 +73,7 @@ class Uplinks:
                     self._stored.pop(key, None),
                     life.provisioned_s,
                     self.held.put_nowait,
-                    self._check,
+                    self.check,
                 )
                 self._fill(session)
                 session.load_profiles(life.profiles)

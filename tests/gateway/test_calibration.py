@@ -32,6 +32,7 @@ from gateway.calibration import (
 from gateway.calibration_check import CalibrationCheck
 from gateway.export import Selection, export
 from gateway.forward.payload import decode, encode
+from gateway.health import status
 from gateway.models import Batch, Record
 from gateway.store import Reader
 from gateway.store.rows import pack_values, unpack_values
@@ -61,7 +62,7 @@ PM_SET = make_set(PM, (passport("pm2_5"),))
 @asynccontextmanager
 async def calibrated(folder: Path, *required: str) -> AsyncIterator[Rig]:
     async with rig(folder / "spool.db") as r:
-        r.uplinks._check = CalibrationCheck(folder / "calibrations", required)
+        r.uplinks.check = CalibrationCheck(folder / "calibrations", required)
         yield r
 
 
@@ -293,3 +294,31 @@ def test_the_gateways_arithmetic_is_that_of_the_board() -> None:
             h = min(humidity, 950) / 1000
             gain /= 1 + constants.kappa / 1000 / 1.65 * h / (1 - h)
         assert abs(raw_of(values[0], constants, humidity) - raw) <= 0.5 / gain * 1.000001 + 1e-9
+
+
+def test_status_says_what_a_person_should_do(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        node = node_of(PM_SET)
+        async with calibrated(tmp_path, "pm10") as r:
+
+            def told(at_s: int) -> list[str]:
+                r.clock.at_ms = at_s * 1000
+                node.hello()
+                report = status(r.clock, r.store, r.uplinks, (), (), {})  # type: ignore[arg-type]
+                assert report["nodes"][0]["calibration"] == PM_SET.number
+                return [problem for problem in report["problems"] if "calibration" in problem]
+
+            await r.add(node)
+            assert told(START_S) == [
+                f"node 7: calibration {PM_SET.number} is not known here; steiger calibrate add brings its set"
+            ]
+            write_set(tmp_path / "calibrations", PM_SET)
+            assert told(START_S) == ["node 7: calibration of pm10 is missing"]
+            r.uplinks.check = CalibrationCheck(tmp_path / "calibrations")
+            for session in r.uplinks.sessions.values():
+                session.decoder._check = r.uplinks.check
+            assert told(LAST_DAY_END_S - 20 * DAY_S) == []
+            assert told(LAST_DAY_END_S - DAY_S) == ["node 7: calibration of pm2_5 expires soon"]
+            assert told(LAST_DAY_END_S + 60) == ["node 7: calibration of pm2_5 expired"]
+
+    play(scenario)
