@@ -1,7 +1,7 @@
 """What a calibration does to the values of a window: the formula is in wire/calibration.py. Loaded by boards that have one."""
 
-from firmware.drivers import SUSPECT
 from wire.channels import id_of
+from wire.quality import CALIBRATION, SUSPECT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Correction:
             if kappa:
                 h = values[self._humidity] if self._humidity >= 0 else None
                 if h is None:
-                    flags[place] = max(flags[place], SUSPECT)
+                    if flags[place] & 15 < SUSPECT:
+                        flags[place] = SUSPECT | CALIBRATION << 4
                 else:
                     h = min(max(h, 0), HUMID)
                     dry = 1650 * (1000 - h)

@@ -20,6 +20,7 @@ from tests.firmware.test_node import KEY, LIFE, World, play
 from tests.firmware.test_node_settings import ask, assert_every_window_once, two_windows
 from wire import channels, messages
 from wire.calibration import calibration
+from wire.quality import CALIBRATION, SUSPECT
 from wire.settings import by_name
 
 UID = b"\x01\x02\x03\x04\x05\x06"
@@ -256,7 +257,7 @@ def test_humidity_is_corrected_first_and_where_it_is_missing_the_value_is_suspec
     assert values == [math.floor(exact(1000, 10000, 0, 500, 800) + Fraction(1, 2)), 800, 400]
     values, flags = [1000, None, None], [1, 9, 9]
     correction.apply(values, flags)
-    assert (values, flags) == ([1000, None, None], [3, 9, 9])
+    assert (values, flags) == ([1000, None, None], [SUSPECT | CALIBRATION << 4, 9, 9])
     values, flags = [None, 1000, 1], [9, 1, 1]
     correction.apply(values, flags)
     assert (values, flags) == ([None, 900, 1], [9, 1, 1])
