@@ -13,7 +13,7 @@ from tools.decode import _EVENTS, TYPES
 from tools.german import GERMAN
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "docs/field-guide.md", "boards/bme280-v1/README.md", "boards/air-v1/README.md",
+PAGES = ("README.md", "docs/field-guide.md", "docs/calibration.md", "boards/bme280-v1/README.md", "boards/air-v1/README.md",
          "boards/air-v2/README.md",
          "boards/noise-v1/README.md", "boards/noise-v2/README.md", "boards/traffic-v1/README.md",
          "boards/street-v1/README.md")  # fmt: skip
