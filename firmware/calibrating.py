@@ -32,14 +32,15 @@ def calibrate(settings: Settings, number: int, chosen: "tuple[tuple[int, int, in
 
 
 def state(uid: bytes, root: str) -> dict:
-    """What is set, in force and pending, and who the board is. NeedsProvisioning."""
+    """What is set, in force and pending, who the board is, and whether it is full of profiles: a gateway that sets
+    something has it forget those that are delivered, which nobody can judge from here. NeedsProvisioning."""
     settings = load(root, uid)
     payload = settings.payload
     return {
         "address": payload["address"],
         "values": payload["values"],
         "pending": payload.get("pending", {}),
-        "wait": max(0, len(payload["grids"]) + 1 - GRIDS_MAX),
+        "full": len(payload["grids"]) >= 2 * GRIDS_MAX,
     }
 
 

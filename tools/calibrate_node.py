@@ -16,6 +16,7 @@ from gateway.errors import GatewayError
 from tools.board_link import BoardLink
 from tools.errors import NoConnection, SteigerError, UsageError
 from tools.passports import Wish, changes, merged
+from tools.sim.control import require_micropython
 from wire.calibration import CALIBRATION, calibration
 from wire.messages import SETTINGS_MAX
 from wire.settings import by_name
@@ -55,8 +56,10 @@ class ByCable:
     def __init__(self, port: str, said: Callable[[str], None]) -> None:
         self.where = port
         self.address = 0
+        require_micropython(port)
         self._link = BoardLink(port, said)
         self._said = said
+        self._stands = False  # its program, since it was asked
 
     def present(self) -> dict[str, int]:
         self._said(f"{self.where}: asking the board for its calibration")
@@ -67,11 +70,11 @@ class ByCable:
                 where=self.where,
                 next_step="Provision it anew: steiger node provision",
             )
-        if told["wait"]:
+        if told["full"]:
             raise SteigerError(
                 "the board has changed so often that it must first deliver its records",
                 where=self.where,
-                next_step="Connect it to its gateway, then try again",
+                next_step="Connect it to its gateway and calibrate it through that",
             )
         self.address = int(told["address"])
         return {name: int(value) for name, value in {**told["values"], **told["pending"]}.items()}
@@ -84,11 +87,15 @@ class ByCable:
         return bool(self._ask(f"NEW = {new!r}\n{_PROGRAM}{_TAKE}"))
 
     def reset(self) -> None:
-        self._link.reset()
+        """Let its program run again, if we have stopped it."""
+        if self._stands:
+            self._link.reset()
 
     def _ask(self, code: str) -> Any:
         try:
-            return self._link.ask(code)
+            answer = self._link.ask(code)
+            self._stands = True
+            return answer
         except SteigerError as error:
             if "NeedsProvisioning" in error.what:
                 raise SteigerError(

@@ -46,7 +46,7 @@ GERMAN = {
     "Provision it anew: steiger node provision": "Neu einrichten: steiger node provision",
     "the board has changed so often that it must first deliver its records": "die Platine wurde so oft geändert, dass sie zuerst "
     "ihre Datensätze abliefern muss",
-    "Connect it to its gateway, then try again": "Mit ihrem Gateway verbinden, dann noch einmal",
+    "Connect it to its gateway and calibrate it through that": "Mit ihrem Gateway verbinden und durch dieses kalibrieren",
     "{} settings would change, a message carries {}": "{} Einstellungen würden sich ändern, eine Nachricht trägt {}",
     "Split the passport into two, or calibrate over the cable": "Den Pass teilen, oder über das Kabel kalibrieren",
     "the board refuses calibration {}: it has another one than it told, or changed too often": "die Platine lehnt Kalibrierung {} "

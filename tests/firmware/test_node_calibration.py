@@ -206,7 +206,7 @@ def test_over_mpremote_a_wrong_number_changes_nothing(tmp_path: Path) -> None:
     assert not calibrating.take(json.dumps(new), UID, str(tmp_path))
     assert (tmp_path / "settings.a").read_bytes() == before
     told = calibrating.state(UID, str(tmp_path))
-    assert (told["address"], told["pending"], told["wait"]) == (7, {}, 0)
+    assert (told["address"], told["pending"], told["full"]) == (7, {}, False)
 
 
 ITEMS = ((channels.id_of("pm2_5"), 0), (channels.id_of("humidity"), 0), (channels.id_of("co2"), 1))

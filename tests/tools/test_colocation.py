@@ -73,6 +73,7 @@ def run(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, str
     return code, out, err
 
 
+@pytest.mark.slow
 def test_what_was_put_in_comes_out_and_the_passport_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = world(20)
     raw, reference = write_raw(tmp_path / "raw.csv", rows), write_reference(tmp_path / "ref.csv", rows)
@@ -114,6 +115,7 @@ def test_without_the_humidity_term_the_rest_is_larger(tmp_path: Path) -> None:
     assert abs(dry.after.bias) <= 0.051, "the offset is rounded to a tenth, no more"
 
 
+@pytest.mark.slow
 def test_gaps_leave_intervals_out_and_the_line_where_it_is() -> None:
     rows = world(20)
     chance = random.Random(8)
@@ -166,6 +168,7 @@ def test_a_wrong_time_zone_is_refused_and_too_few_too(tmp_path: Path, capsys: py
     assert not (tmp_path / "p.toml").exists()
 
 
+@pytest.mark.slow
 def test_an_export_that_was_calibrated_is_led_back_to_raw_values(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
