@@ -146,7 +146,7 @@ def source_files(board: Board, port: str, *, host: bool = False) -> dict[str, by
     """
     every = {str(p.relative_to(ROOT)): p.read_bytes() for p in _sources()}
     drivers = {_driver_of(sensor) for sensor in board.sensors}
-    chosen = {name: text for name, text in every.items() if _belongs(name, drivers, port, host)}
+    chosen = {name: text for name, text in every.items() if _belongs(name, port, host)}
     optional = ("firmware/dsp/", "firmware/drivers/", "wire/")
     own = {f"firmware/drivers/{driver}.py" for driver in drivers}
     needed = _imported({n: t for n, t in chosen.items() if n in own or not n.startswith(optional)}, chosen)
@@ -164,24 +164,16 @@ def _driver_of(sensor: Sensor) -> str:
     return str(type(sensor).__struct_config__.tag)
 
 
-def _belongs(name: str, drivers: set[str], port: str, host: bool) -> bool:
+def _belongs(name: str, port: str, host: bool) -> bool:
     folder, _, file = name.rpartition("/")
     stem = file.removesuffix(".py")
     if folder == "firmware/board":
         return False
-    if folder == "firmware/drivers":
-        return stem == "__init__" or stem in drivers or stem not in _driver_names()
     if stem.endswith(("_host", "_gateway")) or name == "wire/names.py":  # the gateway's half of a wire module
         return False
     if folder == "firmware/hal":
         return stem == "__init__" or stem == port or stem.startswith(f"{port}_")
     return True
-
-
-@functools.cache
-def _driver_names() -> frozenset[str]:
-    """The drivers that a board description can name: the keys of DRIVERS, read from the source."""
-    return frozenset(ast.literal_eval(_driver_table((ROOT / "firmware" / "drivers" / "__init__.py").read_bytes())))
 
 
 def _driver_table(source: bytes) -> ast.Dict:
