@@ -76,6 +76,98 @@ class Sps30Params(Table, frozen=True):
     stuck_reads: StuckReads = 120
 
 
+class Sds011Params(Table, frozen=True):
+    """Nova SDS011."""
+
+    mode: Annotated[
+        Literal["active", "query"],
+        Meta(description="active: a report each second; query: asked every sample_ms. The chip keeps it in flash."),
+    ] = "active"
+    working_period_min: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=30,
+            description="0: always on, the laser lives 8000 h; n: the chip works 30 s in n minutes and reports once.",
+        ),
+    ] = 0
+    warmup_ms: Annotated[
+        int, Meta(ge=0, le=600_000, description="Readings this soon after start are not valid: 15 to 30 s.")
+    ] = 30_000
+    stuck_reads: StuckReads = 300
+
+
+class Pms5003Params(Table, frozen=True):
+    """Plantower PMS5003 or PMSA003."""
+
+    mode: Annotated[
+        Literal["active", "passive"],
+        Meta(description="active: a frame each 2.3 s or sooner; passive: asked every sample_ms."),
+    ] = "active"
+    columns: Annotated[
+        Literal["atmospheric", "cf1"],
+        Meta(
+            description="Which of the chip's two sets of masses: atmospheric outdoors, cf1 (standard particle) indoors."
+        ),
+    ] = "atmospheric"
+    warmup_ms: Annotated[
+        int, Meta(ge=0, le=600_000, description="Readings this soon after wake-up are not valid: 30 s by the maker.")
+    ] = 30_000
+    stuck_reads: StuckReads = 300
+
+
+Microvolts = Annotated[int, Meta(ge=0, le=2_000_000, description="uV; the card prints mV.")]
+
+
+class Ads1115No2Params(Table, frozen=True):
+    """TI ADS1115 with an electrochemical NO2 cell. Zeros and sensitivity stand on the cell's card."""
+
+    address: Annotated[
+        Literal[72, 73, 74, 75], Meta(description="72 (0x48): ADDR to GND; 73: to supply; 74: to SDA; 75: to SCL.")
+    ] = 72
+    we_input: Annotated[int, Meta(ge=0, le=2, description="Input A0..A2 with the working electrode (OP1).")] = 0
+    ae_input: Annotated[
+        int,
+        Meta(ge=1, le=3, description="Input with the auxiliary electrode (OP2); the chip compares 0-1, 0-3, 1-3, 2-3."),
+    ] = 1
+    full_scale_mv: Annotated[
+        Literal[6144, 4096, 2048, 1024], Meta(description="Range of the converter; 2048 holds some 5000 ppb.")
+    ] = 2048
+    cell: Annotated[
+        Literal["no2-b43f", "no2-a43f"], Meta(description="Which table of the temperature's influence.")
+    ] = "no2-b43f"
+    we_zero_uv: Microvolts = 225_000
+    ae_zero_uv: Microvolts = 228_000
+    sensitivity_uv_ppb: Annotated[
+        int,
+        Meta(
+            ge=-2000,
+            le=2000,
+            description="uV per ppb with the card's sign (0.309 mV/ppb is 309); 0: no card, only the voltages are given.",
+        ),
+    ] = 0
+    temperature: Annotated[
+        Literal["sensor", "fixed"],
+        Meta(description="sensor: of the board, no2 is suspect without it; fixed: temperature_cdeg, for a heated box."),
+    ] = "sensor"
+    temperature_instance: Instance = 0
+    temperature_cdeg: Annotated[
+        int, Meta(ge=-3000, le=5000, description="0.01 Cel, used when fixed or while no sensor tells it.")
+    ] = 2000
+    warmup_ms: Annotated[
+        int, Meta(ge=0, le=600_000, description="Readings this soon after power-up are not valid.")
+    ] = 30_000
+    settle_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=172_800_000,
+            description="no2 is suspect so long after power-up: a cell settles for hours, even days.",
+        ),
+    ] = 7_200_000
+    stuck_reads: StuckReads = 120
+
+
 class Bme280Params(Table, frozen=True):
     """Bosch BME280."""
 
@@ -225,6 +317,30 @@ class Sps30(Sensor, frozen=True, tag="sps30"):
     params: Sps30Params = Sps30Params()
 
 
+class Sps30Uart(Sensor, frozen=True, tag="sps30_uart"):
+    """The same on a serial port: pin SEL open."""
+
+    params: Sps30Params = Sps30Params()
+
+
+class Sds011(Sensor, frozen=True, tag="sds011"):
+    """Particulate matter, PM2.5 and PM10."""
+
+    params: Sds011Params = Sds011Params()
+
+
+class Pms5003(Sensor, frozen=True, tag="pms5003"):
+    """Particulate matter, small and cheap."""
+
+    params: Pms5003Params = Pms5003Params()
+
+
+class Ads1115No2(Sensor, frozen=True, tag="ads1115_no2"):
+    """Nitrogen dioxide, and the voltages that it comes from."""
+
+    params: Ads1115No2Params = Ads1115No2Params()
+
+
 class Bme280(Sensor, frozen=True, tag="bme280"):
     """Temperature, humidity, pressure."""
 
@@ -273,7 +389,7 @@ class Sht4x(Sensor, frozen=True, tag="sht4x"):
     params: Sht4xParams = Sht4xParams()
 
 
-AnySensor = Sps30 | Bme280 | Ld2451 | I2sMic | Dnms | Sen5x | Sen66 | Scd41 | Sht4x
+AnySensor = Sps30 | Bme280 | Ld2451 | I2sMic | Dnms | Sen5x | Sen66 | Scd41 | Sht4x | Sps30Uart | Sds011 | Pms5003 | Ads1115No2
 
 
 class Profile(Table, frozen=True):
@@ -304,6 +420,10 @@ class TwinParams(Table, frozen=True):
     """Parameters by driver that hold on the simulated twin: those that are given and differ from the default."""
 
     sps30: Sps30Params | None = None
+    sps30_uart: Sps30Params | None = None
+    sds011: Sds011Params | None = None
+    pms5003: Pms5003Params | None = None
+    ads1115_no2: Ads1115No2Params | None = None
     bme280: Bme280Params | None = None
     ld2451: Ld2451Params | None = None
     i2s_mic: I2sMicParams | None = None
@@ -340,6 +460,10 @@ class Board(Table, frozen=True, kw_only=True):
 # What the firmware's drivers give and need. Boards stand alone and cannot import the firmware: a test compares.
 CHANNELS_OF = {
     "sps30": ("pm1", "pm2_5", "pm4", "pm10", "nc0_5", "nc1", "nc2_5", "nc4", "nc10", "typical_size"),
+    "sps30_uart": ("pm1", "pm2_5", "pm4", "pm10", "nc0_5", "nc1", "nc2_5", "nc4", "nc10", "typical_size"),
+    "sds011": ("pm2_5", "pm10"),
+    "pms5003": ("pm1", "pm2_5", "pm10", "nc0_5", "nc1", "nc2_5", "nc10"),
+    "ads1115_no2": ("no2", "no2_we", "no2_ae"),
     "bme280": ("temperature", "humidity", "pressure"),
     "ld2451": (
         "vehicles", "vehicles_approach", "vehicles_depart", "speed_mean", "speed_mean_approach", "speed_mean_depart",
@@ -354,6 +478,10 @@ CHANNELS_OF = {
 }  # fmt: skip
 BUS_OF: dict[str, type[Table]] = {
     "sps30": I2c,
+    "sps30_uart": Uart,
+    "sds011": Uart,
+    "pms5003": Uart,
+    "ads1115_no2": I2c,
     "bme280": I2c,
     "ld2451": Uart,
     "i2s_mic": I2s,
@@ -366,7 +494,7 @@ BUS_OF: dict[str, type[Table]] = {
 # Hz; most of Sensirion's are standard mode parts
 MAX_FREQ_OF = {
     "sps30": 100_000, "bme280": 1_000_000, "sen5x": 100_000, "sen66": 100_000, "scd41": 100_000, "sht4x": 1_000_000,
-    "dnms": 100_000,
+    "dnms": 100_000, "ads1115_no2": 400_000,
 }  # fmt: skip
 ADDRESS_OF = {
     "sps30": 0x69,
@@ -375,3 +503,4 @@ ADDRESS_OF = {
     "sen66": 0x6B,
     "scd41": 0x62,
 }  # fixed ones; others' is a parameter
+BAUDRATE_OF = {"sps30_uart": 115_200, "sds011": 9600, "pms5003": 9600}  # fixed ones; the LD2451's can be set

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from boards.model import ADDRESS_OF, BUS_OF, CHANNELS_OF, MAX_FREQ_OF, Board, I2c
+from boards.model import ADDRESS_OF, BAUDRATE_OF, BUS_OF, CHANNELS_OF, MAX_FREQ_OF, Ads1115No2, Board, I2c, Uart
 from boards.toml_lines import Path as KeyPath
 from wire import channels
 
@@ -115,6 +115,10 @@ def _sensors(board: Board) -> Iterator[Problem]:
                 yield ("buses", sensor.bus, "freq"), f"{driver} takes at most {MAX_FREQ_OF[driver]} Hz"
         elif sensor.bus in alone:
             yield ("sensors", at, "bus"), f"{sensor.bus} already belongs to sensors[{alone[sensor.bus]}]"
+        if isinstance(bus, Uart) and bus.baudrate != BAUDRATE_OF.get(driver, bus.baudrate):
+            yield ("buses", sensor.bus, "baudrate"), f"{driver} talks at {BAUDRATE_OF[driver]} baud, nothing else"
+        if isinstance(sensor, Ads1115No2):
+            yield from _cell(board, at, sensor)
         alone[sensor.bus] = at
         for channel in CHANNELS_OF[driver]:
             if (channel, sensor.instance) in given:
@@ -125,6 +129,19 @@ def _sensors(board: Board) -> Iterator[Problem]:
                 )
                 break
             given[channel, sensor.instance] = at
+
+
+def _cell(board: Board, at: int, sensor: Ads1115No2) -> Iterator[Problem]:
+    path: KeyPath = ("sensors", at, "params")
+    pair = (sensor.params.we_input, sensor.params.ae_input)
+    if pair not in ((0, 1), (0, 3), (1, 3), (2, 3)):
+        yield (*path, "ae_input"), f"the chip cannot compare inputs {pair[0]} and {pair[1]}; it can 0-1, 0-3, 1-3, 2-3"
+    if sensor.params.temperature == "sensor":
+        instance = sensor.params.temperature_instance
+        for other in board.sensors:
+            if other.instance == instance and "temperature" in CHANNELS_OF[str(other.__struct_config__.tag)]:
+                return
+        yield (*path, "temperature"), f'no sensor of this board gives temperature:{instance}; say temperature = "fixed"'
 
 
 def split_item(item: str) -> tuple[str, int]:

@@ -15,6 +15,8 @@ A driver has
     async read()        -> [(channel id, instance, value, flag)]; SensorError if there is no valid reading
     async stop()        the chip at rest; never raises
     async self_test()   -> [(name, ok, detail)], detail an integer
+and, if it needs what others measure,
+    hear(readings)      what another sensor of the board gave
 Values are integers with ONE decimal more than their channel (so that a mean does not round twice): 0.01 ug/m3,
 0.001 Cel, 0.01 hPa, 0.01 dB, 0.01 km/h. COUNT and SUM channels are given as they are. `flag`: flag | reason << 4 (wire.quality).
 Two events within one `read()` (two vehicles) are two readings of the same channel.
@@ -73,6 +75,10 @@ NOT_MEASURED = (NO_ANSWER, WARMING_UP, STALE)
 
 DRIVERS = {
     "sps30": ("firmware.drivers.sps30", "SPS30"),
+    "sps30_uart": ("firmware.drivers.sps30_uart", "SPS30UART"),
+    "sds011": ("firmware.drivers.sds011", "SDS011"),
+    "pms5003": ("firmware.drivers.pms5003", "PMS5003"),
+    "ads1115_no2": ("firmware.drivers.ads1115_no2", "ADS1115NO2"),
     "bme280": ("firmware.drivers.bme280", "BME280"),
     "ld2451": ("firmware.drivers.ld2451", "LD2451"),
     "i2s_mic": ("firmware.drivers.i2s_mic", "I2SMic"),

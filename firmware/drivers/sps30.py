@@ -37,6 +37,7 @@ _START = const(0x0010)
 _STOP = const(0x0104)
 _DATA_READY = const(0x0202)
 _READ = const(0x0300)
+_SLEEP = const(0x1001)
 _WAKE = const(0x1103)
 _CLEAN = const(0x5607)
 _INTERVAL = const(0x8004)
@@ -104,7 +105,7 @@ class SPS30:
         self.identity = ""
         self.instance = instance
         self.items = tuple([(channels.id_of(name), instance) for name in self.CHANNELS])
-        self._chip = Commands(bus, clock, ADDRESS)
+        self._chip: "Any" = Commands(bus, clock, ADDRESS)
         self._clock = clock
         self._floats = mode == "float"
         self._warmup_ms = warmup_ms
@@ -115,6 +116,7 @@ class SPS30:
         self._running = False
         self._started_ms = 0
         self._needed_ms = warmup_ms
+        self._sleeps = False
         self._has_status = False
         self._status = 0
         self._until_status = 0
@@ -143,6 +145,7 @@ class SPS30:
             if not 32 <= byte < 127:
                 raise SensorError(WRONG_CHIP, retry=False, detail=byte)
         self.identity = "SPS30 %s firmware %d.%d" % (text.decode(), version[0], version[1])
+        self._sleeps = version >= b"\x02\x00"
         self._has_status = version >= b"\x02\x02"
         self._status = 0
         self._until_status = 1  # the first valid reading asks
@@ -201,13 +204,18 @@ class SPS30:
         self.covered_ms = self._covered.reading()
         return [self.items[at] + (value, flag) for at, value in enumerate(values)]
 
+    async def _fresh(self) -> "bytes | None":
+        """The payload of a reading that nobody has read yet; None while there is none."""
+        ready = await self._chip.ask(_DATA_READY, 0, 2)
+        return await self._chip.ask(_READ, 0, 40 if self._floats else 20) if ready[1] & 1 else None
+
     async def _newest(self) -> bytes:
         """The payload of a reading that is newer than the last one; SensorError STALE when none comes in time."""
         began = self._clock.ticks_ms()
         while True:
-            ready = await self._chip.ask(_DATA_READY, 0, 2)
-            if ready[1] & 1:
-                return await self._chip.ask(_READ, 0, 40 if self._floats else 20)
+            payload = await self._fresh()
+            if payload is not None:
+                return payload
             if self._clock.ticks_diff(self._clock.ticks_ms(), began) >= _READY_MS:
                 raise SensorError(STALE)
             await self._clock.sleep_ms(_READY_POLL_MS)
@@ -240,11 +248,13 @@ class SPS30:
         self.state = WARMUP
 
     async def stop(self) -> None:
-        """Idle: fan and laser off."""
+        """Fan and laser off; asleep if its firmware can (2.0)."""
         self.state = WARMUP
         self._running = False
         try:
             await self._chip.send(_STOP, 20)
+            if self._sleeps:
+                await self._chip.send(_SLEEP, 5)
         except SensorError:
             pass  # without an answer there is nothing more to stop
 

@@ -26,6 +26,7 @@ class Sensor:
         self.driver = driver
         self.bus = bus
         self.items: "tuple[tuple[int, int], ...]" = driver.items
+        self.hearers: "tuple[Any, ...]" = ()  # `hear` of drivers that need what this one gives
         self.failures = 0
         self.lost = False
         self.stopped = True  # the chip rests
@@ -113,6 +114,8 @@ class Sensor:
                         grid.window.add(channel, instance, value, span_ms, flag)
                     if driver.lost_ms:
                         grid.window.missed(driver.lost_ms, self.items)
+            for hear in self.hearers:
+                hear(readings)
             self.worked(node)
             return True
         for grid in node.grids:

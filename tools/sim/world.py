@@ -65,6 +65,12 @@ class World:
         city_s = time_s + self.shift_s
         return gases.gases(self.seed, site, city_s, traffic.flow(city_s), self.air(time_s, site))
 
+    def no2_ppb(self, time_s: float, site: int = 0) -> float:
+        """Nitrogen dioxide at a unix time."""
+        city_s = time_s + self.shift_s
+        over = self.air(time_s, site)
+        return weather.no2_ppb(self.seed, site, city_s, traffic.flow(city_s), over)
+
     # --- Traffic -----------------------------------------------------------------------------------------------
 
     def vehicles(self, begin_us: int, end_us: int, site: int = 0) -> list[Vehicle]:

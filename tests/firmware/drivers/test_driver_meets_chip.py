@@ -32,7 +32,11 @@ class Stage:
         self._began_ms = self.clock.now_ms
         self.world = World(7, start_s)
         self.chip: Any = chips.create(chip, self.world, 3, **chip_params)
-        kind = {"ld2451": UartLine, "i2s_mic": I2sReceiver}.get(driver, I2cBus)
+        kind: type[I2cBus] | type[UartLine] | type[I2sReceiver] = I2cBus
+        if hasattr(self.chip, "output"):
+            kind = UartLine
+        elif hasattr(self.chip, "frames"):
+            kind = I2sReceiver
         self.running = False
         self.bus: Any = kind(self)
         self.driver = drivers.load(driver)(self.bus, self.clock, **(params or {}))
