@@ -55,6 +55,10 @@ class Line:
         """Send; nothing is waited for."""
         self._uart.write(data)
 
+    def feed(self, chunk: bytes) -> None:
+        """Take bytes of the stream."""
+        self._buffer += chunk
+
     def waiting(self) -> "bytes | None":
         """The next good frame of what has come; None: more bytes are needed."""
         buffer = self._buffer
@@ -89,7 +93,7 @@ class Line:
                 return None
             size = await self._uart.readinto(self._chunk, left_ms)
             if size:
-                self._buffer += bytes(memoryview(self._chunk)[:size])
+                self.feed(bytes(memoryview(self._chunk)[:size]))
 
     async def newest(self, prefix: bytes, timeout_ms: int) -> bytes:
         """The last such frame of what has come by then: while the board was busy several may have.

@@ -9,7 +9,24 @@ import json
 import sys
 
 from firmware import aggregate
-from firmware.drivers import REASONS, SensorError, bme280, dnms, ld2451, scd41, sen, sen66, sensirion, sht4x, sps30
+from firmware.drivers import (
+    REASONS,
+    SensorError,
+    ads1115_no2,
+    bme280,
+    dnms,
+    ld2451,
+    pms5003,
+    scd41,
+    sds011,
+    sen,
+    sen66,
+    sensirion,
+    sht4x,
+    sps30,
+    sps30_uart,
+)
+from firmware.drivers.line import Line
 from firmware.dsp import level
 from wire import channels
 
@@ -90,6 +107,24 @@ def i2s_samples(raw, slot, late):
     return found
 
 
+def stream(cut, pieces):
+    """[frames that a line gives for a stream in pieces, how much it dropped, what was wrong with it]."""
+    line = Line(None, None, cut)
+    found = []
+    for piece in pieces:
+        line.feed(bytes.fromhex(piece.replace(" ", "")))
+        frame = line.waiting()
+        while frame is not None:
+            found.append(frame)
+            frame = line.waiting()
+    return [found, line.dropped, REASONS[line.reason]]
+
+
+def cell_ppb(cell, temperature_cdeg, sensitivity, we_uv, ae_uv):
+    """0.01 ppb of voltages above their zeros."""
+    return ads1115_no2.centi_ppb(we_uv, ae_uv, sensitivity, ads1115_no2.temperature_factor(cell, temperature_cdeg))
+
+
 def window(items, window_ms, min_count, steps):
     """The window closed after steps: ["add", channel name, instance, value, span, flag?], ["refuse", reason, span, items?], …"""
     places = [(channels.by_name(name).id, instance) for name, instance in items]
@@ -123,6 +158,8 @@ def fill(open_window, places, steps):
     return open_window.close()
 
 
+CELLS = ("no2-b43f", "no2-a43f")  # strings are bytes in a case
+
 FUNCTIONS = {
     "crc8": sensirion.crc8,
     "with_crc": sensirion.with_crc,
@@ -151,6 +188,19 @@ FUNCTIONS = {
     "i2s_look": lambda raw: i2s("i2s_mic").look(raw, len(raw), 4),
     "i2s_width": lambda high, low: i2s("i2s_care").width(high, low),
     "i2s_lateness": lambda found, bits: i2s("i2s_care").lateness(found, bits),
+    "sps30_frame": sps30_uart.frame,
+    "sps30_stream": lambda pieces: stream(sps30_uart.cut, pieces),
+    "sps30_uart": lambda pieces: [sps30.decode_floats(frame[2:]) for frame in stream(sps30_uart.cut, pieces)[0]],
+    "sds011_command": sds011.command,
+    "sds011_stream": lambda pieces: stream(sds011.cut, pieces),
+    "sds011_report": sds011.decode_report,
+    "pms5003_command": pms5003.command,
+    "pms5003_stream": lambda pieces: stream(pms5003.cut, pieces),
+    "pms5003_data": lambda frame, column: pms5003.decode_data(frame, column == 1),
+    "ads1115_config": ads1115_no2.config,
+    "ads1115_microvolts": ads1115_no2.microvolts,
+    "no2_factor": lambda cell, cdeg: ads1115_no2.temperature_factor(CELLS[cell], cdeg),
+    "no2_ppb": lambda cell, *rest: cell_ppb(CELLS[cell], *rest),
     "centi_db": level.centi_db,
     "energy": level.energy,
     "window": window,

@@ -10,6 +10,8 @@ import struct
 from fractions import Fraction
 from pathlib import Path
 
+from tests.firmware.drivers import air_vectors
+
 FOLDER = Path(__file__).parents[2] / "vectors" / "drivers"
 
 # --- Sensirion ---------------------------------------------------------------------------------------------------
@@ -605,6 +607,10 @@ TABLES = {
     "sen66": sen66,
     "scd41": scd41,
     "sht4x": sht4x,
+    "sps30_uart": air_vectors.sps30_uart,
+    "sds011": air_vectors.sds011,
+    "pms5003": air_vectors.pms5003,
+    "ads1115_no2": air_vectors.ads1115_no2,
     "level": level,
     "aggregate": aggregate,
     "quality": quality,
