@@ -35,7 +35,7 @@ def truth(stage: Stage) -> Any:
 
 @pytest.mark.parametrize("mode", ["float", "uint16"])
 def test_sps30_over_uart_finds_the_particles(mode: str) -> None:
-    stage = Stage("sps30_uart", "sps30_uart", params=SPS | {"mode": mode})
+    stage = Stage("sps30_uart", "sps30-uart", params=SPS | {"mode": mode})
     values, refused = play(stage, lambda s: s.run(120))
     assert set(refused) <= {WARMING_UP}
     assert len(values["pm2_5"]) >= 110
@@ -105,7 +105,7 @@ def test_pms5003_finds_the_particles(mode: str) -> None:
 
 @pytest.mark.parametrize(("driver", "params"), [("pms5003", {"mode": "active"}), ("sds011", {"mode": "active"})])
 def test_readings_of_an_active_chip_cover_the_time(driver: str, params: dict[str, Any]) -> None:
-    stage = Stage(driver, driver, params=params | {"warmup_ms": 0})
+    stage = Stage(driver, driver.replace("_", "-"), params=params | {"warmup_ms": 0})
 
     async def scene(stage: Stage) -> None:
         await stage.driver.start()
@@ -125,7 +125,7 @@ def test_readings_of_an_active_chip_cover_the_time(driver: str, params: dict[str
 @pytest.mark.parametrize("degc", [-12.0, 4.0, 20.0, 33.0])
 def test_no2_is_found_at_every_temperature(cell: str, degc: float) -> None:
     params = NO2 | {"cell": f"no2-{cell}", "temperature_cdeg": int(degc * 100)}
-    stage = Stage("ads1115_no2", "ads1115_no2", params=params, cell=cell, degc=degc)
+    stage = Stage("ads1115_no2", "ads1115-no2", params=params, cell=cell, degc=degc)
     values, refused = play(stage, lambda s: s.run(60))
     assert refused == []
     assert len(values["no2"]) >= 58
@@ -138,7 +138,7 @@ def test_no2_is_found_at_every_temperature(cell: str, degc: float) -> None:
 
 
 def test_no2_takes_the_temperature_that_another_sensor_tells() -> None:
-    stage = Stage("ads1115_no2", "ads1115_no2", params=NO2 | {"temperature": "sensor"}, degc=-5.0)
+    stage = Stage("ads1115_no2", "ads1115-no2", params=NO2 | {"temperature": "sensor"}, degc=-5.0)
     told = [(channels.by_name("temperature").id, 0, -5000, GOOD)]
 
     async def scene(stage: Stage) -> None:
@@ -167,7 +167,7 @@ def test_no2_takes_the_temperature_that_another_sensor_tells() -> None:
 
 def test_no2_settles_once_for_each_power_up() -> None:
     params = NO2 | {"warmup_ms": 5000, "settle_ms": 60_000}
-    stage = Stage("ads1115_no2", "ads1115_no2", params=params)
+    stage = Stage("ads1115_no2", "ads1115-no2", params=params)
 
     async def scene(stage: Stage) -> None:
         _, refused = await stage.run(6)
@@ -183,7 +183,7 @@ def test_no2_settles_once_for_each_power_up() -> None:
 
 
 def test_no2_without_a_card_gives_the_voltages_alone() -> None:
-    stage = Stage("ads1115_no2", "ads1115_no2", params={"warmup_ms": 0})
+    stage = Stage("ads1115_no2", "ads1115-no2", params={"warmup_ms": 0})
     values, _ = play(stage, lambda s: s.run(5))
     assert sorted(values) == ["no2_ae", "no2_we"]
 
@@ -235,7 +235,7 @@ FAULTS = [
     ids=[f"{row[0]}-{row[1].get('mode', '')}-{row[2]}" for row in FAULTS],
 )
 def test_faults_are_seen_and_go_away(driver: str, params: dict[str, Any], fault: str, reason: int | None) -> None:
-    stage = Stage(driver, driver, params=params)
+    stage = Stage(driver, driver.replace("_", "-"), params=params)
     name = "no2" if driver == "ads1115_no2" else "pm2_5"
 
     async def scene(stage: Stage) -> None:
@@ -262,7 +262,7 @@ def test_faults_are_seen_and_go_away(driver: str, params: dict[str, Any], fault:
 
 @pytest.mark.parametrize("driver", ["sps30_uart", "sds011", "pms5003"])
 def test_garbage_between_frames_costs_nothing(driver: str) -> None:
-    stage = Stage(driver, driver, params=SPS if driver == "sps30_uart" else PARTICLES, faults=("garbage",))
+    stage = Stage(driver, driver.replace("_", "-"), params=SPS if driver == "sps30_uart" else PARTICLES, faults=("garbage",))
     values, refused = play(stage, lambda s: s.run(60))
     assert len(values["pm2_5"]) >= 18
     assert set(refused) <= {WARMING_UP, BAD_CRC}
@@ -281,7 +281,7 @@ def test_pms5003_that_never_answers_commands_works_in_active_mode() -> None:
 )
 def test_supply_breaks_down_and_comes_back(driver: str, params: dict[str, Any]) -> None:
     """Sleep, modes and measuring are what they were without a reset of the board."""
-    stage = Stage(driver, driver, params=params)
+    stage = Stage(driver, driver.replace("_", "-"), params=params)
 
     async def scene(stage: Stage) -> None:
         await stage.run(20)
@@ -306,7 +306,7 @@ def test_supply_breaks_down_and_comes_back(driver: str, params: dict[str, Any]) 
 @pytest.mark.parametrize("driver", ["sps30_uart", "sds011", "pms5003", "ads1115_no2"])
 def test_self_test_tells_a_technician(driver: str) -> None:
     params = {"sps30_uart": SPS, "ads1115_no2": NO2}.get(driver, PARTICLES)
-    stage = Stage(driver, driver, params=params)
+    stage = Stage(driver, driver.replace("_", "-"), params=params)
 
     async def scene(stage: Stage) -> None:
         await stage.run(15)

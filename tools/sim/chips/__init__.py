@@ -14,10 +14,10 @@ from tools.sim.world import World
 # name in a board description -> where the class is; loaded when first wanted
 CHIPS = {
     "sps30": "tools.sim.chips.sps30:SPS30",
-    "sps30_uart": "tools.sim.chips.sps30_uart:SPS30UART",
+    "sps30-uart": "tools.sim.chips.sps30_uart:SPS30UART",
     "sds011": "tools.sim.chips.sds011:SDS011",
     "pms5003": "tools.sim.chips.pms5003:PMS5003",
-    "ads1115_no2": "tools.sim.chips.ads1115_no2:ADS1115NO2",
+    "ads1115-no2": "tools.sim.chips.ads1115_no2:ADS1115NO2",
     "bme280": "tools.sim.chips.bme280:BME280",
     "i2s_mic": "tools.sim.chips.i2s_mic:I2SMicrophone",
     "ics43434": "tools.sim.chips.i2s_mic:ICS43434",

@@ -57,6 +57,7 @@ class SPS30UART(SerialChip, SPS30):
         """Frames between marks. Asleep, the first byte only wakes the receiver, for 100 ms."""
         if self.state == ASLEEP and (self._edge_us is None or now_us - self._edge_us > _WAKE_WINDOW_US):
             self._edge_us = now_us
+            self._received = b""
             data = data[1:]
         self._received = (self._received + data)[-RECEIVE_CAP:]
         while True:
