@@ -9,6 +9,7 @@ from firmware.drivers import (
     NO_ANSWER,
     RANGE,
     READY,
+    SHIFTED,
     STALE,
     STUCK,
     WARMING_UP,
@@ -50,6 +51,7 @@ class Line:
         self._cut = cut
         self._chunk = bytearray(_CHUNK)
         self._buffer = b""
+        self._before = 0  # bytes of it that came before the question
 
     def write(self, data: bytes) -> None:
         """Send; nothing is waited for."""
@@ -100,7 +102,7 @@ class Line:
 
         SensorError NO_ANSWER, BAD_CRC, SHIFTED.
         """
-        self.reason = NO_ANSWER
+        self._begin()
         found = await self.frame(prefix, timeout_ms)
         if found is None:
             raise self._failure()
@@ -113,7 +115,7 @@ class Line:
 
     async def ask(self, data: bytes, prefix: bytes, timeout_ms: int, tries: int = 2) -> bytes:
         """Send, and the answer. SensorError as `newest`."""
-        self.reason = NO_ANSWER
+        self._begin()
         for _ in range(tries):
             self._uart.write(data)
             frame = await self.frame(prefix, timeout_ms)
@@ -121,8 +123,14 @@ class Line:
                 return frame
         raise self._failure()
 
+    def _begin(self) -> None:
+        self.reason = NO_ANSWER
+        self._before = len(self._buffer)
+
     def _failure(self) -> SensorError:
         """Why there is no frame; `detail`: how much was thrown away so far."""
+        if self.reason == NO_ANSWER and len(self._buffer) > self._before:
+            self.reason = SHIFTED  # the rest of a frame never came
         return SensorError(self.reason, detail=self.dropped)
 
 

@@ -262,7 +262,9 @@ def test_faults_are_seen_and_go_away(driver: str, params: dict[str, Any], fault:
 
 @pytest.mark.parametrize("driver", ["sps30_uart", "sds011", "pms5003"])
 def test_garbage_between_frames_costs_nothing(driver: str) -> None:
-    stage = Stage(driver, driver.replace("_", "-"), params=SPS if driver == "sps30_uart" else PARTICLES, faults=("garbage",))
+    stage = Stage(
+        driver, driver.replace("_", "-"), params=SPS if driver == "sps30_uart" else PARTICLES, faults=("garbage",)
+    )
     values, refused = play(stage, lambda s: s.run(60))
     assert len(values["pm2_5"]) >= 18
     assert set(refused) <= {WARMING_UP, BAD_CRC}

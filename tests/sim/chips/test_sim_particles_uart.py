@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -168,9 +169,7 @@ def test_pms5003_modes_and_the_captured_bytes() -> None:
     chip.fixed = (0, 8, 8, 0, 8, 8, 210, 70, 45, 30, 0, 0)
     times, frames = zip(*run(chip, T0, T0 + 20 * SECOND), strict=True)
     assert set(frames) == {PMS_CAPTURE}
-    assert [after - before for before, after in zip(times[1:], times[2:], strict=False)] == [2300 * MS] * (
-        len(times) - 2
-    )
+    assert [after - before for before, after in pairwise(times[1:])] == [2300 * MS] * (len(times) - 2)
     now = T0 + 20 * SECOND
     assert ask(chip, PASSIVE, now) == bytes.fromhex("42 4D 00 04 E1 00 01 74"), "worked example 4"
     assert list(run(chip, now, now + 10 * SECOND)) == []
