@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Cut = Callable[[bytes, int], tuple[int, bytes | None, int]]
 
 _CHUNK = const(64)  # bytes taken at a time; a frame of these chips has at most 95
-_FAILED_MAX = const(5)  # readings in a row without a good frame, then it is started anew
+_FAILED_MAX = const(5)  # readings in a row without any answer, then it is started anew
 
 
 class Line:
@@ -187,9 +187,9 @@ class LineSensor:
         try:
             frame = await self._report()
         except SensorError as error:
-            if error.reason != WARMING_UP:
-                self._failed += 1
-                error.retry = self._failed < _FAILED_MAX
+            # Damaged frames stop when the line is good again; a silent chip may have to be woken.
+            self._failed = self._failed + 1 if error.reason == NO_ANSWER else 0
+            error.retry = self._failed < _FAILED_MAX
             raise error
         self._failed = 0
         if self.state == WARMUP:

@@ -86,10 +86,10 @@ class Shdlc:
         self.line = Line(uart, clock, cut)
         self.faulty = False  # the last answer said that the status word is worth a look
 
-    async def exchange(self, data: bytes, tolerated: int = 0) -> bytes:
+    async def exchange(self, data: bytes, tolerated: int = 0, tries: int = 2) -> bytes:
         """The data of the answer to a command (its number, then its data). SensorError NO_ANSWER, BAD_CRC, SHIFTED;
         REFUSED with the chip's error code as detail, unless it is `tolerated`."""
-        answer = await self.line.ask(frame(data[0], data[1:]), data[:1], _ANSWER_MS)
+        answer = await self.line.ask(frame(data[0], data[1:]), data[:1], _ANSWER_MS, tries)
         self.faulty = answer[1] >= _FAULT
         code = answer[1] & ~_FAULT
         if code and code != tolerated:
@@ -136,7 +136,7 @@ class SPS30UART(SPS30):
             pass  # whether it is awake shows with the next command
 
     async def _fresh(self) -> "bytes | None":
-        payload: bytes = await self._chip.exchange(bytes((_READ,)))
+        payload: bytes = await self._chip.exchange(bytes((_READ,)), 0, 1)  # values are told once: no second try
         if self._chip.faulty:
             self._until_status = 0
         if not payload:

@@ -19,7 +19,7 @@ def load(folder: Path, text: str) -> boards.Board:
 def test_it_is_complete(tmp_path: Path) -> None:
     board = load(tmp_path, TOML)
     compiled = boards.compile_board(board, simulated=True)
-    assert compiled["sensors"][0]["params"]["warmup_ms"] == 6000  # type: ignore[index]
+    assert compiled["sensors"][0]["params"]["warmup_ms"] == 12000  # type: ignore[index]
     assert isinstance(board.sensors[2], Ads1115No2)
 
 

@@ -85,8 +85,8 @@ async def scene_sds011_says_what_was_wrong():
     await fails(driver.read(), BAD_CRC, True)
     chip.uart.send(100, bytes_of(REPORT[:12] + REPORT[15:]))
     await fails(driver.read(), SHIFTED, True)
-    await fails(driver.read(), NO_ANSWER, True)
-    await fails(driver.read(), NO_ANSWER, True)
+    for _ in range(4):
+        await fails(driver.read(), NO_ANSWER, True)
     await fails(driver.read(), NO_ANSWER, False)  # the fifth in a row: it is started anew
     chip.uart.send(100, bytes_of("AA C0 07 00 06 00 A1 60 0E AB"))
     await fails(driver.read(), RANGE)
