@@ -94,6 +94,10 @@ class Node:
         from firmware import sensors
 
         self.sensors = sensors.build(self.board, self.port, self.clock, self.settings, self.log)
+        del (
+            sys.modules["firmware.sensors"],
+            sys.modules["firmware"].sensors,
+        )  # nobody builds them again: its code may go
         for sensor in self.sensors:
             self.supervisor.add("sensor %d" % sensor.number, self._sensor_task(sensor))
         for key in list(self.board):

@@ -31,7 +31,8 @@ def build(board: dict, port: "Any", clock: "Any", settings: "Any", log: "Any") -
         sensor = Sensor(number, driver, buses[name])
         sensor.configure(settings)
         found.append(sensor)
-    hearing = [sensor.driver for sensor in found if hasattr(sensor.driver, "hear")]
-    for sensor in found:
-        sensor.hearers = tuple([driver.hear for driver in hearing if driver is not sensor.driver])
+    for listener in found:
+        if hasattr(listener.driver, "hear"):
+            for sensor in found:
+                sensor.hearers += (listener.driver.hear,)
     return found

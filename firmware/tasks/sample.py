@@ -21,12 +21,13 @@ LOST_AFTER = 3  # failures in a row before the event "sensor lost"
 class Sensor:
     """A driver with its place on the board (`number`, which events name) and what it gives."""
 
+    hearers: "tuple[Any, ...]" = ()  # `hear` of the drivers that need what others give
+
     def __init__(self, number: int, driver: "Any", bus: "Any") -> None:
         self.number = number
         self.driver = driver
         self.bus = bus
         self.items: "tuple[tuple[int, int], ...]" = driver.items
-        self.hearers: "tuple[Any, ...]" = ()  # `hear` of drivers that need what this one gives
         self.failures = 0
         self.lost = False
         self.stopped = True  # the chip rests
