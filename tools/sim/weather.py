@@ -127,13 +127,6 @@ def air(seed: int, site: int, time_s: float, traffic: float) -> Air:
     )
 
 
-def no2_ppb(seed: int, site: int, time_s: float, traffic: float, over: Air) -> float:
-    """Nitrogen dioxide in the air `over` the street: what the city has anyway, and what its traffic adds."""
-    thinning = (1.0 + 3.0 * over.inversion) / (0.5 + over.wind_ms / 4.0)
-    flicker = 1.0 + 0.15 * wave(time_s, 90.0, seed, site, 23)
-    return (6.0 + 2.0 * wave(time_s, 2.9 * DAY_S, seed, 24) + 16.0 * traffic) * thinning * flicker
-
-
 def _vapour(degc: float) -> float:
     """Saturation vapour pressure in hPa over water (Magnus formula, WMO guide no. 8)."""
     return 6.112 * math.exp(17.62 * degc / (243.12 + degc))

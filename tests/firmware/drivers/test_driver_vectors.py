@@ -35,8 +35,10 @@ def test_a_wrong_vector_is_seen() -> None:
     assert words(failure) == "crc8(BEEF): expected 0, got 146"
 
 
-def test_vectors_with_31_bit_integers(tmp_path: Path) -> None:
-    names = [name for name in NAMES if name != "i2s_words.json"]  # viper: not on that port
+@pytest.mark.parametrize("part", range(3))
+def test_vectors_with_31_bit_integers(part: int, tmp_path: Path) -> None:
+    """In parts: without its collector the interpreter's heap does not hold them all."""
+    names = [name for name in NAMES if name != "i2s_words.json"][part::3]  # viper: not on that port
     *failures, last = run_with_31_bits(tmp_path, "tests.firmware.drivers.run_driver_vectors", *names)
     assert json.loads(last)["failed"] == 0, "\n".join(failures)
-    assert json.loads(last)["ran"] > 200
+    assert json.loads(last)["ran"] > 50
