@@ -389,7 +389,9 @@ class Sht4x(Sensor, frozen=True, tag="sht4x"):
     params: Sht4xParams = Sht4xParams()
 
 
-AnySensor = Sps30 | Bme280 | Ld2451 | I2sMic | Dnms | Sen5x | Sen66 | Scd41 | Sht4x | Sps30Uart | Sds011 | Pms5003 | Ads1115No2
+AnySensor = (
+    Sps30 | Bme280 | Ld2451 | I2sMic | Dnms | Sen5x | Sen66 | Scd41 | Sht4x | Sps30Uart | Sds011 | Pms5003 | Ads1115No2
+)
 
 
 class Profile(Table, frozen=True):
