@@ -129,6 +129,13 @@ _TABLE = (
     # codec: like LAFmax and LAFmin, a little further from the mean
     "laeq_max dB 1 0 1600 2 0 1 2 710 7 40 21 130\n"
     "laeq_min dB 1 0 1600 2 0 1 2 440 7 15 21 -90\n"
+    # more of sound: slow maximum, unweighted level, and unweighted levels of one-third octave bands by nominal frequency
+    # codec: LASmax lies some 3 dB below LAFmax; of traffic's unweighted level a band has some tenth
+    "lasmax dB 1 0 1600 2 0 1 2 670 6 30 22 -30\n"
+    "lzeq dB 1 0 1600 1 0 1 2 700 7 15 28 20\n"
+    "lzeq_*25* dB 1 0 1600 1 0 10 2 550 7 20 91 -150\n"
+    "31_5\n40\n50\n63\n80\n100\n125\n160\n200\n250\n315\n400\n500\n630\n800\n1000\n1250\n"
+    "1600\n2000\n2500\n3150\n4000\n5000\n6300\n8000\n10000\n12500\n16000\n"
 )
 
 CHANNEL_COUNT = _TABLE.count("\n") - 1

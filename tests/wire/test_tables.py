@@ -3,6 +3,7 @@
 import binascii
 import re
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -145,6 +146,22 @@ def test_privacy_rule_of_speeds_and_levels() -> None:
             assert channel.min_window_s >= 5
         if channel.unit == "dB":
             assert channel.min_window_s >= 1
+        if channel.name.startswith("lzeq_"):
+            assert channel.min_window_s >= 10, "thirty levels a second would be speech"
+
+
+def test_one_third_octave_bands_are_a_family() -> None:
+    """29 bands from 25 Hz to 16 kHz share one row's columns; their ids and names rise with the frequency."""
+    bands = [channel for channel in channels.CHANNELS if channel.name.startswith("lzeq_")]
+    hertz = [float(channel.name.removeprefix("lzeq_").replace("_", ".")) for channel in bands]
+    assert len(bands) == 29
+    for number, nominal in zip(range(-16, 13), hertz, strict=True):
+        assert nominal == pytest.approx(1000 * 10 ** (number / 10), rel=0.03)
+    first = bands[0]
+    for below, band in pairwise(bands):
+        assert band.id == below.id + 1
+        assert channels.id_of(band.name) == band.id
+        assert band == first._replace(id=band.id, name=band.name)
 
 
 def test_settings_make_sense() -> None:
