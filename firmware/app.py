@@ -98,6 +98,7 @@ class Node:
             sys.modules["firmware.sensors"],
             sys.modules["firmware"].sensors,
         )  # nobody builds them again: its code may go
+        self.forget("wire.channel_table")
         for sensor in self.sensors:
             self.supervisor.add("sensor %d" % sensor.number, self._sensor_task(sensor))
         for key in list(self.board):
@@ -160,6 +161,7 @@ class Node:
         """What has to be looked after now and then."""
         while True:
             task.beat()
+            self.forget("wire.channel_table")  # a new profile asks for it, too
             self.port.collect()
             self._watch_supply(self.port.supply_mv())
             if self.clock.uptime_ms() >= PROVEN_MS:

@@ -37,6 +37,7 @@ _PARSING = threading.Lock()
 # Without line numbers, which would take a board 6 KB of its heap: a traceback names module and function.
 OPTIMIZATION = "-O3"
 SCHEMA = ROOT / "boards" / "board.schema.json"
+DRIVER_TABLE = "firmware/drivers/__init__.py"
 BUS = ROOT / "tools" / "sim" / "stub" / "ops.py"
 ON_ROOT = (ROOT / "firmware" / "board" / "boot.py", ROOT / "firmware" / "board" / "main.py")
 MPY_ARCH_SHIFT = 2  # in the third byte of a .mpy; 0: no machine code in the file
@@ -71,8 +72,7 @@ def slot_files(board: Board, arch: str, port: str) -> dict[str, bytes]:
 def lean_sources(board: Board, port: str) -> dict[str, bytes]:
     """What is compiled: the sources that `board` needs, without what costs heap and does nothing (tools/firmware_lean.py)."""
     sources = source_files(board, port)
-    table = "firmware/drivers/__init__.py"
-    sources[table] = _rows_of(sources[table], {_driver_of(sensor) for sensor in board.sensors})
+    sources[DRIVER_TABLE] = _rows_of(sources[DRIVER_TABLE], {_driver_of(sensor) for sensor in board.sensors})
     return dict(_leaned(tuple(sources.items())))
 
 
@@ -149,7 +149,8 @@ def source_files(board: Board, port: str, *, host: bool = False) -> dict[str, by
     chosen = {name: text for name, text in every.items() if _belongs(name, port, host)}
     optional = ("firmware/dsp/", "firmware/drivers/", "wire/")
     own = {f"firmware/drivers/{driver}.py" for driver in drivers}
-    needed = _imported({n: t for n, t in chosen.items() if n in own or not n.startswith(optional)}, chosen)
+    seen = chosen | {DRIVER_TABLE: _rows_of(chosen[DRIVER_TABLE], drivers)}  # else it would name every driver
+    needed = _imported({n: t for n, t in seen.items() if n in own or not n.startswith(optional)}, seen)
     return {name: chosen[name] for name in sorted(needed)}
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 from typing import Any
 
 from boards import load_board
+from tests.fakes.street import STREET
 from tools import firmware_build
 from tools.firmware_lean import lean
 from tools.firmware_names import shorten
-
-STREET = Path(__file__).resolve().parents[1] / "data" / "street.toml"
 
 MODULE = b"""
 def scale(value, factor, base=0):

@@ -8,10 +8,12 @@ import json
 import sys
 
 from wire import BOOT, UTC, WireError
-from wire.channels import CHANNELS
+from wire.channels import by_id
 from wire.profiles import Profile
 from wire.records import Record, encode_records
 from wire.records_gateway import decode_records, peek_records
+
+FIRST_CHANNELS = 46  # the frozen frames are drawn from these, however many rows the table has
 
 
 class Dice:
@@ -29,7 +31,7 @@ class Dice:
 def profile(dice):
     items = []
     for _ in range(1 + dice.roll(12)):
-        item = (1 + dice.roll(len(CHANNELS)), dice.roll(2))
+        item = (1 + dice.roll(FIRST_CHANNELS), dice.roll(2))
         if item not in items:
             items.append(item)
     return Profile(tuple(items), (1, 5, 60, 300, 3600, 86400)[dice.roll(6)])
@@ -70,7 +72,7 @@ def frame(dice, reasons=False):
     rows = []
     coverage = 100
     for _ in range(count):
-        values = [value(dice, CHANNELS[item[0] - 1], last) for item, last in zip(declared.items, before)]
+        values = [value(dice, by_id(item[0]), last) for item, last in zip(declared.items, before)]
         flags = None
         if odd and dice.roll(4) == 0:
             flags = [(1, 1, 2, 3, 4, 9, 15, 0)[dice.roll(8)] for _ in values]

@@ -8,8 +8,7 @@ DIRECTORY holds wire/, aes_blocks.py and the vector files.
 import json
 import sys
 
-from wire import WireError, crypto, frame, messages, profiles, records, stream
-from wire.channels import CHANNELS
+from wire import WireError, channels, crypto, frame, messages, profiles, records, stream
 from wire.settings import SETTINGS
 
 
@@ -158,7 +157,7 @@ DO = {
     "encode_records": _encode_records,
     "decode_records": _decode_records,
     "peek_records": _peek_records,
-    "channels": lambda: CHANNELS,
+    "channels": lambda: channels.CHANNELS,
     "settings": lambda: SETTINGS,
     # the gateway's half: hosts only
     "parse_uplink_header": _parse_uplink,

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from wire import WireError, calibration, channels, messages, messages_gateway, names, settings
+from wire.channel_table import TABLE
 from wire.frame import DOWNLINK, HELLO, PAYLOAD_MAX, STRONG
 from wire.profiles import ITEMS_MAX, Profile, distinct
 
@@ -109,6 +110,7 @@ def test_names_name_every_number() -> None:
 
 def test_channels_make_sense() -> None:
     assert len({channel.name for channel in channels.CHANNELS}) == len(channels.CHANNELS) < 255
+    assert TABLE.count("\n") - 1 == channels.CHANNEL_COUNT
     for channel in channels.CHANNELS:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", channel.name)
         assert channels.by_name(channel.name) is channel
