@@ -304,6 +304,42 @@ class Sht4xParams(Table, frozen=True):
     stuck_reads: StuckReads = 120
 
 
+class Ops243aParams(Table, frozen=True):
+    """OmniPreSense OPS243-A."""
+
+    min_speed_kmh: Annotated[
+        int, Meta(ge=2, le=120, description="Slower targets are left out; rain and people walking are below 8.")
+    ] = 8
+    min_strength: Annotated[
+        int, Meta(ge=0, le=10_000, description="Weaker signals are left out, in the radar's own measure.")
+    ] = 0
+    targets: Annotated[int, Meta(ge=1, le=9, description="Speeds in one line; more take longer on the line.")] = 4
+    flip: Annotated[bool, Meta(description="Swap approach and depart.")] = False
+    ask_ms: Annotated[
+        int, Meta(ge=5_000, le=600_000, description="So often it is asked whether it lives and has its settings.")
+    ] = 15_000
+
+
+class TFLunaParams(Table, frozen=True):
+    """Benewake TF-Luna, a beam as a gate."""
+
+    mount: Annotated[
+        Literal["overhead", "side"], Meta(description="side: the beam lies across the lane and tells no heights.")
+    ] = "overhead"
+    rate_hz: Annotated[
+        Literal[50, 100, 250], Meta(description="Frames a second. 250: short vehicles above 100 km/h; more work.")
+    ] = 100
+    high_cm: Annotated[
+        int, Meta(ge=100, le=400, description="Vehicles of this height and more above the surface are high ones.")
+    ] = 210
+    learn_s: Annotated[
+        int, Meta(ge=2, le=600, description="So long it learns where the beam ends; a busy lane needs more.")
+    ] = 10
+    blocked_s: Annotated[
+        int, Meta(ge=10, le=3600, description="Longer in the beam is no traffic: longer than a red light.")
+    ] = 180
+
+
 class Sensor(Table, frozen=True, tag_field="driver"):
     """One chip on one bus. Two chips that give the same channel need different instances."""
 
@@ -389,8 +425,34 @@ class Sht4x(Sensor, frozen=True, tag="sht4x"):
     params: Sht4xParams = Sht4xParams()
 
 
+class Ops243a(Sensor, frozen=True, tag="ops243a"):
+    """Vehicles by direction and their speeds, without distances."""
+
+    params: Ops243aParams = Ops243aParams()
+
+
+class TFLuna(Sensor, frozen=True, tag="tfluna"):
+    """Vehicles of one lane by a beam."""
+
+    params: TFLunaParams = TFLunaParams()
+
+
 AnySensor = (
-    Sps30 | Bme280 | Ld2451 | I2sMic | Dnms | Sen5x | Sen66 | Scd41 | Sht4x | Sps30Uart | Sds011 | Pms5003 | Ads1115No2
+    Sps30
+    | Bme280
+    | Ld2451
+    | I2sMic
+    | Dnms
+    | Sen5x
+    | Sen66
+    | Scd41
+    | Sht4x
+    | Sps30Uart
+    | Sds011
+    | Pms5003
+    | Ads1115No2
+    | Ops243a
+    | TFLuna
 )
 
 
@@ -434,6 +496,8 @@ class TwinParams(Table, frozen=True):
     sen66: Sen66Params | None = None
     scd41: Scd41Params | None = None
     sht4x: Sht4xParams | None = None
+    ops243a: Ops243aParams | None = None
+    tfluna: TFLunaParams | None = None
 
 
 class Simulation(Table, frozen=True):
@@ -477,6 +541,11 @@ CHANNELS_OF = {
     "sen66": ("pm1", "pm2_5", "pm4", "pm10", "humidity", "temperature", "voc_index", "nox_index", "co2"),
     "scd41": ("co2", "temperature", "humidity"),
     "sht4x": ("temperature", "humidity"),
+    "ops243a": (
+        "vehicles", "vehicles_approach", "vehicles_depart", "speed_mean", "speed_mean_approach", "speed_mean_depart",
+        "speed_v85", "speed_v85_approach", "speed_v85_depart", "headway_median_approach", "headway_median_depart",
+    ),
+    "tfluna": ("vehicles", "vehicles_low", "vehicles_high", "occupancy", "headway", "headway_median"),
 }  # fmt: skip
 BUS_OF: dict[str, type[Table]] = {
     "sps30": I2c,
@@ -492,6 +561,8 @@ BUS_OF: dict[str, type[Table]] = {
     "sen66": I2c,
     "scd41": I2c,
     "sht4x": I2c,
+    "ops243a": Uart,
+    "tfluna": Uart,
 }
 # Hz; most of Sensirion's are standard mode parts
 MAX_FREQ_OF = {

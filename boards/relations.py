@@ -6,7 +6,19 @@ from collections.abc import Iterator
 
 import msgspec
 
-from boards.model import ADDRESS_OF, BAUDRATE_OF, BUS_OF, CHANNELS_OF, MAX_FREQ_OF, Ads1115No2, Board, I2c, Uart
+from boards.model import (
+    ADDRESS_OF,
+    BAUDRATE_OF,
+    BUS_OF,
+    CHANNELS_OF,
+    MAX_FREQ_OF,
+    Ads1115No2,
+    AnySensor,
+    Board,
+    I2c,
+    TFLuna,
+    Uart,
+)
 from boards.toml_lines import Path as KeyPath
 from wire import channels
 
@@ -150,13 +162,17 @@ def split_item(item: str) -> tuple[str, int]:
     return name, int(instance or 0)
 
 
+def _channels(sensor: AnySensor) -> set[str]:
+    """What a sensor gives as it is mounted."""
+    found = set(CHANNELS_OF[str(sensor.__struct_config__.tag)])
+    if isinstance(sensor, TFLuna) and sensor.params.mount == "side":
+        found -= {"vehicles_low", "vehicles_high"}  # a beam from the side sees no heights
+    return found
+
+
 def _profiles(board: Board) -> Iterator[Problem]:
     known = {channel.name for channel in channels.CHANNELS}
-    given = {
-        (channel, sensor.instance)
-        for sensor in board.sensors
-        for channel in CHANNELS_OF[str(sensor.__struct_config__.tag)]
-    }
+    given = {(channel, sensor.instance) for sensor in board.sensors for channel in _channels(sensor)}
     for at, profile in enumerate(board.profiles):
         path: KeyPath = ("profiles", at, "items")
         seen = set()

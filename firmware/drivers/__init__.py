@@ -87,6 +87,8 @@ DRIVERS = {
     "sen66": ("firmware.drivers.sen66", "SEN66"),
     "scd41": ("firmware.drivers.scd41", "SCD41"),
     "sht4x": ("firmware.drivers.sht4x", "SHT4x"),
+    "ops243a": ("firmware.drivers.ops243a", "OPS243A"),
+    "tfluna": ("firmware.drivers.tfluna", "TFLuna"),
 }
 
 

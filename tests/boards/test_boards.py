@@ -323,6 +323,14 @@ def test_unknown_board() -> None:
         boards.load_board("air-v9")
 
 
+def test_a_beam_from_the_side_gives_no_heights(load) -> None:
+    text = (Path(boards.__file__).parents[1] / "tests" / "data" / "lane.toml").read_text()
+    assert "vehicles_high:1" in text
+    load(text)
+    with pytest.raises(boards.BoardError, match="no sensor of this board gives vehicles_low with instance 1"):
+        load(text.replace("learn_s = 3", 'mount = "side", learn_s = 3'))
+
+
 def test_hardware_only(load) -> None:
     board = load(GOOD[: GOOD.index("[simulation]")])
     assert boards.compile_board(board, simulated=True) == boards.compile_board(board)

@@ -15,7 +15,9 @@ from firmware.drivers import (
     ads1115_no2,
     bme280,
     dnms,
+    gate,
     ld2451,
+    ops243a,
     pms5003,
     scd41,
     sds011,
@@ -25,6 +27,7 @@ from firmware.drivers import (
     sht4x,
     sps30,
     sps30_uart,
+    tfluna,
 )
 from firmware.drivers.line import Line
 from firmware.dsp import level
@@ -125,6 +128,34 @@ def cell_ppb(cell, temperature_cdeg, sensitivity, we_uv, ae_uv):
     return ads1115_no2.centi_ppb(we_uv, ae_uv, sensitivity, ads1115_no2.temperature_factor(cell, temperature_cdeg))
 
 
+def ops243a_stream(pieces):
+    """What fresh lines give for a stream in pieces (text), and how many lines nobody could read."""
+    lines = ops243a.Lines()
+    found = []
+    for piece in pieces:
+        found.extend(lines.feed(piece.encode()))
+    return [found, lines.dropped]
+
+
+def tfluna_stream(pieces):
+    """Frames and answers that a fresh parser gives for a stream in pieces, [bad sums, bytes thrown away]."""
+    parser = tfluna.Parser()
+    found = []
+    for piece in pieces:
+        found.extend(parser.feed(bytes.fromhex(piece.replace(" ", ""))))
+    return [found, parser.answers, [parser.bad_sums, parser.noise]]
+
+
+def gate_run(settings, runs):
+    """A gate of (frame ms, learn ms, blocked ms) that sees runs of [echo, frames] or [[echoes], times]: where the beam
+    ends, whether it is blocked, what has passed, [busy ms, dark ms, blips]."""
+    beam = gate.Gate(*settings)
+    for echo, times in runs:
+        for one in (echo if isinstance(echo, list) else [echo]) * times:
+            beam.frame(one)
+    return [beam.background_cm, beam.blocked, beam.ended, [beam.busy_ms, beam.dark_ms, beam.blips]]
+
+
 def window(items, window_ms, min_count, steps):
     """The window closed after steps: ["add", channel name, instance, value, span, flag?], ["refuse", reason, span, items?], …"""
     places = [(channels.by_name(name).id, instance) for name, instance in items]
@@ -201,6 +232,15 @@ FUNCTIONS = {
     "ads1115_microvolts": ads1115_no2.microvolts,
     "no2_factor": lambda cell, cdeg: ads1115_no2.temperature_factor(CELLS[cell], cdeg),
     "no2_ppb": lambda cell, *rest: cell_ppb(CELLS[cell], *rest),
+    "ops243a_number": ops243a.hundredths,
+    "ops243a_line": ops243a.decode_line,
+    "ops243a_stream": ops243a_stream,
+    "tfluna_command": tfluna.command,
+    "tfluna_frame": tfluna.decode_frame,
+    "tfluna_answer": tfluna.decode_answer,
+    "tfluna_echo": tfluna.echo,
+    "tfluna_stream": tfluna_stream,
+    "gate": gate_run,
     "centi_db": level.centi_db,
     "energy": level.energy,
     "window": window,

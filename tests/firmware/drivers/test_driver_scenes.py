@@ -9,7 +9,10 @@ from tests.firmware.drivers.run_scenes import load, scenes
 from tests.firmware.interpreter import run_script
 from wire import channels
 
-MODULES = ("scenes_i2c", "scenes_sensirion", "scenes_ld2451", "scenes_i2s_mic", "scenes_dnms", "scenes_air")
+MODULES = (
+    "scenes_i2c", "scenes_sensirion", "scenes_ld2451", "scenes_i2s_mic", "scenes_dnms", "scenes_air", "scenes_ops243a",
+    "scenes_tfluna",
+)  # fmt: skip
 pytest.register_assert_rewrite(*[f"tests.firmware.drivers.{name}" for name in MODULES])  # failures show both sides
 ALL = [(module, scene) for module in MODULES for scene in scenes(load(module))]
 

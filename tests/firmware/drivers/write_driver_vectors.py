@@ -10,7 +10,7 @@ import struct
 from fractions import Fraction
 from pathlib import Path
 
-from tests.firmware.drivers import air_vectors
+from tests.firmware.drivers import air_vectors, lane_vectors
 
 FOLDER = Path(__file__).parents[2] / "vectors" / "drivers"
 
@@ -611,6 +611,8 @@ TABLES = {
     "sds011": air_vectors.sds011,
     "pms5003": air_vectors.pms5003,
     "ads1115_no2": air_vectors.ads1115_no2,
+    "ops243a": lane_vectors.ops243a,
+    "tfluna": lane_vectors.tfluna,
     "level": level,
     "aggregate": aggregate,
     "quality": quality,

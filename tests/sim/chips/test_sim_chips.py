@@ -67,8 +67,11 @@ def test_same_seed_twice_is_the_same_bytes(name: str) -> None:
 def test_every_documented_fault_changes_what_is_heard(name: str) -> None:
     sound = session(name, 3)
     # These show in answers that a minute of plain reading does not ask for.
-    elsewhere = {"late_answer"} if name == "ld2451" else {"no_new_data", "blank_calibration", "bus_held"}
-    elsewhere |= {"deaf", "no_answers", "wrong_chip"}
+    elsewhere = {"no_new_data", "blank_calibration", "bus_held", "deaf", "no_answers", "wrong_chip"}
+    if name in ("ld2451", "ops243a", "tfluna"):
+        elsewhere.add("late_answer")
+    if name == "tfluna":
+        elsewhere.add("brown_out")  # it has its maker's settings already
     for fault in sorted(set(chip_class(name).FAULTS) - elsewhere):
         assert session(name, 3, faults=(fault,)) != sound, fault
 

@@ -29,6 +29,8 @@ CHIPS = {
     "sen66": "tools.sim.chips.sen66:SEN66",
     "scd41": "tools.sim.chips.scd41:SCD41",
     "sht4x": "tools.sim.chips.sht4x:SHT4x",
+    "ops243a": "tools.sim.chips.ops243a:OPS243A",
+    "tfluna": "tools.sim.chips.tfluna:TFLuna",
 }
 
 __all__ = ["CHIPS", "Chip", "Nack", "chip_class", "create"]
