@@ -24,6 +24,7 @@ from firmware.drivers import (
 )
 from firmware.drivers.gate import DARK, GLARE, NEAR, Gate
 from wire import channels
+from wire.quality import STATUS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -277,7 +278,7 @@ class TFLuna:
         self.lost_ms = min(missing_ms + gate.dark_ms, elapsed_ms - 1)  # what was counted stands for some time
         self.covered_ms = elapsed_ms - self.lost_ms
         self._doubt += 100 * gate.dark_ms // elapsed_ms + _BLIP_PCT * gate.blips - self._doubt // 8
-        flag = SUSPECT if self._doubt >= 8 * _DOUBT_PCT else GOOD
+        flag = SUSPECT | STATUS << 4 if self._doubt >= 8 * _DOUBT_PCT else GOOD
         items = self.items
         classes = [0, 0]
         readings = [

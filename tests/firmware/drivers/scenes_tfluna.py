@@ -18,6 +18,7 @@ from firmware.drivers import (
 )
 from firmware.drivers.tfluna import TFLuna
 from tests.fakes.bus import FakeClock, FakeUart, fails
+from wire.quality import STATUS
 
 ROAD_CM = 500
 
@@ -373,7 +374,7 @@ async def scene_a_wet_road_is_not_covered_and_flagged():
     chip.measure(12000)
     seen = await listen(driver, 11)
     assert 7000 <= seen["covered"] <= 8500
-    assert seen["flags"][-1] == SUSPECT
+    assert seen["flags"][-1] == SUSPECT | STATUS << 4
     assert sum(seen["vehicles"]) == 0
 
 
@@ -383,7 +384,7 @@ async def scene_rain_is_flagged_and_not_counted():
     chip.measure(12000)
     seen = await listen(driver, 11)
     assert sum(seen["vehicles"]) == 1
-    assert seen["flags"][-1] == SUSPECT
+    assert seen["flags"][-1] == SUSPECT | STATUS << 4
     assert sum(seen["occupancy"]) <= 3300
 
 
