@@ -7,7 +7,7 @@ What a channel's kind means here:
     MAX         highest reading (`lafmin`, `laeq_min`: lowest)
     PERCENTILE  from a histogram with bins of half a unit; `laf10` is exceeded in 10 % of the time, so it is the 90th
                 percentile; `speed_v85` is not exceeded by 85 % of the vehicles
-    COUNT, SUM  the sum; 0 is a value
+    COUNT, SUM  the sum; 0 is a value. A sum in % is a share of the window: its readings are the ms that it took
 Coverage is the covered share of the window of the worst channel that has a value (event statistics rest on their
 counts and do not matter). Readings do not fall on the window's edges: up to one reading's time that nobody reported
 as lost counts as covered.
@@ -35,6 +35,7 @@ Closed = namedtuple("Closed", "values coverage_pct flags cause")
 
 _PERCENTS = (("laf10", 90), ("laf50", 50), ("laf90", 10), ("laf95", 5), ("speed_v85", 85))
 _BIN = 50  # hundredths: half a dB, half a km/h
+_SHARE = 86400  # readings of a share per raw unit of 0.1 %, at most: 86,400,000 ms are the longest window
 _BIN_MAX = 65535  # a bin is 16 bits: 65,535 readings alike in one window, a day of one a second
 
 
@@ -45,6 +46,8 @@ class _Item:
         self.channel = channel
         self.at = at  # where the memory of firmware.quality has its places; 0: nowhere
         self.scale = 1 if channel.kind in (channels.COUNT, channels.SUM) else 10  # readings per raw unit
+        if channel.kind == channels.SUM and channel.unit == "%":
+            self.scale = _SHARE
         self.bins: "array[int] | None" = None  # 1.2 KB for a speed: a heap in pieces may not have it later
         if channel.kind == channels.PERCENTILE:
             self.bins = array("H", bytes(2 * ((channel.high - channel.low) * 10 // _BIN + 2)))
@@ -109,7 +112,8 @@ class _Item:
         elif kind == channels.MEAN:
             return _rounded(self.total, self.weight * self.scale)
         else:
-            return min(self.total, channel.high)  # a count above the table's range is at least that many
+            total = self.total * 1000 // window_ms if self.scale == _SHARE else self.total
+            return min(total, channel.high)  # a count above the table's range is at least that many
         return _rounded(value, self.scale)
 
     def _percentile(self) -> int:

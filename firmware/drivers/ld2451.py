@@ -17,9 +17,9 @@ from firmware.drivers import (
     WARMUP,
     SensorError,
     const,
+    passages,
 )
 from firmware.drivers.tracker import Tracker
-from wire import channels
 from wire.quality import CONTRADICTION
 
 TYPE_CHECKING = False
@@ -163,17 +163,8 @@ class Parser:
 class LD2451:
     """See firmware.drivers for what a driver does; `read()` listens for a whole period."""
 
-    CHANNELS = (
-        "vehicles",
-        "vehicles_approach",
-        "vehicles_depart",
-        "speed_mean",
-        "speed_mean_approach",
-        "speed_mean_depart",
-        "speed_v85",
-        "speed_v85_approach",
-        "speed_v85_depart",
-    )
+    CHANNELS = passages.CHANNELS
+    FAMILIES = passages.FAMILIES
     SETTINGS = ("direction_flip", "speed_angle_deg")
     period_ms = 1000
 
@@ -193,7 +184,8 @@ class LD2451:
         self.lost_ms = 0
         self.identity = ""
         self.instance = instance
-        self.items = tuple([(channels.id_of(name), instance) for name in self.CHANNELS])
+        self._passages = passages.Passages(clock, instance)
+        self.items = self._passages.items
         self._uart = bus
         self._clock = clock
         self._detection = bytes((max_distance_m, _BOTH_DIRECTIONS, min_speed_kmh, _DELAY_S))
@@ -229,6 +221,7 @@ class LD2451:
         self._parser = Parser()
         self._thrown = 0
         self._tracker.clear()
+        self._passages.clear()
         self._talks_idle = False
         now_ms = self._clock.ticks_ms()
         self._frame_ms = self._byte_ms = self._report_ms = now_ms
@@ -290,7 +283,7 @@ class LD2451:
             self._last_targets = targets
             sent_ms = (now_ms - back_ms) & _TICKS_MASK
             self._tracker.report(
-                sent_ms, tuple([(far * 100, way ^ self._flip, kmh) for _, far, way, kmh, _ in targets])
+                sent_ms, tuple([(far * 100, way ^ self._flip, kmh, angle) for angle, far, way, kmh, _ in targets])
             )
             self._report_ms = sent_ms
 
@@ -338,20 +331,12 @@ class LD2451:
             await self._command(_END)
 
     def _readings(self) -> "list[Reading]":
-        counts = [0, 0]
-        readings = []
         votes = self._tracker.agreeing + self._tracker.contradicting
         flag = SUSPECT | CONTRADICTION << 4 if votes >= 10 and self._tracker.contradicting * 2 > votes else GOOD
-        for direction, speed in self._tracker.ended():
-            counts[direction] += 1
-            speed = speed * self._secant // 1000
-            for at in (3, 6):  # mean and v85, of both directions and of its own
-                readings.append(self.items[at] + (speed, GOOD))
-                readings.append(self.items[at + 2 - direction] + (speed, flag))
-        readings.append(self.items[0] + (counts[0] + counts[1], GOOD))
-        readings.append(self.items[1] + (counts[1], flag))
-        readings.append(self.items[2] + (counts[0], flag))
-        return readings
+        passed = []
+        for direction, speed, zone_ms, there_ms in self._tracker.ended():
+            passed.append((direction, speed * self._secant // 1000, zone_ms, there_ms))
+        return self._passages.readings(passed, flag)
 
     async def stop(self) -> None:
         """It has no sleep; what was not finished is forgotten."""

@@ -1,97 +1,183 @@
 """From radar reports to vehicles: a vehicle is in many reports and has no name there, and counts once.
 
-A track takes, of each report, the target nearest to where it must be by now. It is a vehicle when it was seen often
-enough and its way fits its speed: that tells it from rain, leaves and a standing car. It is told once, when it ended.
-Distances in cm, speeds in km/h, times in ms; whole numbers throughout.
+A track takes, of each report, the target that fits best where it must be by now. What is hidden for a while is waited
+for until it must have left; what stood still in a queue, until it moves on. A track that ended is a vehicle when it was
+seen often enough, went as far as its speed says, and did both steadily: that tells it from rain, leaves, the second
+echo of a bus and a standing car. Thresholds: tests/fakes/traffic_score.py says how they were found.
+Distances in cm, speeds in km/h, times in ms, angles in degrees; whole numbers throughout.
 """
+
+from firmware.drivers import const
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-MIN_HITS = 8
-MIN_TRAVEL_CM = 1000  # what rain and leaves pretend to move is less
-STEPS_CM = 200  # first and last distance, each in steps of 1 m
-LOST_MS = 1500  # a report in ten is missing, and a lorry hides a car for a second
-GATE_CM = 400  # half a car and the radar's steps
-SPEED_GATE_KMH = 12
-TRACKS_MAX = 12  # the radar tells at most five targets at a time; more are remains of clutter
+    Target = tuple[int, int, int, int]  # distance cm, direction (1 approach, 0 depart), km/h, angle deg
+    Passage = tuple[int, int, int, int]  # direction, mean speed 0.01 km/h, ms within the zone, when it was there
 
-
-def travel_cm(speed_kmh: int, duration_ms: int) -> int:
-    """The way at a speed: 1 km/h is 1/36 cm in a ms."""
-    return speed_kmh * duration_ms // 36
+_HITS = const(8)
+_FAST_HITS = const(5)
+_TRAVEL_CM = const(500)
+_SLOWEST_KMH = const(8)  # slower: people on foot, a car that shakes
+_FAST_KMH = const(25)  # nothing that falls or waves is so fast
+_RAIN_CM = const(3000)  # the echo of drops is lost beyond
+_RAINS = const(300)  # so many short tracks of late
+_MISFIT_RAIN = const(170)
+_GATE_CM = const(250)  # half a car and the radar's steps
+_GATE_KMH = const(5)
+_GATE_DEG = const(7)
+_LOST_MS = const(900)  # of a track that is no vehicle yet
+_FAST_LOST_MS = const(2000)
+_LEFT_MS = const(1500)  # where the beam ends
+_HIDDEN_MS = const(4000)  # behind a lorry
+_STANDS_MS = const(120000)  # longest red light
+_STANDS_KMH = const(30)  # what brakes and was last seen so slow may have stopped
+_NEAR_CM = const(1200)
+_EDGE_DEG = const(14)  # of a beam of 20 to each side
+_FAR_CM = const(2500)  # there the radar looks along the road
+_TRACKS_MAX = const(16)  # standing ones too
+# The place where time headways are taken, and a stretch as long as a car over a loop of 2 m: both directions are in
+# sight there, and most vehicles still shine.
+_ZONE_CM = const(2200)
+_ZONE_END_CM = const(2800)
 
 
 class Track:
     """One moving thing."""
 
-    def __init__(self, now_ms: int, distance_cm: int, direction: int, speed_kmh: int) -> None:
-        self.direction = direction  # as the radar says, 1 or 0
-        self.first_cm = self.distance_cm = distance_cm
-        self.seen_ms = now_ms
-        self.duration_ms = 0
-        self.speed_kmh = speed_kmh
-        self.hits = 1
+    def __init__(self, now_ms: int, target: "Target") -> None:
+        self.first_cm, self.direction, speed_kmh, self.angle_deg = target
+        self.distance_cm = self.last_cm = self.first_cm  # where it must be; where it was seen
+        self.seen_ms = self.there_ms = now_ms
+        self.moving_ms = 0
+        self.zone_ms = 0
+        self.speed16 = speed_kmh << 4  # of late, in 1/16 km/h
+        self.fastest_kmh = speed_kmh
         self.speed_sum = speed_kmh
+        self.hits = 1
+        self.far_sum = self.far_hits = 0
+        self.off_cm = self.off_kmh = 0  # sums of what did not fit
 
-    def sign(self) -> int:
-        """-1 when it comes nearer, 1 when it goes, by its way if that tells already, else by the radar's word."""
-        way = self.distance_cm - self.first_cm
-        if abs(way) >= 200:
-            return 1 if way > 0 else -1
-        return -1 if self.direction else 1
+    def fast(self) -> bool:
+        return self.speed16 >= _FAST_KMH << 4
+
+    def comes(self) -> bool:
+        """Whether it comes nearer: by its way if that tells already, else by the radar's word."""
+        way_cm = self.first_cm - self.last_cm
+        return way_cm > 0 if abs(way_cm) >= 200 else self.direction == 1
+
+    def leaves(self) -> bool:
+        """It is where the beam ends, beside the radar."""
+        return self.comes() and (self.distance_cm < _NEAR_CM or abs(self.angle_deg) >= _EDGE_DEG)
+
+    def stands(self) -> bool:
+        """It was seen to brake, and is not just out of sight."""
+        return self.speed16 <= min(_STANDS_KMH << 4, 12 * self.fastest_kmh) and not self.leaves()
+
+    def way_cm(self, elapsed_ms: int) -> int:
+        """How far it has gone since it was seen: 1 km/h is 1/36 cm in a ms."""
+        if self.stands():
+            elapsed_ms = min(elapsed_ms, self.speed16 * 70 >> 4)  # braking at 2 m/s2
+        return self.speed16 * elapsed_ms // 576
 
     def expected_cm(self, elapsed_ms: int) -> int:
         """Where it must be by now."""
-        return self.distance_cm + self.sign() * travel_cm(self.speed_kmh, elapsed_ms)
+        way_cm = self.way_cm(elapsed_ms)
+        return self.distance_cm - way_cm if self.comes() else self.distance_cm + way_cm
 
-    def cost(self, elapsed_ms: int, target: tuple[int, int, int]) -> int:
-        """How badly a target (distance cm, direction, km/h) fits, -1 if it cannot be the same thing."""
-        distance_cm, direction, speed_kmh = target
-        off_kmh = abs(speed_kmh - self.speed_kmh)
-        if direction != self.direction or off_kmh > SPEED_GATE_KMH + elapsed_ms // 100:
+    def cost(self, elapsed_ms: int, target: "Target") -> int:
+        """How badly a target fits, -1 if it cannot be the same thing."""
+        distance_cm, direction, speed_kmh, angle_deg = target
+        if direction != self.direction or abs(angle_deg - self.angle_deg) > _GATE_DEG + elapsed_ms // 100:
+            return -1
+        off_kmh = abs(speed_kmh - (self.speed16 + 8 >> 4))
+        if off_kmh > _GATE_KMH + min(elapsed_ms // 150, 10) and not (
+            elapsed_ms > 1000 and speed_kmh <= _STANDS_KMH and self.stands()
+        ):
             return -1
         off_cm = abs(distance_cm - self.expected_cm(elapsed_ms))
-        gate_cm = GATE_CM + travel_cm(SPEED_GATE_KMH, elapsed_ms)
+        gate_cm = _GATE_CM + min(elapsed_ms // 5, 600)
         if self.hits < 3:
-            gate_cm += 2 * travel_cm(speed_kmh, elapsed_ms)  # which way it goes is only the radar's word yet
+            gate_cm += 2 * self.way_cm(elapsed_ms)  # which way it goes is only the radar's word yet
         return -1 if off_cm > gate_cm else off_cm + 20 * off_kmh
 
-    def follow(self, elapsed_ms: int, now_ms: int, target: tuple[int, int, int]) -> None:
+    def follow(self, elapsed_ms: int, now_ms: int, target: "Target") -> None:
         """It was seen again."""
-        expected_cm = self.expected_cm(elapsed_ms)
-        self.distance_cm = target[0] if self.hits < 3 else (expected_cm + target[0]) // 2
-        self.speed_kmh = (3 * self.speed_kmh + target[2] + 2) // 4
-        self.duration_ms += elapsed_ms
+        distance_cm, _, speed_kmh, angle_deg = target
+        if _ZONE_CM <= self.last_cm < _ZONE_END_CM:
+            self.zone_ms += elapsed_ms
+        if (self.last_cm < _ZONE_CM) != (distance_cm < _ZONE_CM):
+            self.there_ms = now_ms
         self.seen_ms = now_ms
+        self.last_cm = distance_cm
+        if speed_kmh < _SLOWEST_KMH and self.stands():
+            self.distance_cm = distance_cm  # it stands: what moves is in and around it
+            return
+        expected_cm = self.expected_cm(elapsed_ms)
+        off_cm = distance_cm - expected_cm
+        if elapsed_ms < 500:
+            self.off_cm += abs(off_cm)
+            self.off_kmh += abs(speed_kmh - (self.speed16 + 8 >> 4))
+        else:
+            self.off_cm += 50  # as usual: nobody saw how it went
+            self.off_kmh += 1
+        self.distance_cm = expected_cm + off_cm // (2 if self.hits < 4 else 3)
+        self.speed16 += ((speed_kmh << 4) - self.speed16) // 3
+        self.angle_deg += (angle_deg - self.angle_deg) // 2
+        self.moving_ms += min(elapsed_ms, 500)
         self.hits += 1
-        self.speed_sum += target[2]
+        self.speed_sum += speed_kmh
+        self.fastest_kmh = max(self.fastest_kmh, speed_kmh)
+        if distance_cm >= _FAR_CM:
+            self.far_sum += speed_kmh
+            self.far_hits += 1
 
-    def is_vehicle(self, min_travel_cm: int = MIN_TRAVEL_CM) -> bool:
-        """Seen often enough, and it went as far as its speed says (within a half)."""
-        way_cm = abs(self.distance_cm - self.first_cm)
-        if self.hits < MIN_HITS or way_cm < min_travel_cm:
+    def mean_ckmh(self) -> int:
+        """Its speed in 0.01 km/h; near by, the radar sees less of it than it has."""
+        if self.far_hits >= _HITS:
+            return self.far_sum * 100 // self.far_hits
+        return self.speed_sum * 100 // self.hits
+
+    def misfit(self) -> int:
+        """How unlike a vehicle it went, in percent: unsteady, with gaps, not as far as its speed says."""
+        hits = self.hits
+        by_speed_cm = (self.speed_sum << 4) // hits * self.moving_ms // 576
+        way_cm = abs(self.last_cm - self.first_cm)
+        unsteady = (100 * self.off_kmh + self.off_cm) // hits
+        return unsteady + 200 - 20000 * hits // (self.moving_ms + 100) + abs(100 * way_cm // max(1, by_speed_cm) - 100)
+
+    def is_vehicle(self, travel_cm: int, rains: bool) -> bool:
+        """Seen often enough, and it went on steadily: more so beside the radar when it rains."""
+        hits = self.hits
+        way_cm = abs(self.last_cm - self.first_cm)
+        fast = self.fast()
+        if hits < (_FAST_HITS if rains and fast else _HITS) or self.speed_sum < _SLOWEST_KMH * hits:
             return False
-        by_speed_cm = travel_cm(self.speed_sum, self.duration_ms) // self.hits
-        return 2 * by_speed_cm // 3 - STEPS_CM <= way_cm <= 3 * by_speed_cm // 2 + STEPS_CM
+        most = min(40 + way_cm // 5, 250 + way_cm // 50)
+        if rains and not fast and max(self.first_cm, self.last_cm) < _RAIN_CM:
+            most = min(_MISFIT_RAIN, way_cm >> 3)
+        return way_cm >= travel_cm and self.misfit() < most
 
 
 class Tracker:
     """`report` takes the targets of one report; `ended` gives what has passed since."""
 
     def __init__(self, clock: "Any", range_cm: int = 10000) -> None:
-        self._min_travel_cm = min(MIN_TRAVEL_CM, range_cm // 3)
+        self._travel_cm = min(_TRAVEL_CM, range_cm // 3)
+        self._range_cm = range_cm
         self._diff = clock.ticks_diff
+        self._rain = 0  # sixteen for each short track, forgotten within a quarter of a minute
         self.tracks: "list[Track]" = []
         self.refused = 0  # tracks that were no vehicles
         self.agreeing = 0  # vehicles whose distance changed as the radar's direction says
         self.contradicting = 0
-        self._ended: "list[tuple[int, int]]" = []
+        self._ended: "list[Passage]" = []
 
-    def report(self, now_ms: int, targets: tuple[tuple[int, int, int], ...]) -> None:
-        """Targets are (distance cm, direction, km/h); times must not go backwards."""
+    def report(self, now_ms: int, targets: "tuple[Target, ...]") -> None:
+        """Times must not go backwards."""
         self.expire(now_ms)
+        self._rain -= self._rain >> 7
         pairs = []
         for number, track in enumerate(self.tracks):
             elapsed_ms = self._diff(now_ms, track.seen_ms)
@@ -110,33 +196,48 @@ class Tracker:
                 taken.add(at)
         for at, target in enumerate(targets):
             if at not in taken:
-                if len(self.tracks) >= TRACKS_MAX:
-                    self._end(self.tracks.pop(0))
-                self.tracks.append(Track(now_ms, *target))
+                if len(self.tracks) >= _TRACKS_MAX:
+                    weakest = min(self.tracks, key=lambda track: track.hits)
+                    self.tracks.remove(weakest)
+                    self._end(weakest)
+                self.tracks.append(Track(now_ms, target))
 
     def expire(self, now_ms: int) -> None:
         """End what has not been seen for too long, or must have left."""
         alive = []
         for track in self.tracks:
             elapsed_ms = self._diff(now_ms, track.seen_ms)
-            if elapsed_ms >= LOST_MS or track.expected_cm(elapsed_ms) < -GATE_CM:
+            if track.hits < _HITS:
+                gone = elapsed_ms >= (_FAST_LOST_MS if track.fast() else _LOST_MS)
+            elif track.leaves():
+                gone = elapsed_ms >= _LEFT_MS
+            elif track.stands():
+                if elapsed_ms >= _STANDS_MS:
+                    continue  # it parks: it has not passed, and counts when it does
+                gone = False
+            else:
+                gone = elapsed_ms >= _HIDDEN_MS or not 0 < track.expected_cm(elapsed_ms) < self._range_cm
+            if gone:
                 self._end(track)
             else:
                 alive.append(track)
         self.tracks = alive
 
     def _end(self, track: Track) -> None:
-        if not track.is_vehicle(self._min_travel_cm):
+        if not track.is_vehicle(self._travel_cm, self._rain > _RAINS):
             self.refused += 1
+            if track.hits < _HITS:
+                self._rain += 16
             return
-        if (track.distance_cm < track.first_cm) == (track.direction == 1):
+        if (track.last_cm < track.first_cm) == (track.direction == 1):
             self.agreeing += 1
         else:
             self.contradicting += 1
-        self._ended.append((track.direction, track.speed_sum * 100 // track.hits))
+        self._ended.append((track.direction, track.mean_ckmh(), track.zone_ms, track.there_ms))
 
-    def ended(self) -> "list[tuple[int, int]]":
-        """[(direction 1 approach or 0 depart, mean speed in 0.01 km/h)] since the last call."""
+    def ended(self) -> "list[Passage]":
+        """[(direction 1 approach or 0 depart, mean speed in 0.01 km/h, ms within a stretch of 6 m, ticks when it was
+        there)] since the last call."""
         ended = self._ended
         self._ended = []
         return ended

@@ -4,6 +4,7 @@ from firmware.drivers import BLOCKED, GOOD, NO_ANSWER, REFUSED, SHIFTED, STALE, 
 from firmware.drivers.ld2451 import LD2451
 from firmware.drivers.tracker import Tracker
 from tests.fakes.bus import FakeClock, FakeUart, fails
+from wire.channels import by_id
 from wire.quality import CONTRADICTION
 
 HEAD = b"\xfd\xfc\xfb\xfa"
@@ -79,7 +80,7 @@ async def listen(driver, seconds):
     for _ in range(seconds):
         for channel, instance, value, flag in await driver.read():
             assert instance == driver.instance
-            name = driver.CHANNELS[driver.items.index((channel, instance))]
+            name = by_id(channel).name
             gathered.setdefault(name, []).append(value)
             gathered.setdefault(name + " flags", []).append(flag)
         covered += driver.covered_ms
@@ -317,8 +318,8 @@ async def scene_reports_that_waited_keep_their_distance():
 async def scene_tracks_have_a_cap():
     tracker = Tracker(FakeClock())
     for number in range(200):
-        tracker.report(number * 20, tuple([((number * 7 + n * 20) % 100 * 100, n & 1, n * 30) for n in range(5)]))
-        assert len(tracker.tracks) <= 12
+        tracker.report(number * 20, tuple([((number * 7 + n * 20) % 100 * 100, n & 1, n * 30, 0) for n in range(5)]))
+        assert len(tracker.tracks) <= 16
 
 
 async def scene_answers_that_nobody_asked_for_have_a_cap():
