@@ -3,6 +3,7 @@
 `boards/board.schema.json` is generated from these types (a test keeps them equal).
 """
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import msgspec
@@ -524,6 +525,14 @@ class Board(Table, frozen=True, kw_only=True):
 
 
 # What the firmware's drivers give and need. Boards stand alone and cannot import the firmware: a test compares.
+
+
+def _speed_bins(direction: str) -> tuple[str, ...]:
+    """The names of the table's speed bins."""
+    edges = [*range(0, 80, 5), 300]
+    return tuple(f"vehicles_{low}_{high}kmh_{direction}" for low, high in pairwise(edges))
+
+
 CHANNELS_OF = {
     "sps30": ("pm1", "pm2_5", "pm4", "pm10", "nc0_5", "nc1", "nc2_5", "nc4", "nc10", "typical_size"),
     "sps30_uart": ("pm1", "pm2_5", "pm4", "pm10", "nc0_5", "nc1", "nc2_5", "nc4", "nc10", "typical_size"),
@@ -534,6 +543,8 @@ CHANNELS_OF = {
     "ld2451": (
         "vehicles", "vehicles_approach", "vehicles_depart", "speed_mean", "speed_mean_approach", "speed_mean_depart",
         "speed_v85", "speed_v85_approach", "speed_v85_depart",
+        "headway_median", "headway_median_approach", "headway_median_depart", "occupancy_approach", "occupancy_depart",
+        *_speed_bins("approach"), *_speed_bins("depart"),
     ),
     "i2s_mic": ("laeq", "lafmax"),
     "dnms": ("laeq", "laeq_max", "laeq_min"),

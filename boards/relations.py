@@ -20,7 +20,7 @@ from boards.model import (
     Uart,
 )
 from boards.toml_lines import Path as KeyPath
-from wire import channels
+from wire import channels, privacy
 
 # Per chip: what is bonded out and usable, pins without an output driver, pins that are taken, straps that a bus with
 # pull-ups would set wrongly at boot.
@@ -187,6 +187,15 @@ def _profiles(board: Board) -> Iterator[Problem]:
             seen.add((name, instance))
         if profile.window_setting in [other.window_setting for other in board.profiles[:at]]:
             yield ("profiles", at, "window_setting"), "another profile has the same"
+    items = [[split_item(item) for item in profile.items] for profile in board.profiles]
+    if all(name in known for each in items for name, _ in each):
+        found = privacy.conflict([(channels.id_of(name), instance) for name, instance in each] for each in items)
+        if found is not None:
+            yield (
+                ("profiles", found[0], "items"),
+                f"{found[1]} beside what is reported already would tell of single vehicles: one profile for all of a"
+                " direction with a minimum count, and either both directions or each",
+            )
 
 
 def _simulation(board: Board) -> Iterator[Problem]:

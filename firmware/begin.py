@@ -1,6 +1,7 @@
 """What a boot does once: settings, lives, repairs, the first windows. Its code leaves the heap when it is done."""
 
 import os
+import sys
 
 from firmware import profiles, settings, slots
 from firmware.leases import LeaseLost
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 def load(node: "Any") -> None:
     """Settings, lives, grids. NeedsProvisioning or LeaseLost: this board must not transmit."""
     node.board = node.read_board()
+    _check_privacy(node.board)
     node.settings = settings.load(node.root, node.port.unique_id())
     node.log.set_level(node.settings.get("log_level"))
     payload = node.settings.payload
@@ -44,6 +46,16 @@ def load(node: "Any") -> None:
         begin_grids(node, node.board)
     if node.power:
         node.power.resume()
+
+
+def _check_privacy(board: dict) -> None:
+    """NeedsProvisioning: no tool of ours makes such a board, and this one must not tell of single vehicles."""
+    from wire import privacy
+
+    found = privacy.conflict([[profiles.item(name) for name in entry["items"]] for entry in board["profiles"]])
+    del sys.modules["wire.privacy"], sys.modules["wire"].privacy
+    if found:
+        raise settings.NeedsProvisioning("%s in profile %d would tell of single vehicles" % (found[1], found[0]))
 
 
 def _sweep(node: "Any") -> None:
