@@ -106,15 +106,41 @@ def test_a_histogram_bin_does_not_run_over() -> None:
 
 @pytest.mark.parametrize("channel", channels.CHANNELS, ids=lambda channel: channel.name)
 def test_every_channel_can_be_aggregated_over_its_whole_range(channel: channels.Channel) -> None:
-    scale = 1 if channel.kind in (channels.COUNT, channels.SUM) else 10
+    summed = channel.kind in (channels.COUNT, channels.SUM)
+    share = summed and channel.unit == "%"  # in ms of the window
+    scale = 15 if share else 1 if summed else 10
     for raw in (channel.low, channel.high):
         if channel.kind == channels.ENERGY and raw < 0:
             continue
         window = Window(((channel.id, 0),), 60000)
-        for _ in range(1 if scale == 1 and not channel.min_count else 4):
+        times = 4 if channel.min_count or not summed else 1
+        for _ in range(times):
             window.add(channel.id, 0, raw * scale, 15000)
         (value,) = window.close().values
         assert value is not None
-        assert value == min(4 * raw, channel.high) if scale == 1 and channel.min_count else abs(value - raw) <= 3
+        expected = min(times * raw, channel.high) if summed and not share else raw
+        assert abs(value - expected) <= (0 if summed else 3)
         assert channel.low <= value <= channel.high
-        assert not window.add(channel.id, 0, (channel.high + 1) * scale, 1000)
+        assert not window.add(channel.id, 0, (channel.high + 1) * (86400 if share else scale), 1000)
+
+
+def test_a_share_of_the_window_is_made_of_the_time_that_it_took() -> None:
+    occupied = channels.by_name("occupancy_approach").id
+    for took_ms, window_ms, raw in (
+        ((600, 900, 1500), 60_000, 50),
+        ((30_000,) * 3, 60_000, 1000),
+        ((0, 0, 29), 60_000, 0),
+    ):
+        window = Window(((occupied, 0),), window_ms)
+        for each in took_ms:
+            assert window.add(occupied, 0, each, 1000)
+        assert window.close().values == (raw,)
+    window = Window(((occupied, 0),), 86_400_000)
+    for _ in range(3):
+        assert window.add(occupied, 0, 28_800_000, 1000)
+    assert window.close().values == (1000,)
+    window.clear()
+    assert not window.add(occupied, 0, -1, 1000)
+    window.add(occupied, 0, 1000, 1000)
+    window.add(occupied, 0, 1000, 1000)
+    assert window.close().values == (None,), "two vehicles: how long they took is how fast they were"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 from collections.abc import Callable, Coroutine
@@ -297,3 +298,23 @@ def test_a_window_open_at_the_first_sync_belongs_to_the_one_it_began_in(tmp_path
         await world.board.cut()
 
     play(script, tmp_path, at_s=50)
+
+
+def test_a_board_that_would_tell_of_single_vehicles_transmits_nothing(tmp_path: Path) -> None:
+    """No tool makes such a board.json, but a hand can."""
+
+    async def script(world: World) -> None:
+        description = world.board.description()
+        description["profiles"] = [
+            {"items": ["vehicles", "speed_mean"], "window_setting": 0},
+            {"items": ["speed_mean_approach"], "window_setting": 1},
+        ]
+        (Path(world.board.root) / "board.json").write_text(json.dumps(description))
+        world.board.provision(KEY)
+        world.board.start()
+        await virtual_s(15)
+        assert world.gateway.frames == 0
+        assert "speed_mean_approach in profile 1 would tell of single vehicles" in world.gateway.texts[0]
+        await world.board.cut()
+
+    play(script, tmp_path)
