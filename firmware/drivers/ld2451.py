@@ -5,6 +5,8 @@ nothing moves, so silence is no vehicle; after a longer one the radar is asked. 
 vehicle, and the node only per window (firmware.aggregate holds the minimum count).
 """
 
+import sys
+
 from firmware.drivers import (
     BLOCKED,
     GOOD,
@@ -45,10 +47,6 @@ _BUFFER_MAX = const(256)  # a report has at most 37 bytes; what is kept beyond i
 
 _ENABLE = const(0x00FF)
 _END = const(0x00FE)
-_SET_DETECTION = const(0x0002)
-_SET_SENSITIVITY = const(0x0003)
-_GET_DETECTION = const(0x0012)
-_FIRMWARE = const(0x00A0)
 
 _ACK_MS = const(500)
 _TRIES = const(3)
@@ -60,9 +58,6 @@ _SHIFTED_MS = const(2000)  # bytes without a single good frame for so long
 _BOTH_DIRECTIONS = const(2)
 _DELAY_S = const(1)
 _STUCK_REPORTS = const(100)  # ten seconds of equal targets: what moves cannot stay where it is
-
-# 1/cos in 1/1000 at 0, 5 ... 60 degrees: a radar beside the road sees the speed times the cosine.
-_SECANTS = (1000, 1004, 1015, 1035, 1064, 1103, 1155, 1221, 1305, 1414, 1556, 1743, 2000)
 
 
 def command(code: int, value: bytes = b"") -> bytes:
@@ -94,6 +89,15 @@ def decode_ack(payload: bytes) -> "tuple[int, int, bytes] | None":
     if len(payload) < 4 or payload[1] != 0x01:
         return None
     return payload[0], payload[2] | payload[3] << 8, bytes(payload[4:])
+
+
+def _seldom(name: str) -> "Any":
+    """A function of the module with what is seldom needed; the next time it is loaded anew."""
+    from firmware.drivers import ld2451_care
+
+    found = getattr(ld2451_care, name)
+    del sys.modules["firmware.drivers.ld2451_care"], sys.modules["firmware.drivers"].ld2451_care
+    return found
 
 
 class Parser:
@@ -194,8 +198,8 @@ class LD2451:
         self._flip = flip
         self._secant = 1000
         self._dead_ms = dead_ms
-        self._parser = Parser()
-        self._tracker = Tracker(clock, max_distance_m * 100)
+        self.parser = Parser()
+        self.tracker = Tracker(clock, max_distance_m * 100)
         self._chunk = bytearray(_BUFFER_MAX)
         self._acks: "list[tuple[int, int, bytes]]" = []
         self._talks_idle = False
@@ -212,31 +216,23 @@ class LD2451:
         if name == "direction_flip":
             self._flip = self._flip_wired ^ value
         elif name == "speed_angle_deg":
-            row, rest = divmod(min(max(value, 0), 59), 5)
-            self._secant = _SECANTS[row] + (_SECANTS[row + 1] - _SECANTS[row]) * rest // 5
+            self._secant = _seldom("secant")(value)
 
     async def start(self) -> None:
         """Configure: both directions, range, least speed. SensorError NO_ANSWER, REFUSED."""
         self.state = WARMUP
-        self._parser = Parser()
+        self.parser = Parser()
         self._thrown = 0
-        self._tracker.clear()
+        self.tracker.clear()
         self._passages.clear()
         self._talks_idle = False
         now_ms = self._clock.ticks_ms()
         self._frame_ms = self._byte_ms = self._report_ms = now_ms
-        await self._command(_ENABLE, b"\x01\x00")
-        self.identity = "HLK-LD2451 firmware " + _version(await self._command(_FIRMWARE))
-        # It keeps its settings in flash: write only what differs.
-        if (await self._command(_GET_DETECTION))[:4] != self._detection:
-            await self._command(_SET_DETECTION, self._detection)
-        if self._snr_threshold:
-            await self._command(_SET_SENSITIVITY, bytes((2, self._snr_threshold, 0, 0)))
-        await self._command(_END)
+        self.identity = await _seldom("set_up")(self.command, self._detection, self._snr_threshold)
         self._read_ms = self._clock.ticks_ms()
         self.state = READY
 
-    async def _command(self, code: int, value: bytes = b"") -> bytes:
+    async def command(self, code: int, value: bytes = b"") -> bytes:
         """The value of the answer. SensorError NO_ANSWER or REFUSED with the command as detail."""
         clock = self._clock
         for _ in range(_TRIES):
@@ -262,14 +258,14 @@ class LD2451:
         now_ms = self._clock.ticks_ms()
         self._byte_ms = now_ms
         reports = []
-        for kind, frame in self._parser.feed(bytes(memoryview(self._chunk)[:size])):
+        for kind, frame in self.parser.feed(bytes(memoryview(self._chunk)[:size])):
             self._frame_ms = now_ms
             if kind == "ack":
                 self._acks = self._acks[1 - _ACKS_MAX :] + [frame]
             else:
                 reports.append(frame)
         diff = self._clock.ticks_diff
-        thrown = self._parser.thrown()
+        thrown = self.parser.thrown()
         if reports:
             self._count_lost(thrown != self._thrown, diff(now_ms, self._report_ms) - _REPORT_MS * (len(reports) - 1))
             self._thrown = thrown
@@ -282,7 +278,7 @@ class LD2451:
             self._equal = self._equal + 1 if targets and targets == self._last_targets else 0
             self._last_targets = targets
             sent_ms = (now_ms - back_ms) & _TICKS_MASK
-            self._tracker.report(
+            self.tracker.report(
                 sent_ms, tuple([(far * 100, way ^ self._flip, kmh, angle) for angle, far, way, kmh, _ in targets])
             )
             self._report_ms = sent_ms
@@ -310,7 +306,7 @@ class LD2451:
             await self._listen(self.period_ms - elapsed_ms)
         now_ms = clock.ticks_ms()
         await self._check_life(now_ms)
-        self._tracker.expire(now_ms)
+        self.tracker.expire(now_ms)
         self.lost_ms = min(self.lost_ms, elapsed_ms - 1)  # what was counted stands for some time
         self.covered_ms = elapsed_ms - self.lost_ms
         self._read_ms = now_ms
@@ -324,43 +320,26 @@ class LD2451:
         silent_ms = diff(now_ms, self._frame_ms)
         if silent_ms >= _SHIFTED_MS and diff(now_ms, self._byte_ms) < _SHIFTED_MS:
             self._read_ms = now_ms
-            raise SensorError(SHIFTED, retry=False, detail=self._parser.dropped["footer"])
+            raise SensorError(SHIFTED, retry=False, detail=self.parser.dropped["footer"])
         if silent_ms >= (_WAS_TALKING_MS if self._talks_idle else self._dead_ms):
             self._read_ms = now_ms
-            await self._command(_ENABLE, b"\x01\x00")
-            await self._command(_END)
+            await self.command(_ENABLE, b"\x01\x00")
+            await self.command(_END)
 
     def _readings(self) -> "list[Reading]":
-        votes = self._tracker.agreeing + self._tracker.contradicting
-        flag = SUSPECT | CONTRADICTION << 4 if votes >= 10 and self._tracker.contradicting * 2 > votes else GOOD
+        votes = self.tracker.agreeing + self.tracker.contradicting
+        flag = SUSPECT | CONTRADICTION << 4 if votes >= 10 and self.tracker.contradicting * 2 > votes else GOOD
         passed = []
-        for direction, speed, zone_ms, there_ms in self._tracker.ended():
+        for direction, speed, zone_ms, there_ms in self.tracker.ended():
             passed.append((direction, speed * self._secant // 1000, zone_ms, there_ms))
         return self._passages.readings(passed, flag)
 
     async def stop(self) -> None:
         """It has no sleep; what was not finished is forgotten."""
         self.state = WARMUP
-        self._tracker.clear()
+        self.tracker.clear()
 
     async def self_test(self) -> "list[TestRow]":
         """Answer, frames thrown away, and whether its direction agrees with its distances."""
-        rows = []
-        try:
-            await self._command(_ENABLE, b"\x01\x00")
-            await self._command(_END)
-            rows.append(("answers", True, self._parser.frames))
-        except SensorError as error:
-            rows.append((str(error), False, error.detail))
-        dropped = self._parser.thrown()
-        rows.append(("frames dropped", dropped * 100 <= self._parser.frames, dropped))
-        contradicting = self._tracker.contradicting
-        rows.append(("direction contradicts distance", contradicting <= self._tracker.agreeing, contradicting))
+        rows: "list[TestRow]" = await _seldom("self_test")(self.command, self.parser, self.tracker)
         return rows
-
-
-def _version(answer: bytes) -> str:
-    """`51 24 01 01 10 15 05 24` -> V1.01.24051510."""
-    if len(answer) < 8:
-        return "unknown"
-    return "V%x.%02x.%02x%02x%02x%02x" % (answer[3], answer[2], answer[7], answer[6], answer[5], answer[4])

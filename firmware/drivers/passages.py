@@ -9,24 +9,13 @@ if TYPE_CHECKING:
 
     from firmware.drivers import Reading
 
-CHANNELS = (
-    "vehicles",
-    "vehicles_approach",
-    "vehicles_depart",
-    "speed_mean",
-    "speed_mean_approach",
-    "speed_mean_depart",
-    "speed_v85",
-    "speed_v85_approach",
-    "speed_v85_depart",
-    "headway_median",
-    "headway_median_approach",
-    "headway_median_depart",
-    "occupancy_approach",
-    "occupancy_depart",
+_WAYS = ("", "_approach", "_depart")
+CHANNELS = tuple(
+    [name + way for name in ("vehicles", "speed_mean", "speed_v85", "headway_median") for way in _WAYS]
+    + ["occupancy_approach", "occupancy_depart"]
 )
 # The speed bins, by the first of each family; the others' ids follow.
-FAMILIES = ("vehicles_0_5kmh_approach", "vehicles_0_5kmh_depart")
+FAMILIES = tuple(["vehicles_0_5kmh" + way for way in _WAYS[1:]])
 _BINS = const(16)
 _BIN = const(500)  # 0.01 km/h
 _HEADWAY_MAX = const(6000)  # 0.01 s: longer ones are at least that

@@ -256,8 +256,8 @@ async def scene_a_lost_byte_costs_one_report():
     chip.uart.send(0, report([(50, 1, 50)])[:7] + report([(50, 1, 50)])[8:])
     chip.uart.send(100, report([(49, 1, 50)]))
     await listen(driver, 1)
-    assert driver._parser.dropped["footer"] == 1
-    assert driver._parser.frames == 5  # four answers at start, one report
+    assert driver.parser.dropped["footer"] == 1
+    assert driver.parser.frames == 5  # four answers at start, one report
     assert driver.lost_ms >= 100
     assert driver.covered_ms + driver.lost_ms >= driver.period_ms
 
@@ -328,7 +328,7 @@ async def scene_answers_that_nobody_asked_for_have_a_cap():
     for at in range(0, 20000, 100):
         chip.uart.send(at, HEAD + b"\x04\x00\xff\x01\x00\x00" + TAIL + report([]))
     await listen(driver, 15)
-    assert driver._parser.frames > 100
+    assert driver.parser.frames > 100
     assert len(driver._acks) <= 4
     assert (await driver.self_test())[0][1], "the answer that was asked for is among them"
 
