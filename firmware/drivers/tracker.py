@@ -35,7 +35,8 @@ _STANDS_MS = const(120000)  # longest red light
 _STANDS_KMH = const(30)  # what brakes and was last seen so slow may have stopped
 _NEAR_CM = const(1200)
 _EDGE_DEG = const(14)  # of a beam of 20 to each side
-_FAR_CM = const(4000)  # there the radar looks along the road: what the cosine takes is less than two percent
+_AWAY_CM = const(800)
+_HEIGHT = const(80000000)  # 4 m, squared and halved, in 1/1000 cm2
 _TRACKS_MAX = const(16)  # standing ones too
 # The place where time headways are taken, and a stretch as long as a car over a loop of 2 m: both directions are in
 # sight there, and most vehicles still shine.
@@ -56,7 +57,7 @@ class Track:
         self.fastest_kmh = speed_kmh
         self.speed_sum = speed_kmh
         self.hits = 1
-        self.far_sum = self.far_hits = 0
+        self.along_sum = 0  # of speeds along the road in 0.01 km/h
         self.off_cm = self.off_kmh = 0  # sums of what did not fit
 
     def fast(self) -> bool:
@@ -129,15 +130,14 @@ class Track:
         self.hits += 1
         self.speed_sum += speed_kmh
         self.fastest_kmh = max(self.fastest_kmh, speed_kmh)
-        if distance_cm >= _FAR_CM:
-            self.far_sum += speed_kmh
-            self.far_hits += 1
+        # The radar sees the speed times the cosine; of the beam's angle, and of its height above the road.
+        away_cm = max(distance_cm, _AWAY_CM)
+        lost = (angle_deg * angle_deg * 39 >> 8) + _HEIGHT // (away_cm * away_cm)  # in 1/1000
+        self.along_sum += speed_kmh * (1000 + lost) // 10
 
     def mean_ckmh(self) -> int:
-        """Its speed in 0.01 km/h; near by, the radar sees less of it than it has."""
-        if self.far_hits >= _HITS:
-            return self.far_sum * 100 // self.far_hits
-        return self.speed_sum * 100 // self.hits
+        """Its speed along the road in 0.01 km/h."""
+        return self.along_sum // (self.hits - 1)
 
     def misfit(self) -> int:
         """How unlike a vehicle it went, in percent: unsteady, with gaps, not as far as its speed says."""

