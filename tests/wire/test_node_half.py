@@ -12,7 +12,12 @@ WIRE = Path(__file__).parents[2] / "wire"
 NODE = sorted(
     path for path in WIRE.glob("*.py") if not path.stem.endswith(("_host", "_gateway")) and path.stem != "names"
 )
-SELDOM = ("calibration", "channel_table", "privacy", "settings_list")  # loaded to begin windows or to be calibrated, not kept
+SELDOM = (
+    "calibration",
+    "channel_table",
+    "privacy",
+    "settings_list",
+)  # loaded to begin windows or to be calibrated
 NUMBERS = ("quality",)  # what a board needs of it is compiled in
 BUDGET_BYTES = 18_600  # of 45 KB for the whole firmware
 
