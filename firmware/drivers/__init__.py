@@ -22,6 +22,8 @@ Values are integers with ONE decimal more than their channel (so that a mean doe
 Two events within one `read()` (two vehicles) are two readings of the same channel.
 """
 
+import sys
+
 from wire import quality
 
 try:
@@ -109,6 +111,15 @@ def load(name: str) -> "Any":
     """The driver class of a name in board.json; KeyError if there is none. Only then its module is imported."""
     module, attribute = DRIVERS[name]
     return getattr(__import__(module, None, None, (attribute,)), attribute)
+
+
+def seldom(module: str, name: str) -> "Any":
+    """What a driver seldom does lies in a module of its own, which leaves the heap again: `name` of it."""
+    found = getattr(__import__(module, None, None, (name,)), name)
+    del sys.modules[module]
+    package, _, leaf = module.rpartition(".")
+    delattr(sys.modules[package], leaf)
+    return found
 
 
 class Repeats:

@@ -5,7 +5,6 @@ Forced mode has no new-data flag: a reading counts as new when the chip was seen
 """
 
 from firmware.drivers import (
-    CALIBRATION,
     GOOD,
     NO_ANSWER,
     RANGE,
@@ -13,11 +12,11 @@ from firmware.drivers import (
     STALE,
     STUCK,
     WARMUP,
-    WRONG_CHIP,
     Covered,
     Repeats,
     SensorError,
     const,
+    seldom,
 )
 from wire import channels
 
@@ -28,45 +27,17 @@ if TYPE_CHECKING:
     from firmware.drivers import Reading, TestRow
 
 CHIP_ID = 0x60
-BMP280_IDS = (0x56, 0x57, 0x58)  # same housing, same address, no humidity
+CARE = "firmware.drivers.bme280_care"
 
-_REG_CALIBRATION = const(0x88)  # 26 bytes
 _REG_ID = const(0xD0)
-_REG_RESET = const(0xE0)
-_REG_CALIBRATION_H = const(0xE1)  # 7 bytes
 _REG_CTRL_HUM = const(0xF2)
 _REG_STATUS = const(0xF3)
 _REG_CTRL_MEAS = const(0xF4)
-_REG_CONFIG = const(0xF5)
 _REG_DATA = const(0xF7)  # 8 bytes, one burst: the chip keeps them together
 
 _MEASURING = const(0x08)
-_COPYING = const(0x01)  # calibration on its way into the registers after a reset
 _MEASURE_MS = const(10)  # x1, x1, x1: 9.3 ms at most
 _LATE_MS = const(40)  # beyond this a measurement is not slow, it did not happen
-
-
-def s16(low: int, high: int) -> int:
-    """Two bytes as a signed number."""
-    return (high << 8 | low) - ((high & 0x80) << 9)
-
-
-def unpack_calibration(first: "bytes | bytearray", second: "bytes | bytearray") -> "tuple[int, ...] | None":
-    """(T1..T3, P1..P9, H1..H6) of registers 0x88..0xA1 (26 bytes) and 0xE1..0xE7 (7 bytes).
-
-    None when they are all 0x00 or all 0xFF: that is a bus fault, not a chip.
-    """
-    raw = bytes(first) + bytes(second)
-    if raw == bytes(33) or raw == b"\xff" * 33:
-        return None
-    words = [s16(first[at], first[at + 1]) for at in range(0, 24, 2)]
-    words[0] &= 0xFFFF  # T1 and P1 have no sign
-    words[3] &= 0xFFFF
-    # H4 and H5 share 0xE5; their signs are those of 0xE4 and 0xE6.
-    h4 = (second[3] - ((second[3] & 0x80) << 1)) << 4 | second[4] & 0x0F
-    h5 = (second[5] - ((second[5] & 0x80) << 1)) << 4 | second[4] >> 4
-    h6 = second[6] - ((second[6] & 0x80) << 1)
-    return tuple(words + [first[25], s16(second[0], second[1]), second[2], h4, h5, h6])
 
 
 def unpack_data(data: bytes) -> "tuple[int | None, int | None, int | None]":
@@ -184,29 +155,12 @@ class BME280:
 
     async def start(self) -> None:
         """Identify, reset, read the calibration, set up. SensorError NO_ANSWER, WRONG_CHIP, CALIBRATION."""
-        self.state = WARMUP
-        self._identify()
-        self._write(_REG_RESET, 0xB6)
-        for _ in range(10):
-            await self._clock.sleep_ms(2)
-            if not self._read(_REG_STATUS, 1)[0] & _COPYING:
-                break
-        else:
-            raise SensorError(NO_ANSWER, retry=False, detail=_REG_STATUS)
-        calibration = unpack_calibration(self._read(_REG_CALIBRATION, 26), self._read(_REG_CALIBRATION_H, 7))
-        if calibration is None:
-            raise SensorError(CALIBRATION, retry=False)
-        self._calibration = calibration
-        self._write(_REG_CONFIG, 0x00)
-        self._covered.restart()
-        self.identity = "BME280 id 0x%02x at 0x%02x" % (CHIP_ID, self._address)
-        self.state = READY
+        await seldom(CARE, "start")(self)
 
     def _identify(self) -> None:
         chip = self._read(_REG_ID, 1)[0]
         if chip != CHIP_ID:
-            what = "BMP280 (0x%02x), which has no humidity" if chip in BMP280_IDS else "id 0x%02x, a BME280 has 0x60"
-            raise SensorError(WRONG_CHIP, retry=False, detail=chip, text=what % chip)
+            raise seldom(CARE, "wrong_chip")(chip)
 
     async def read(self) -> "list[Reading]":
         """One forced measurement. SensorError NO_ANSWER, STALE, RANGE, STUCK."""
@@ -259,16 +213,5 @@ class BME280:
 
     async def self_test(self) -> "list[TestRow]":
         """Chip id, calibration, one plausible reading."""
-        rows = []
-        try:
-            self._identify()
-            rows.append(("chip id", True, CHIP_ID))
-            await self.start()
-            rows.append(("calibration", True, 0))
-            values = await self.read()
-            rows.append(("temperature 0.001 Cel", True, values[0][2]))
-            rows.append(("humidity 0.01 %", True, values[1][2]))
-            rows.append(("pressure 0.01 hPa", True, values[2][2]))
-        except SensorError as error:
-            rows.append((str(error), False, error.detail))
+        rows: "list[TestRow]" = await seldom(CARE, "self_test")(self)
         return rows

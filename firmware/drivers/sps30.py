@@ -15,11 +15,11 @@ from firmware.drivers import (
     SUSPECT,
     WARMING_UP,
     WARMUP,
-    WRONG_CHIP,
     Covered,
     Repeats,
     SensorError,
     const,
+    seldom,
 )
 from firmware.drivers.sensirion import Commands, scaled_float
 from wire import channels
@@ -32,19 +32,15 @@ if TYPE_CHECKING:
     from firmware.drivers import Reading, TestRow
 
 ADDRESS = 0x69
+CARE = "firmware.drivers.sps30_care"
 
-_START = const(0x0010)
 _STOP = const(0x0104)
 _DATA_READY = const(0x0202)
 _READ = const(0x0300)
 _SLEEP = const(0x1001)
 _WAKE = const(0x1103)
 _CLEAN = const(0x5607)
-_INTERVAL = const(0x8004)
-_SERIAL = const(0xD033)
-_VERSION = const(0xD100)
 _STATUS = const(0xD206)
-_CLEAR_STATUS = const(0xD210)
 
 FAN_FAILED = 1 << 4
 LASER_FAILED = 1 << 5
@@ -52,7 +48,7 @@ FAN_SPEED = 1 << 21  # off by more than 10 %
 
 _READY_POLL_MS = const(50)
 _READY_MS = const(1500)  # the chip's second is 1 +- 0.04 s
-_CLEANING_MS = const(12000)  # 10 s at full speed, and time to slow down
+CLEANING_MS = const(12000)  # 10 s at full speed, and time to slow down
 _STATUS_EVERY = const(30)  # readings
 _STALE_MAX = const(10)  # in a row: 15 s; a cleaning that the chip began by itself takes 10 s
 _SILENT_MAX = const(3)  # in a row, then it is started anew: after a brown-out it is idle
@@ -130,40 +126,7 @@ class SPS30:
 
     async def start(self) -> None:
         """Idle, identify, set the cleaning interval, measure. SensorError NO_ANSWER, BAD_CRC, WRONG_CHIP."""
-        chip = self._chip
-        self.state = WARMUP
-        self._running = False
-        try:
-            await chip.send(_STOP, 20)
-        except SensorError:
-            await self._wake()
-            await chip.send(_STOP, 20)
-        version = await chip.ask(_VERSION, 0, 2)
-        serial = await chip.ask(_SERIAL, 0, 32)
-        text = serial.split(b"\0")[0]
-        for byte in text:
-            if not 32 <= byte < 127:
-                raise SensorError(WRONG_CHIP, retry=False, detail=byte)
-        self.identity = "SPS30 %s firmware %d.%d" % (text.decode(), version[0], version[1])
-        self._sleeps = version >= b"\x02\x00"
-        self._has_status = version >= b"\x02\x02"
-        self._status = 0
-        self._until_status = 1  # the first valid reading asks
-        interval = self._clean_interval_s.to_bytes(4, "big")
-        if await chip.ask(_INTERVAL, 5, 4) != interval:
-            await chip.send(_INTERVAL, 20, interval)
-        if self._has_status:
-            await chip.send(_CLEAR_STATUS, 5)
-        await chip.send(_START, 20, b"\x03\x00" if self._floats else b"\x05\x00")
-        self._needed_ms = self._warmup_ms
-        if self._clean_at_start and self._clean_interval_s:
-            await chip.send(_CLEAN, 5)
-            self._clean_at_start = 0  # once: a driver that starts anew after an error does not clean again
-            self._needed_ms = max(self._warmup_ms, _CLEANING_MS)
-        self._started_ms = self._clock.ticks_ms()
-        self._stale = self._silent = 0
-        self._covered.restart()
-        self._running = True
+        await seldom(CARE, "start")(self)
 
     async def _wake(self) -> None:
         """Out of sleep: the first of two commands only wakes the bus, unacknowledged."""
@@ -244,7 +207,7 @@ class SPS30:
         """Clean the fan now; values are not valid for 12 s (the state goes back to WARMUP)."""
         await self._chip.send(_CLEAN, 5)
         self._started_ms = self._clock.ticks_ms()
-        self._needed_ms = _CLEANING_MS
+        self._needed_ms = CLEANING_MS
         self.state = WARMUP
 
     async def stop(self) -> None:
@@ -260,19 +223,5 @@ class SPS30:
 
     async def self_test(self) -> "list[TestRow]":
         """Version, cleaning interval, status word; of a running chip also one reading."""
-        rows = []
-        try:
-            version = await self._chip.ask(_VERSION, 0, 2)
-            rows.append(("firmware", True, version[0] * 100 + version[1]))
-            interval = int.from_bytes(await self._chip.ask(_INTERVAL, 5, 4), "big")
-            rows.append(("cleaning interval s", interval == self._clean_interval_s, interval))
-            if version >= b"\x02\x02":
-                status = int.from_bytes(await self._chip.ask(_STATUS, 5, 4), "big")
-                rows.append(("status word", status == 0, status))
-            if self._running:
-                payload = await self._newest()
-                values = decode_floats(payload) if self._floats else decode_integers(payload)
-                rows.append(("pm2_5 0.01 ug/m3", values is not None, values[1] if values else 0))
-        except SensorError as error:
-            rows.append((str(error), False, error.detail))
+        rows: "list[TestRow]" = await seldom(CARE, "self_test")(self)
         return rows

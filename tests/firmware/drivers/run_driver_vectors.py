@@ -28,6 +28,7 @@ class Lazy:
 
 ads1115_no2 = Lazy("firmware.drivers.ads1115_no2")
 bme280 = Lazy("firmware.drivers.bme280")
+bme280_care = Lazy("firmware.drivers.bme280_care")
 dnms = Lazy("firmware.drivers.dnms")
 gate = Lazy("firmware.drivers.gate")
 ld2451 = Lazy("firmware.drivers.ld2451")
@@ -53,12 +54,12 @@ FOLDER = "tests/vectors/drivers/"
 def from_bme280(calibration, data):
     """The values of a burst, by the registers of the calibration."""
     first, second = calibration[:26], calibration[26:]
-    return bme280.decode(bme280.unpack_calibration(first, second), data)
+    return bme280.decode(bme280_care.unpack_calibration(first, second), data)
 
 
 def bme280_raw(calibration, data):
     """(t_fine, 0.01 Cel, 1/256 Pa, 1/1024 %) without limits."""
-    numbers = bme280.unpack_calibration(calibration[:26], calibration[26:])
+    numbers = bme280_care.unpack_calibration(calibration[:26], calibration[26:])
     pressure, temperature, humidity = bme280.unpack_data(data)
     fine = bme280.fine_temperature(numbers, temperature)
     return (
@@ -214,7 +215,7 @@ FUNCTIONS = {
     "scaled_float": lambda: sensirion.scaled_float,
     "sps30_i2c": lambda: sps30_i2c,
     "sps30_floats": lambda: sps30.decode_floats,
-    "bme280_calibration": lambda: lambda raw: bme280.unpack_calibration(raw[:26], raw[26:]),
+    "bme280_calibration": lambda: lambda raw: bme280_care.unpack_calibration(raw[:26], raw[26:]),
     "bme280_data": lambda: bme280.unpack_data,
     "bme280": lambda: from_bme280,
     "bme280_raw": lambda: bme280_raw,
