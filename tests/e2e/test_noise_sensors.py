@@ -79,6 +79,12 @@ def test_a_dnms_is_heard_and_its_faults_are_told(tmp_path: Path) -> None:
             assert shares[-1] == 100, fault
             assert sum(100 - share for share in shares) * WINDOW_S / 100 + told[cause] * WINDOW_S > lasts_s / 5, fault
         board = street.node.board
+        before, began_s = causes(), conductor.now_s
+        chip.switch("bus_held")
+        conductor.run(4 * WINDOW_S)
+        assert board.i2c[0].recoveries == 1, "nine clocks freed the bus"
+        assert counted(causes, before) == {}
+        assert sum(100 - record.coverage for record in stored(tmp_path, began_s - WINDOW_S)) <= 40, "a second or two"
         board.power_off()
         chip.switch("wrong_chip")
         board.power_on()
