@@ -155,9 +155,9 @@ class Form(NamedTuple):
     bits: int
     timing: str
 
-    def word(self, value: float) -> int:
+    def word(self, sample: int) -> int:
         """The 32 bits, unsigned, of a sample in 24-bit steps; what goes beyond full scale is clipped."""
-        sample = min(_FULL_SCALE, max(-_FULL_SCALE - 1, round(value)))
+        sample = min(_FULL_SCALE, max(-_FULL_SCALE - 1, sample))
         word = (sample << 8 & 0xFFFFFFFF) >> 32 - self.bits << 32 - self.bits
         if self.timing == "late":
             return word >> 1
@@ -173,7 +173,11 @@ class Form(NamedTuple):
 
 def _packed(samples: Iterable[float], dc: int, form: Form) -> bytes:
     """Samples, clipped, in little-endian 32-bit words."""
-    words = array("I", [form.word(value + dc) for value in samples])
+    low, high = -_FULL_SCALE - 1, _FULL_SCALE
+    if form == (24, "standard"):  # most of them, and quickly
+        words = array("i", [min(high, max(low, round(value) + dc)) << 8 for value in samples])
+    else:
+        words = array("I", [form.word(round(value) + dc) for value in samples])
     if sys.byteorder == "big":
         words.byteswap()
     return words.tobytes()
