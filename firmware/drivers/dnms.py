@@ -23,6 +23,7 @@ from firmware.drivers import (
 )
 from firmware.drivers.sensirion import Commands, scaled_float
 from wire import channels
+from wire.quality import OVERLOAD, UNDERRANGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -146,8 +147,10 @@ class DNMS:
         if self._repeats.seen(payload):
             raise SensorError(STUCK, retry=self._repeats.worth_waiting())
         flag = GOOD
-        if highest > self._overload_cdb or laeq < self._floor_cdb:
-            flag = SUSPECT
+        if highest > self._overload_cdb:
+            flag = SUSPECT | OVERLOAD << 4
+        elif laeq < self._floor_cdb:
+            flag = SUSPECT | UNDERRANGE << 4
         self.covered_ms = self._covered.reading()
         offset = self._offset_cdb
         return [self.items[at] + (max(level + offset, 0), flag) for at, level in enumerate((laeq, highest, lowest))]

@@ -18,6 +18,7 @@ from firmware.drivers import (
 from firmware.drivers.dnms import DNMS
 from tests.fakes.bus import FakeClock, FakeI2c, fails
 from tests.firmware.drivers.scenes_i2c import answer
+from wire.quality import OVERLOAD, UNDERRANGE
 
 
 class Module:
@@ -162,9 +163,9 @@ async def scene_longer_intervals():
 
 async def scene_too_loud_and_too_quiet_are_flagged():
     for levels, microphone, flag in (
-        ((100.0, 90.0, 117.0), "ics43434", SUSPECT),
+        ((100.0, 90.0, 117.0), "ics43434", SUSPECT | OVERLOAD << 4),
         ((100.0, 90.0, 117.0), "im72d128", GOOD),
-        ((28.0, 27.0, 30.0), "as set", SUSPECT),
+        ((28.0, 27.0, 30.0), "as set", SUSPECT | UNDERRANGE << 4),
     ):
         clock, module, _bus, driver = dnms(microphone=microphone)
         module.levels = levels
