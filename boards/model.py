@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from wire import channels
+
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="Small letters, digits, hyphens.")]
 Pin = Annotated[int, Meta(ge=0, le=48, description="GPIO number as the chip's maker counts.")]
 Instance = Annotated[int, Meta(ge=0, le=15)]
@@ -232,6 +234,9 @@ class DnmsParams(Table, frozen=True):
         int, Meta(ge=0, le=60_000, description="Levels this soon after start are not used; nor is the one after.")
     ] = 2_000
     stuck_reads: StuckReads = 30
+    third_octaves: Annotated[
+        bool, Meta(description="One-third octave bands 25 Hz to 16 kHz as well, unweighted; needs module firmware 5.")
+    ] = False
 
 
 CleanInterval = Annotated[
@@ -558,6 +563,7 @@ CHANNELS_OF = {
     ),
     "tfluna": ("vehicles", "vehicles_low", "vehicles_high", "occupancy", "headway", "headway_median"),
 }  # fmt: skip
+THIRD_OCTAVES = tuple(channel.name for channel in channels.CHANNELS if channel.name.startswith("lzeq_"))
 BUS_OF: dict[str, type[Table]] = {
     "sps30": I2c,
     "sps30_uart": Uart,
@@ -588,3 +594,11 @@ ADDRESS_OF = {
     "scd41": 0x62,
 }  # fixed ones; others' is a parameter
 BAUDRATE_OF = {"sps30_uart": 115_200, "sds011": 9600, "pms5003": 9600}  # fixed ones; the LD2451's can be set
+
+
+def channels_of(sensor: Sensor) -> tuple[str, ...]:
+    """What a sensor of a board gives, by its driver and its parameters."""
+    given = CHANNELS_OF[str(sensor.__struct_config__.tag)]
+    if getattr(sensor.params, "third_octaves", False):  # type: ignore[attr-defined]
+        return given + THIRD_OCTAVES
+    return given

@@ -10,14 +10,15 @@ from boards.model import (
     ADDRESS_OF,
     BAUDRATE_OF,
     BUS_OF,
-    CHANNELS_OF,
     MAX_FREQ_OF,
+    THIRD_OCTAVES,
     Ads1115No2,
     AnySensor,
     Board,
     I2c,
     TFLuna,
     Uart,
+    channels_of,
 )
 from boards.toml_lines import Path as KeyPath
 from wire import channels, privacy
@@ -132,7 +133,7 @@ def _sensors(board: Board) -> Iterator[Problem]:
         if isinstance(sensor, Ads1115No2):
             yield from _cell(board, at, sensor)
         alone[sensor.bus] = at
-        for channel in CHANNELS_OF[driver]:
+        for channel in channels_of(sensor):
             if (channel, sensor.instance) in given:
                 other = given[channel, sensor.instance]
                 yield (
@@ -151,7 +152,7 @@ def _cell(board: Board, at: int, sensor: Ads1115No2) -> Iterator[Problem]:
     if sensor.params.temperature == "sensor":
         instance = sensor.params.temperature_instance
         for other in board.sensors:
-            if other.instance == instance and "temperature" in CHANNELS_OF[str(other.__struct_config__.tag)]:
+            if other.instance == instance and "temperature" in channels_of(other):
                 return
         yield (*path, "temperature"), f'no sensor of this board gives temperature:{instance}; say temperature = "fixed"'
 
@@ -164,7 +165,7 @@ def split_item(item: str) -> tuple[str, int]:
 
 def _channels(sensor: AnySensor) -> set[str]:
     """What a sensor gives as it is mounted."""
-    found = set(CHANNELS_OF[str(sensor.__struct_config__.tag)])
+    found = set(channels_of(sensor))
     if isinstance(sensor, TFLuna) and sensor.params.mount == "side":
         found -= {"vehicles_low", "vehicles_high"}  # a beam from the side sees no heights
     return found
@@ -181,7 +182,8 @@ def _profiles(board: Board) -> Iterator[Problem]:
             if name not in known:
                 yield path, f"{name!r} is no channel (wire/channels.py)"
             elif (name, instance) not in given:
-                yield path, f"no sensor of this board gives {name} with instance {instance}"
+                hint = ", which needs params = { third_octaves = true }" if name in THIRD_OCTAVES else ""
+                yield path, f"no sensor of this board gives {name} with instance {instance}{hint}"
             elif (name, instance) in seen:
                 yield path, f"{item} stands twice"
             seen.add((name, instance))

@@ -38,6 +38,8 @@ _VERSION = const(0x0002)
 _CALCULATE = const(0x0003)
 _DATA_READY = const(0x0004)
 _LEVELS = const(0x0005)
+_SPECTRUM = const(0x0012)  # unweighted, of the interval that was closed last: 31 bands in parts of 8, 8, 8, 7
+_BANDS = const(29)  # 25 Hz to 16 kHz: the first and the last of the module have no channel
 _CHOOSE = {"ics43434": 0x001B, "im72d128": 0x001C}  # firmware 5.3 and 5.8 on; measuring begins anew
 
 _ANSWER_MS = const(2)  # for the Teensy to lay the answer ready
@@ -59,6 +61,17 @@ def decode_levels(payload: bytes) -> "tuple[int, int, int]":
     return laeq, lowest, highest
 
 
+def decode_bands(payload: bytes) -> "list[int]":
+    """Singles of a part of a spectrum -> 0.01 dB each. SensorError RANGE."""
+    found = []
+    for at in range(0, len(payload), 4):
+        level = scaled_float(payload[at : at + 4], 100)
+        if level is None or not -_HIGHEST_CDB <= level <= _HIGHEST_CDB:
+            raise SensorError(RANGE, detail=_SPECTRUM)
+        found.append(level)
+    return found
+
+
 def decode_version(payload: bytes) -> str:
     """The text of 18 bytes. SensorError WRONG_CHIP if it does not begin with DNMS."""
     text = payload.split(b"\0")[0]
@@ -68,7 +81,7 @@ def decode_version(payload: bytes) -> str:
 
 
 class DNMS:
-    """See firmware.drivers for what a driver does."""
+    """See firmware.drivers for what a driver does. `third_octaves` (its firmware 5 on): one-third octave bands as well."""
 
     CHANNELS = ("laeq", "laeq_max", "laeq_min")
     SETTINGS = ("mic_offset_cdb", "sample_ms")
@@ -84,6 +97,7 @@ class DNMS:
         floor_cdb: int = 2900,
         warmup_ms: int = 2000,
         stuck_reads: int = 30,
+        third_octaves: int = 0,
     ) -> None:
         self.state = WARMUP
         self.covered_ms = 0
@@ -91,6 +105,10 @@ class DNMS:
         self.identity = ""
         self.instance = instance
         self.items = tuple([(channels.id_of(name), instance) for name in self.CHANNELS])
+        if third_octaves:
+            first = channels.id_of("lzeq_25")
+            self.items += tuple([(first + band, instance) for band in range(_BANDS)])
+        self._third_octaves = third_octaves
         self._chip = Commands(bus, clock, ADDRESS)
         self._clock = clock
         self._choose = _CHOOSE.get(microphone, 0)
@@ -139,6 +157,7 @@ class DNMS:
                     self.state = READY
                 raise SensorError(WARMING_UP)  # this interval is still of that time
             laeq, lowest, highest = decode_levels(payload)
+            bands = await self._bands() if self._third_octaves else []
         except SensorError as error:
             self._count_failure(error)
             raise
@@ -153,7 +172,9 @@ class DNMS:
             flag = SUSPECT | UNDERRANGE << 4
         self.covered_ms = self._covered.reading()
         offset = self._offset_cdb
-        return [self.items[at] + (max(level + offset, 0), flag) for at, level in enumerate((laeq, highest, lowest))]
+        return [
+            self.items[at] + (max(level + offset, 0), flag) for at, level in enumerate([laeq, highest, lowest] + bands)
+        ]
 
     async def _interval(self) -> bytes:
         """Close the interval; its levels as they come. SensorError STALE when they are not ready in time."""
@@ -166,6 +187,13 @@ class DNMS:
                 raise SensorError(STALE)
             await self._clock.sleep_ms(_POLL_MS)
         return await chip.ask(_LEVELS, _ANSWER_MS, 12)
+
+    async def _bands(self) -> "list[int]":
+        """0.01 dB of each band, of the same interval."""
+        bands: "list[int]" = []
+        for part in range(4):
+            bands += decode_bands(await self._chip.ask(_SPECTRUM + part, _ANSWER_MS, 32 if part < 3 else 28))
+        return bands[1:-1]
 
     def _count_failure(self, error: SensorError) -> None:
         """Not there twice in a row: it restarts, and must be told again what to do."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import boards
-from boards.model import BUS_OF, CHANNELS_OF, Bme280, I2sMicParams
+from boards.model import BUS_OF, CHANNELS_OF, Bme280, I2sMicParams, channels_of
 from boards.toml_lines import find_line
 from firmware import drivers
 from tests.boards.renew_board_schema import FILE, text
@@ -149,6 +149,21 @@ def _fields(kind: type) -> tuple:
 
     (params,) = [field.default for field in msgspec.structs.fields(kind) if field.name == "params"]
     return msgspec.structs.fields(type(params))
+
+
+@pytest.mark.parametrize("name", ["dnms"])
+def test_third_octave_bands_come_when_they_are_asked_for(load, name: str) -> None:
+    text = GOOD.replace('driver = "bme280"\n', f'driver = "{name}"\nparams = {{ third_octaves = true }}\n')
+    text = text.replace('"temperature"', '"laeq", "lzeq_25", "lzeq_16000"').replace(
+        'chip = "bme280"', f'chip = "{name}"'
+    )
+    board = load(text)
+    assert board.sensors[0].params.third_octaves
+    driver = drivers.load(name)(None, Ticks(), third_octaves=1)
+    assert driver.items == tuple((channels.by_name(given).id, 0) for given in channels_of(board.sensors[0]))
+    assert len(drivers.load(name)(None, Ticks()).items) == len(driver.items) - 29
+    with pytest.raises(boards.BoardError, match="no sensor of this board gives lzeq_25 with instance 0"):
+        load(text.replace("third_octaves = true", "third_octaves = false"))
 
 
 def test_schema_is_what_the_types_say() -> None:

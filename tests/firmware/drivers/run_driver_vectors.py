@@ -221,6 +221,7 @@ FUNCTIONS = {
     "bme280_raw": lambda: bme280_raw,
     "dnms_i2c": lambda: dnms_i2c,
     "dnms_levels": lambda: dnms.decode_levels,
+    "dnms_bands": lambda: dnms.decode_bands,
     "dnms_version": lambda: lambda raw: dnms.decode_version(raw).encode(),
     "sen5x": lambda: checked(sen.decode),
     "sen66": lambda: checked(sen66.decode),

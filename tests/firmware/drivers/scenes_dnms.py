@@ -48,6 +48,9 @@ class Module:
         elif command == 0x0004:
             ready = self.ready_at is not None and self.clock.now_ms >= self.ready_at and not self.frozen
             self.out = answer(bytes((0, ready)))
+        elif 0x0012 <= command <= 0x0015:
+            first = 8 * (command - 0x0012)
+            self.out = answer(b"".join([struct.pack(">f", band) for band in range(first, min(first + 8, 31))]))
         elif command == 0x0005:
             wobble = len(self.commands) % 7 / 1024 if self.live else 0.0
             values = [value + wobble for value in self.levels]
@@ -141,6 +144,18 @@ async def scene_offsets_add_up():
     driver.configure("mic_offset_cdb", -30)
     await warm(clock, driver)
     assert [reading[2] for reading in await second(clock, driver)] == [5370, 6995, 4245]
+
+
+async def scene_third_octaves():
+    """31 bands of the module, whose first and last have no channel."""
+    clock, module, _bus, driver = dnms(third_octaves=1, offset_cdb=100)
+    await warm(clock, driver)
+    readings = await second(clock, driver)
+    assert [reading[:2] for reading in readings] == list(driver.items)
+    assert [reading[2] for reading in readings[3:]] == [100 * band + 100 for band in range(1, 30)]
+    assert module.commands[-4:] == [0x12, 0x13, 0x14, 0x15]
+    module.bad_crc = True
+    await fails(second(clock, driver), BAD_CRC, True)
 
 
 async def scene_longer_intervals():

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from boards.model import THIRD_OCTAVES
 from firmware import drivers
 from firmware.aggregate import Window
 from firmware.drivers import SensorError
 from tests.fakes.bus import FakeClock
 from tools.sim import chips
+from tools.sim.chips.i2s_mic import a_weighting_db
 from tools.sim.world import World
 from wire import channels, quality
 
@@ -402,6 +404,16 @@ def test_the_dnms_hears_the_street() -> None:
         assert lowest < laeq - 3
 
     play(stage, scene)
+
+
+def test_the_bands_of_a_dnms_add_up_to_its_level() -> None:
+    stage = Stage("dnms", "dnms", params={"third_octaves": 1}, level_db=65.0)
+    values, _ = play(stage, lambda s: s.run(6))
+    total = 0.0
+    for number, name in enumerate(THIRD_OCTAVES):
+        hertz = 1000 * 10 ** ((number - 16) / 10)
+        total += 10 ** ((values[name][-1] / 100 + a_weighting_db(hertz)) / 10)
+    assert 10 * math.log10(total) == pytest.approx(values["laeq"][-1] / 100, abs=0.05)
 
 
 @pytest.mark.parametrize(
