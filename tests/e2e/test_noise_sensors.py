@@ -25,8 +25,7 @@ DNMS_FAULTS = (
     ("stuck", 50, REFUSED),
     ("silence", 15, NOT_SAMPLED),
     ("never_ready", 15, NOT_SAMPLED),
-    ("no_data", 15, NOT_SAMPLED),
-    ("restarts", 45, NOT_SAMPLED),
+    ("restarts", 30, NOT_SAMPLED),
 )
 
 

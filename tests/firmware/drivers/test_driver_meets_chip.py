@@ -302,7 +302,7 @@ def test_bme280_blank_calibration() -> None:
 def test_the_microphone_hears_the_calibrator(model: str, chip_params: dict[str, str]) -> None:
     params = {"model": model, "slot": chip_params.get("slot", "left")}
     stage = Stage("i2s_mic", model, params=params, tone=(1000.0, 94.0), **chip_params)
-    values, refused = play(stage, lambda s: s.run(5))
+    values, refused = play(stage, lambda s: s.run(4))
     assert set(refused) == {drivers.WARMING_UP}
     assert values["laeq"][-1] == pytest.approx(9400, abs=30)
     assert values["lafmax"][-1] == pytest.approx(9400, abs=30)
@@ -345,15 +345,15 @@ def test_microphone_faults_are_seen_and_go_away(fault: str, reason: int) -> None
     stage = Stage("i2s_mic", "ics43434")
 
     async def scene(stage: Stage) -> None:
-        await stage.run(3)
+        await stage.run(2)
         stage.chip.switch(fault)
         await stage.run(2)
-        values, refused = await stage.run(3)
+        values, refused = await stage.run(2)
         assert values == {}
         assert set(refused) - {drivers.WARMING_UP} == {reason}
         stage.chip.switch(fault, False)
         await stage.run(2)
-        values, refused = await stage.run(3)
+        values, refused = await stage.run(2)
         assert len(values["laeq"]) >= 1
         assert set(refused) <= {drivers.WARMING_UP}
 

@@ -155,14 +155,6 @@ class Form(NamedTuple):
     bits: int
     timing: str
 
-    def word(self, sample: int) -> int:
-        """The 32 bits, unsigned, of a sample in 24-bit steps; what goes beyond full scale is clipped."""
-        sample = min(_FULL_SCALE, max(-_FULL_SCALE - 1, sample))
-        word = (sample << 8 & 0xFFFFFFFF) >> 32 - self.bits << 32 - self.bits
-        if self.timing == "late":
-            return word >> 1
-        return word << 1 & 0xFFFFFFFF if self.timing == "early" else word
-
     def sample(self, word: int) -> int:
         """The sample of a word, in 24-bit steps (of an early one: while it is below half of full scale)."""
         if self.timing == "late":
@@ -174,10 +166,12 @@ class Form(NamedTuple):
 def _packed(samples: Iterable[float], dc: int, form: Form) -> bytes:
     """Samples, clipped, in little-endian 32-bit words."""
     low, high = -_FULL_SCALE - 1, _FULL_SCALE
-    if form == (24, "standard"):  # most of them, and quickly
-        words = array("i", [min(high, max(low, round(value) + dc)) << 8 for value in samples])
-    else:
-        words = array("I", [form.word(round(value) + dc) for value in samples])
+    kept = 0xFFFFFFFF >> 32 - form.bits << 32 - form.bits
+    down, up = int(form.timing == "late"), int(form.timing == "early")
+    words = array(
+        "I",
+        [(min(high, max(low, round(value) + dc)) << 8 & kept) >> down << up & 0xFFFFFFFF for value in samples],
+    )
     if sys.byteorder == "big":
         words.byteswap()
     return words.tobytes()
