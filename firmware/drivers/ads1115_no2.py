@@ -25,6 +25,7 @@ from firmware.drivers import (
     const,
 )
 from wire import channels
+from wire.quality import STATUS, WARM_UP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -252,11 +253,14 @@ class ADS1115NO2:
         self.covered_ms = self._covered.reading()
         readings = [self.items[1] + ((we_uv + 5) // 10, GOOD), self.items[2] + ((ae_uv + 5) // 10, GOOD)]
         if self._sensitivity_uv_ppb:
-            known = self._temperature_known()
+            flag = GOOD
+            if not self._temperature_known():
+                flag = SUSPECT | STATUS << 4
+            elif settled_ms < self._settle_ms:
+                flag = SUSPECT | WARM_UP << 4
             factor = temperature_factor(self._cell, self._temperature_cdeg)
             above = (we_uv - self._zeros_uv[0], ae_uv - self._zeros_uv[1])
             value = centi_ppb(above[0], above[1], self._sensitivity_uv_ppb, factor)
-            flag = GOOD if known and settled_ms >= self._settle_ms else SUSPECT
             readings.insert(0, self.items[0] + (value, flag))
         return readings
 
