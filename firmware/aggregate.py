@@ -39,49 +39,48 @@ _SHARE = 86400  # readings of a share per raw unit of 0.1 %, at most: 86,400,000
 _BIN_MAX = 65535  # a bin is 16 bits: 65,535 readings alike in one window, a day of one a second
 
 
+# Small integers of an item lie in one array of the window, at `at`: an object's attributes take three times the room.
+_WEIGHT, _COUNT, _EXTREME, _COVERED_MS, _LOST_MS, _SPAN_MS, _FLAG = 0, 1, 2, 3, 4, 5, 6
+
+
 class _Item:
     """What one channel of one sensor gathers during a window; used again for the next one."""
 
     def __init__(self, channel: channels.Channel, at: int) -> None:
         self.channel = channel
-        self.at = at  # where the memory of firmware.quality has its places; 0: nowhere
-        self.scale = 1 if channel.kind in (channels.COUNT, channels.SUM) else 10  # readings per raw unit
-        if channel.kind == channels.SUM and channel.unit == "%":
-            self.scale = _SHARE
+        self.at = at
+        self.total = 0
         self.bins: "array[int] | None" = None  # 1.2 KB for a speed: a heap in pieces may not have it later
         if channel.kind == channels.PERCENTILE:
             self.bins = array("H", bytes(2 * ((channel.high - channel.low) * 10 // _BIN + 2)))
-        self.clear()
 
-    def clear(self) -> None:
+    def clear(self, m: "array[int]") -> None:
         """Begin a window."""
         self.total = 0
-        self.weight = 0
-        self.count = 0
-        self.extreme = 0
-        self.covered_ms = 0
-        self.lost_ms = 0
-        self.span_ms = 0  # longest single reading
-        self.flag = GOOD
+        for at in range(self.at, self.at + _FLAG):
+            m[at] = 0
+        m[self.at + _FLAG] = GOOD
         bins = self.bins
         if bins is not None:
             for at in range(len(bins)):
                 bins[at] = 0
 
-    def mark(self, flag: int) -> None:
-        """The worst flag stays, of equal ones the first."""
-        if flag & 15 > self.flag & 15:
-            self.flag = flag
+    def scale(self) -> int:
+        """Readings per raw unit."""
+        if self.channel.kind == channels.SUM and self.channel.unit == "%":
+            return _SHARE
+        return 1 if self.channel.kind in (channels.COUNT, channels.SUM) else 10
 
-    def add(self, value: int, span_ms: int) -> None:
+    def add(self, m: "array[int]", value: int, span_ms: int) -> None:
         channel = self.channel
         kind = channel.kind
+        here = self.at
         if kind == channels.ENERGY:
             self.total += energy(value) * span_ms
         elif kind == channels.MAX:
             lowest = channel.name.endswith("min")
-            if not self.count or (value < self.extreme) == lowest:
-                self.extreme = value
+            if not m[here + _COUNT] or (value < m[here + _EXTREME]) == lowest:
+                m[here + _EXTREME] = value
         elif self.bins is not None:
             at = (value - channel.low * 10 + _BIN // 2) // _BIN  # whole and half units are in the middle of a bin
             if self.bins[at] < _BIN_MAX:
@@ -90,31 +89,32 @@ class _Item:
             self.total += value * span_ms
         else:
             self.total += value
-        self.weight += 1 if channel.min_count else span_ms
-        self.count += 1
-        self.covered_ms += span_ms
-        self.span_ms = max(self.span_ms, span_ms)
+        m[here + _WEIGHT] += 1 if channel.min_count else span_ms
+        m[here + _COUNT] += 1
+        m[here + _COVERED_MS] += span_ms
+        m[here + _SPAN_MS] = max(m[here + _SPAN_MS], span_ms)
 
-    def result(self, window_ms: int, min_count: int) -> "int | None":
+    def result(self, m: "array[int]", window_ms: int, min_count: int) -> "int | None":
         """Raw value, or None where there is nothing or the privacy rule forbids it."""
         channel = self.channel
-        if not self.weight or window_ms < channel.min_window_s * 1000:
+        weight = m[self.at + _WEIGHT]
+        if not weight or window_ms < channel.min_window_s * 1000:
             return None
-        if channel.min_count and self.count < max(channel.min_count, min_count):
+        if channel.min_count and m[self.at + _COUNT] < max(channel.min_count, min_count):
             return None
         kind = channel.kind
         if kind == channels.ENERGY:
-            value = centi_db(self.total, self.weight * ENERGY_ONE)
+            value = centi_db(self.total, weight * ENERGY_ONE)
         elif kind == channels.MAX:
-            value = self.extreme
+            value = m[self.at + _EXTREME]
         elif kind == channels.PERCENTILE:
             value = self._percentile()
         elif kind == channels.MEAN:
-            return _rounded(self.total, self.weight * self.scale)
+            return _rounded(self.total, weight * self.scale())
         else:
-            total = self.total * 1000 // window_ms if self.scale == _SHARE else self.total
+            total = self.total * 1000 // window_ms if self.scale() == _SHARE else self.total
             return min(total, channel.high)  # a count above the table's range is at least that many
-        return _rounded(value, self.scale)
+        return _rounded(value, self.scale())
 
     def _percentile(self) -> int:
         bins = self.bins or array("H", (1,))
@@ -135,10 +135,10 @@ class _Item:
         low, high = self.channel.low * 10, self.channel.high * 10
         return min(max(low + at * _BIN + within, low), high)
 
-    def coverage_pct(self, window_ms: int) -> int:
-        covered = min(self.covered_ms, window_ms)
-        unreported = window_ms - covered - self.lost_ms
-        if 0 < unreported <= self.span_ms:
+    def coverage_pct(self, m: "array[int]", window_ms: int) -> int:
+        covered = min(m[self.at + _COVERED_MS], window_ms)
+        unreported = window_ms - covered - m[self.at + _LOST_MS]
+        if 0 < unreported <= m[self.at + _SPAN_MS]:
             covered += unreported
         return 100 * covered // window_ms
 
@@ -161,12 +161,13 @@ class Window:
         self._memory = quality.memory(self.items, window_ms // 1000)
         for at, item in enumerate(self.items):
             self._slots[item] = _Item(channels.by_id(item[0]), self._memory[1 + at])
+        self.clear()
 
     def clear(self) -> None:
         """Begin the next window; nothing is allocated, so that a year of windows leaves the heap as it was."""
         self.refused = 0
         for slot in self._slots.values():
-            slot.clear()
+            slot.clear(self._memory)
 
     def add(self, channel_id: int, instance: int, value: int, span_ms: int, flag: int = GOOD) -> bool:
         """Take one reading; one outside the channel's range is refused. False if it was not taken.
@@ -176,16 +177,24 @@ class Window:
         slot = self._slots.get((channel_id, instance))
         if slot is None or span_ms <= 0:
             return False
-        if flag & 15 >= BAD or not slot.channel.low * slot.scale <= value <= slot.channel.high * slot.scale:
+        scale = slot.scale()
+        if flag & 15 >= BAD or not slot.channel.low * scale <= value <= slot.channel.high * scale:
             if flag > 15:
-                slot.mark(SUSPECT | flag & 0xF0)
+                self._mark(slot.at, SUSPECT | flag & 0xF0)
             self.refuse(RANGE, span_ms, ((channel_id, instance),))
             return False
-        slot.add(value, span_ms)
-        slot.mark(flag)
-        if slot.at:
-            slot.mark(quality.reading(self._memory, slot.at, value, span_ms))
+        m = self._memory
+        slot.add(m, value, span_ms)
+        self._mark(slot.at, flag)
+        limits = m[slot.at + quality.LIMITS]
+        if limits:
+            self._mark(slot.at, quality.reading(m, limits, value, span_ms))
         return True
+
+    def _mark(self, at: int, flag: int) -> None:
+        """The worst flag stays, of equal ones the first."""
+        if flag & 15 > self._memory[at + _FLAG] & 15:
+            self._memory[at + _FLAG] = flag
 
     def refuse(self, reason: int, span_ms: int = 0, items: tuple[tuple[int, int], ...] | None = None) -> None:
         """A reading that should have covered `span_ms` is not there: SensorError.reason says why.
@@ -201,8 +210,8 @@ class Window:
         for item in self.items if items is None else items:
             slot = self._slots.get(item)
             if slot is not None:
-                slot.lost_ms += span_ms
-                slot.mark(flag)
+                self._memory[slot.at + _LOST_MS] += span_ms
+                self._mark(slot.at, flag)
 
     def close(self) -> Closed:
         """The window's values; the coverage of a window that was cut is that of its full length."""
@@ -213,15 +222,15 @@ class Window:
         rests = False  # on time that was covered
         for item in self.items:
             slot = self._slots[item]
-            value = slot.result(window_ms, self.min_count)
+            value = slot.result(self._memory, window_ms, self.min_count)
             values.append(value)
+            flag = self._memory[slot.at + _FLAG]
             if value is None:
-                flags.append(MISSING if slot.channel.min_count else MISSING | slot.flag & 0xF0)
-            else:
-                flags.append(slot.flag)
-            if value is not None and not slot.channel.min_count:
+                flag = MISSING if slot.channel.min_count else MISSING | flag & 0xF0
+            elif not slot.channel.min_count:
                 rests = True
-                coverage = min(coverage, slot.coverage_pct(window_ms))
+                coverage = min(coverage, slot.coverage_pct(self._memory, window_ms))
+            flags.append(flag)
         quality.close(self._memory, self.items, values, flags, window_ms // 1000)
         if self.correction:
             self.correction.apply(values, flags)

@@ -5,50 +5,51 @@ Needed when a window's memory is made, then its code leaves the heap.
 
 from array import array
 
-from firmware.quality import HABIT, MEMORY, NONE
+from firmware.quality import HABIT, LIMITS, MEMORY, NONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# A line for channel ids from..to: low and high of a window's value, raw; spike (readings: one decimal more); share of the
+# For channel ids from..to: low and high of a window's value, raw; spike (readings: one decimal more); share of the
 # level in % that is added to spike and rate; rate for windows of a minute and of an hour, raw; flat line in s. 0: no test.
 # A high of 0 is a counter of vehicles: at most one a second passes, and it has a habit. Channels without a line have no
 # tests, and take no memory.
 _TABLE = (
-    "1 4 0 10000 3000 50 1000 1500 1800;"  # pm1 pm2_5 pm4 pm10
-    "5 9 0 30000 10000 50 5000 8000 1800;"  # nc0_5 nc1 nc2_5 nc4 nc10
-    "10 10 0 10000 5000 0 500 1000 1800;"  # typical_size
-    "11 11 -2500 4500 1000 0 300 1200 600;"  # temperature
-    "12 12 80 1000 500 0 150 500 600;"  # humidity
-    "13 13 9400 10650 200 0 20 80 600;"  # pressure
-    "14 14 350 5000 3000 30 200 600 1800;"  # co2
-    "15 15 -200 5000 5000 30 500 1500 1800;"  # no2
-    "20 20 0 10000 5000 30 500 1500 1800;"  # hcho
-    "21 23 150 1300 0 0 0 0 120;"  # laeq lafmax lafmin
-    "28 28 150 1300 0 0 0 0 120;"  # lceq
-    "29 29 200 1600 0 0 0 0 120;"  # lcpeak
-    "30 32 0 0 0 0 0 0 0;"  # vehicles vehicles_approach vehicles_depart
-    "42 42 -3000 8500 0 0 0 0 0;"  # board_temperature
-    "44 45 0 500 0 0 0 0 0"  # wind_speed wind_gust
+    (1, 4, 0, 10000, 3000, 50, 1000, 1500, 1800),  # pm1 pm2_5 pm4 pm10
+    (5, 9, 0, 30000, 10000, 50, 5000, 8000, 1800),  # nc0_5 nc1 nc2_5 nc4 nc10
+    (10, 10, 0, 10000, 5000, 0, 500, 1000, 1800),  # typical_size
+    (11, 11, -2500, 4500, 1000, 0, 300, 1200, 600),  # temperature
+    (12, 12, 80, 1000, 500, 0, 150, 500, 600),  # humidity
+    (13, 13, 9400, 10650, 200, 0, 20, 80, 600),  # pressure
+    (14, 14, 350, 5000, 3000, 30, 200, 600, 1800),  # co2
+    (15, 15, -200, 5000, 5000, 30, 500, 1500, 1800),  # no2
+    (20, 20, 0, 10000, 5000, 30, 500, 1500, 1800),  # hcho
+    (21, 23, 150, 1300, 0, 0, 0, 0, 120),  # laeq lafmax lafmin
+    (28, 28, 150, 1300, 0, 0, 0, 0, 120),  # lceq
+    (29, 29, 200, 1600, 0, 0, 0, 0, 120),  # lcpeak
+    (30, 32, 0, 0, 0, 0, 0, 0, 0),  # vehicles vehicles_approach vehicles_depart
+    (42, 42, -3000, 8500, 0, 0, 0, 0, 0),  # board_temperature
+    (44, 45, 0, 500, 0, 0, 0, 0, 0),  # wind_speed wind_gust
 )
 
 
 def memory(items: "Sequence[tuple[int, int]]", window_s: int) -> "array[int]":
-    """For firmware.quality: the items' limits, and room for what it remembers of them."""
-    rows = [[int(cell) for cell in row.split(" ")] for row in _TABLE.split(";")]
+    """The items' limits, and room for what firmware.quality and firmware.aggregate remember of them."""
     found = []
-    at = size = 1 + len(items)
+    at = size = 1 + (2 + LIMITS) * len(items)
     for item in items:
-        row = [each for each in rows if each[0] <= item[0] <= each[1]]
+        row = [each for each in _TABLE if each[0] <= item[0] <= each[1]]
         found.append(row)
         if row:
             size += MEMORY if row[0][3] else MEMORY + HABIT
     m = array("i", bytes(4 * size))
     for i, row in enumerate(found):
+        place = 1 + len(items) + (1 + LIMITS) * i
+        m[1 + i] = place
         if row:
             _, _, low, high, spike, share, minute, hour, flat_s = row[0]
-            m[1 + i] = at
+            m[place + LIMITS] = at
             m[at] = low
             m[at + 1] = high if high else max(window_s, 10)
             m[at + 2] = spike

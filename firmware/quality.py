@@ -4,7 +4,8 @@ The raw value is never touched. A reading is judged when the next one comes: a s
 A window's last reading has one neighbour yet, and is judged by that; its value is judged against the window before.
 
 Everything is in one array of small integers, made with the window and never again: nothing is allocated for a reading.
-[0] is the number of windows closed, then comes for each item where its MEMORY places begin, 0 if it has none:
+[0] is the number of windows closed, then comes for each item where its places begin; of these, LIMITS says where those
+MEMORY places are that tests need, 0 if there are none for its channel (the others are firmware.aggregate's):
     0 low, 1 high, 2 spike, 3 share, 4 rate, 5 flat line in ms (firmware.limits)
     6, 7 the last two readings    8 how many came in this window    9 ms since the reading changed
     10 the last window's value
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MEMORY = 11
+LIMITS = 7
 NONE = 1 << 29  # no value is so large; fits an ESP32's small integer, below zero too
 HABIT = 26  # places
 
@@ -95,7 +97,7 @@ def close(
                 windy = True
     windy = windy or lceq - laeq > _LOW_FREQUENCY
     for i in range(len(items)):
-        channel, value, at, reason = items[i][0], values[i], m[1 + i], 0
+        channel, value, at, reason = items[i][0], values[i], m[m[1 + i] + LIMITS], 0
         if at:
             if value is None:
                 m[at + 10] = NONE

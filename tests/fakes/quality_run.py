@@ -252,6 +252,10 @@ def _wrong(
         if kind == "spike" and hit and inside:
             reading_s = from_s + 1.0  # one reading sees it
             (true if begin_s <= reading_s < end_s else maybe).add("spike")
+        elif kind == "step" and hit:
+            # In the last reading alone it cannot be told from a spike; nobody knows yet whether it stays.
+            if any(end_s - 2 * PERIOD_S - 1 < edge_s <= end_s - PERIOD_S for edge_s in (from_s, until_s)):
+                maybe.add("spike")
         elif kind == "soaked":
             if name in PM:
                 maybe.add("humidity")  # by the word of a sensor that is wrong

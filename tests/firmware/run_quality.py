@@ -20,7 +20,7 @@ def main():
         gc.disable()
         before = gc.mem_alloc()
         for at in range(1000):
-            quality.reading(memory, memory[1], values[at & 3], 1000)
+            quality.reading(memory, memory[memory[1] + quality.LIMITS], values[at & 3], 1000)
         between = gc.mem_alloc()
         quality.close(memory, items, values, flags, 60)
         found = [between - before, gc.mem_alloc() - between]

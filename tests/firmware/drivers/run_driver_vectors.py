@@ -46,6 +46,7 @@ sps30_uart = Lazy("firmware.drivers.sps30_uart")
 tfluna = Lazy("firmware.drivers.tfluna")
 aggregate = Lazy("firmware.aggregate")
 level = Lazy("firmware.dsp.level")
+limits = Lazy("firmware.limits")
 channels = Lazy("wire.channels")
 
 FOLDER = "tests/vectors/drivers/"
@@ -172,10 +173,18 @@ def gate_run(settings, runs):
     return [beam.background_cm, beam.blocked, beam.ended, [beam.busy_ms, beam.dark_ms, beam.blips]]
 
 
+def opened(*given):
+    """A window; the source of its limits is not compiled anew for each, since nothing collects it everywhere."""
+    from firmware import quality
+
+    quality.memory = limits.memory
+    return aggregate.Window(*given)
+
+
 def window(items, window_ms, min_count, steps):
     """The window closed after steps: ["add", channel name, instance, value, span, flag?], ["refuse", reason, span, items?], …"""
     places = [(channels.by_name(name).id, instance) for name, instance in items]
-    open_window = aggregate.Window(places, window_ms, min_count)
+    open_window = opened(places, window_ms, min_count)
     closed = fill(open_window, places, steps)
     return [closed.values, closed.coverage_pct, closed.flags, closed.cause]
 
@@ -183,7 +192,7 @@ def window(items, window_ms, min_count, steps):
 def windows(items, window_ms, many):
     """Values and flags of windows one after the other; [steps, how often]."""
     places = [(channels.by_name(name).id, instance) for name, instance in items]
-    open_window = aggregate.Window(places, window_ms)
+    open_window = opened(places, window_ms)
     out = []
     for steps, times in many:
         for _ in range(times):
