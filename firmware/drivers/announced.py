@@ -23,6 +23,7 @@ from firmware.drivers import (
 )
 from firmware.drivers.sensirion import Commands
 from wire import channels
+from wire.quality import STATUS, WARM_UP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Announced:
         self._sick = False  # was told to start anew
         self._bad = 0  # channels whose part of the chip is broken, a bit each in the order of CHANNELS
         self._suspect = 0
+        self._learners = 0  # indices that did not get back what they had learned
 
     def configure(self, name: str, value: int) -> None:
         """`sample_ms`, at least the chip's own period; `temperature_offset_cdeg` is added to the temperature alone."""
@@ -136,8 +138,14 @@ class Announced:
         found = []
         broken = True
         for at, value in enumerate(values):
-            flag = BAD if self._bad >> at & 1 else SUSPECT if self._suspect >> at & 1 else GOOD
-            if flag < BAD:
+            flag = GOOD
+            if self._bad >> at & 1:
+                flag = BAD | STATUS << 4
+            elif self._suspect >> at & 1:
+                flag = SUSPECT | STATUS << 4
+            elif self._learners >> at & 1:
+                flag = SUSPECT | WARM_UP << 4
+            if flag & 15 < BAD:
                 if value is None:
                     continue
                 broken = False

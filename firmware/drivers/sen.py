@@ -105,7 +105,6 @@ class Sen(Announced):
         self._hold = 0
         self._learning_s = learning_s
         self._learn_left_ms = 0
-        self._learners = 0  # indices that did not get back what they had learned
         self._voc = b""
         self._voc_ms = 0
 
@@ -188,7 +187,7 @@ class Sen(Announced):
         else:
             self._status = 0
         self._bad = 0
-        self._suspect = self._learners
+        self._suspect = 0
         for bit, bad, doubtful in self.STATUS_BITS:
             if self._status >> bit & 1:
                 self._bad |= bad
