@@ -9,7 +9,7 @@ A case: {"do": function, "with": [arguments], "gives": value} or {"…", "raises
 import json
 import sys
 
-from firmware.drivers import REASONS, SensorError
+from firmware.drivers import SensorError, reason_text
 
 
 class Lazy:
@@ -136,7 +136,7 @@ def stream(cut, pieces):
         while frame is not None:
             found.append(frame)
             frame = cable.waiting()
-    return [found, cable.dropped, REASONS[cable.reason]]
+    return [found, cable.dropped, reason_text(cable.reason)]
 
 
 def cell_ppb(cell, temperature_cdeg, sensitivity, we_uv, ae_uv):
@@ -292,7 +292,7 @@ def outcome(case):
     try:
         return plain(FUNCTIONS[case["do"]]()(*arguments))
     except SensorError as error:
-        return {"raises": REASONS[error.reason]}
+        return {"raises": reason_text(error.reason)}
     except ValueError:
         return {"raises": "ValueError"}
 
