@@ -37,6 +37,7 @@ def scored(*scenes: Iterator[Judged]) -> Score:
     return result
 
 
+@pytest.mark.slow
 def test_faults_of_the_air_are_found_and_nothing_else() -> None:
     result = scored(quality_run.air(SEED, SHORT))
     assert set(result.reasons()) >= {"spike", "rate_of_change", "warm_up"}
@@ -45,6 +46,7 @@ def test_faults_of_the_air_are_found_and_nothing_else() -> None:
     assert result.good > 500
 
 
+@pytest.mark.slow
 def test_wind_blind_counters_and_a_wrong_mount_are_found() -> None:
     result = scored(quality_run.wind(SEED, 12), quality_run.counters(SEED, 5), quality_run.radar(SEED, 5))
     assert set(result.reasons()) == {"wind", "blocked", "contradiction"}
