@@ -332,6 +332,10 @@ class TFLunaParams(Table, frozen=True):
     mount: Annotated[
         Literal["overhead", "side"], Meta(description="side: the beam lies across the lane and tells no heights.")
     ] = "overhead"
+    lane: Annotated[
+        Literal["approach", "depart"],
+        Meta(description="Which way its vehicles go, as the board's radar would call it."),
+    ] = "approach"
     rate_hz: Annotated[
         Literal[50, 100, 250], Meta(description="Frames a second. 250: short vehicles above 100 km/h; more work.")
     ] = 100
@@ -559,9 +563,14 @@ CHANNELS_OF = {
     "sht4x": ("temperature", "humidity"),
     "ops243a": (
         "vehicles", "vehicles_approach", "vehicles_depart", "speed_mean", "speed_mean_approach", "speed_mean_depart",
-        "speed_v85", "speed_v85_approach", "speed_v85_depart", "headway_median_approach", "headway_median_depart",
+        "speed_v85", "speed_v85_approach", "speed_v85_depart",
+        "headway_median", "headway_median_approach", "headway_median_depart",
+        *_speed_bins("approach"), *_speed_bins("depart"),
     ),
-    "tfluna": ("vehicles", "vehicles_low", "vehicles_high", "occupancy", "headway", "headway_median"),
+    "tfluna": (
+        "vehicles", "vehicles_low", "vehicles_high", "occupancy_approach", "occupancy_depart", "headway_median_approach",
+        "headway_median_depart",
+    ),
 }  # fmt: skip
 THIRD_OCTAVES = tuple(channel.name for channel in channels.CHANNELS if channel.name.startswith("lzeq_"))
 BUS_OF: dict[str, type[Table]] = {

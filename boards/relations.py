@@ -166,8 +166,11 @@ def split_item(item: str) -> tuple[str, int]:
 def _channels(sensor: AnySensor) -> set[str]:
     """What a sensor gives as it is mounted."""
     found = set(channels_of(sensor))
-    if isinstance(sensor, TFLuna) and sensor.params.mount == "side":
-        found -= {"vehicles_low", "vehicles_high"}  # a beam from the side sees no heights
+    if isinstance(sensor, TFLuna):
+        other = "depart" if sensor.params.lane == "approach" else "approach"
+        found -= {name for name in found if name.endswith(other)}
+        if sensor.params.mount == "side":
+            found -= {"vehicles_low", "vehicles_high"}  # a beam from the side sees no heights
     return found
 
 

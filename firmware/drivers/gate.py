@@ -36,8 +36,8 @@ class Gate:
 
     `background_cm`: None while it learns, 0 where the gate is open. `blocked`: something has been in the beam for
     `blocked_ms`, or nothing could be learned. Since `clear()`: `ended`, the vehicles that have passed, as (ms
-    from the front of the one before to its front, or -1; height cm above the surface, or -1); `busy_ms` something was
-    in the beam; `dark_ms` nobody could tell; `blips`, echoes too short for a vehicle.
+    from the front of the one before to its front, or -1; ms that it took; height cm above the surface, or -1); `dark_ms`
+    nobody could tell; `blips`, echoes too short for a vehicle.
     """
 
     def __init__(self, frame_ms: int, learn_ms: int, blocked_ms: int) -> None:
@@ -65,14 +65,13 @@ class Gate:
 
     def clear(self) -> None:
         """Begin to sum anew."""
-        self.busy_ms = self.dark_ms = self.blips = 0
-        self.ended: "list[tuple[int, int]]" = []
+        self.dark_ms = self.blips = 0
+        self.ended: "list[tuple[int, int, int]]" = []
 
     def _leave(self) -> None:
         """Nothing is in the beam."""
         self._age_ms = -1  # of what is in the beam, from its front
         self._back_ms = 0  # its age at its last echo
-        self._told_ms = 0  # its age up to which `busy_ms` knows of it
         self._hits = 0
         self._run = 0  # echoes since the surface was seen
         self._headway_ms = -1
@@ -118,11 +117,8 @@ class Gate:
         # The highest point is where three frames in a row agree: a drop on its way down is one frame.
         self._top_cm = min(self._top_cm, max(self._one, self._two, echo))
         self._one, self._two = self._two, echo
-        if self._hits >= _VEHICLE_FRAMES:
-            self.busy_ms += self._age_ms - self._told_ms
-            self._told_ms = self._age_ms
-            if self._age_ms >= self._blocked_ms:
-                self.blocked = True
+        if self._hits >= _VEHICLE_FRAMES and self._age_ms >= self._blocked_ms:
+            self.blocked = True
 
     def _outside(self, echo: int, background: int) -> None:
         self._run = 0
@@ -166,7 +162,8 @@ class Gate:
             self._since_ms = -1
         else:
             known = self.background_cm and self._top_cm < _NO_TOP
-            self.ended.append((self._headway_ms, self.background_cm - self._top_cm if known else -1))  # type: ignore[operator]
+            height_cm = self.background_cm - self._top_cm if known else -1  # type: ignore[operator]
+            self.ended.append((self._headway_ms, lasted_ms, height_cm))
             self._since_ms = self._age_ms
         self.blocked = False
         self._leave()

@@ -8,7 +8,6 @@ as numbers and what as strings, one value or a list, a sign or a word for the di
 
 from firmware.drivers import (
     CHIP_FAULT,
-    GOOD,
     NO_ANSWER,
     READY,
     REFUSED,
@@ -19,9 +18,9 @@ from firmware.drivers import (
     WRONG_CHIP,
     SensorError,
     const,
+    passages,
 )
 from firmware.drivers.speed_tracks import SpeedTracks
-from wire import channels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ _GAP_MS = const(1000)  # a radar that tells when nothing moves is never silent f
 _FORGOT_MS = const(4000)
 _SHIFTED_MS = const(2000)
 _STUCK_LINES = const(50)
-_HEADWAY_MAX = const(6000)  # a minute: longer ones are that long to the median
 _TICKS_MASK = const(0x3FFFFFFF)
 
 # 0.01 km/h in 10000 of a hundredth of the unit; units as the radar spells them.
@@ -145,19 +143,8 @@ class Lines:
 class OPS243A:
     """See firmware.drivers for what a driver does; `read()` listens for a whole period."""
 
-    CHANNELS = (
-        "vehicles",
-        "vehicles_approach",
-        "vehicles_depart",
-        "speed_mean",
-        "speed_mean_approach",
-        "speed_mean_depart",
-        "speed_v85",
-        "speed_v85_approach",
-        "speed_v85_depart",
-        "headway_median_approach",
-        "headway_median_depart",
-    )
+    CHANNELS = passages.CHANNELS[:12]  # without distances there is no place to occupy
+    FAMILIES = passages.FAMILIES
     SETTINGS = ("direction_flip", "speed_angle_deg")
     period_ms = 1000
 
@@ -177,7 +164,8 @@ class OPS243A:
         self.lost_ms = 0
         self.identity = ""
         self.instance = instance
-        self.items = tuple([(channels.id_of(name), instance) for name in self.CHANNELS])
+        self._passages = passages.Passages(clock, instance)
+        self.items = self._passages.items[:12]
         self._uart = bus
         self._clock = clock
         self._min_speed = min_speed_kmh * 100
@@ -195,7 +183,6 @@ class OPS243A:
         self._talks_idle = False
         self._json = False  # it was seen to send what it was told to
         self._lost_setup = False
-        self._beside_ms: "list[int | None]" = [None, None]  # when the last vehicle was beside it, by direction
         self._last: "Any" = ()
         self._equal = 0
         self._read_ms = 0
@@ -221,7 +208,7 @@ class OPS243A:
         self._tracks.clear()
         self._talks_idle = self._json = self._lost_setup = False
         self._equal = 0
-        self._beside_ms = [None, None]
+        self._passages.clear()
         await self._send(b"\r")  # ends what noise began
         await self._send(b"PA")
         product = await self._ask(b"?P", b"Product")
@@ -334,7 +321,7 @@ class OPS243A:
         await self._check_life(now_ms)
         if self._talks_idle and clock.ticks_diff(now_ms, self._line_ms) >= elapsed_ms:
             self._counted_ms = now_ms
-            self._beside_ms = [None, None]
+            self._passages.clear()
             raise SensorError(STALE)
         self._tracks.expire(now_ms)
         self.lost_ms = min(self.lost_ms, elapsed_ms - 1)  # what was counted stands for some time
@@ -355,24 +342,10 @@ class OPS243A:
             raise SensorError(CHIP_FAULT, retry=False, text="settings lost")
 
     def _readings(self) -> "list[Reading]":
-        counts = [0, 0]
-        readings = []
+        passed = []
         for direction, speed, beside_ms in self._tracks.ended():
-            counts[direction] += 1
-            before_ms = self._beside_ms[direction]
-            self._beside_ms[direction] = beside_ms
-            if before_ms is not None:
-                headway_ms = self._clock.ticks_diff(beside_ms, before_ms)
-                if headway_ms > 0:  # 0 and less: it was overtaken, or came beside another
-                    readings.append(self.items[10 - direction] + (min(headway_ms // 10, _HEADWAY_MAX), GOOD))
-            speed = speed * self._secant // 1000
-            for at in (3, 6):  # mean and v85, of both directions and of its own
-                readings.append(self.items[at] + (speed, GOOD))
-                readings.append(self.items[at + 2 - direction] + (speed, GOOD))
-        readings.append(self.items[0] + (counts[0] + counts[1], GOOD))
-        readings.append(self.items[1] + (counts[1], GOOD))
-        readings.append(self.items[2] + (counts[0], GOOD))
-        return readings
+            passed.append((direction, speed * self._secant // 1000, -1, beside_ms))
+        return self._passages.readings(passed)
 
     async def stop(self) -> None:
         """Idle: it transmits no more; what was not finished is forgotten."""

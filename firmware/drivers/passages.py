@@ -36,8 +36,8 @@ class Passages:
         self._last_ms: "list[int | None]" = [None, None, None]  # both, approach, depart
 
     def readings(self, passed: "list[tuple[int, int, int, int]]", flag: int = GOOD) -> "list[Reading]":
-        """`passed`: (direction 1 approach or 0 depart, speed in 0.01 km/h, ms that it occupied a place, ticks when it was
-        there). `flag`: of what has a direction."""
+        """`passed`: (direction 1 approach or 0 depart, speed in 0.01 km/h, ms that it occupied a place or -1 where no place
+        is known, ticks when it was there). `flag`: of what has a direction."""
         items = self.items
         counts = [0, 0, 0]
         readings = []
@@ -54,7 +54,8 @@ class Passages:
                     readings.append(items[9 + at] + (min(headway_ms // 10, _HEADWAY_MAX), of))
                 if headway_ms >= 0:  # one that was told late overtook no one
                     self._last_ms[at] = there_ms
-            readings.append(items[11 + way] + (occupied_ms, flag))
+            if occupied_ms >= 0:
+                readings.append(items[11 + way] + (occupied_ms, flag))
             for number in range(_BINS):
                 here = number == min(speed // _BIN, _BINS - 1)
                 readings.append((self._bins[way - 1] + number, self._instance, 1 if here else 0, flag))

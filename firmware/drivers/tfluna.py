@@ -52,7 +52,7 @@ _BAD_SUMS = const(5)  # a second: more than a stream out of step finds by chance
 _CLOCKS_PCT = const(5)
 _DARK_PCT = const(50)  # beyond it nothing is told, until it is below the next
 _LIGHT_PCT = const(10)
-_MEDIAN_MAX = const(6000)  # a minute: longer ones are that long to the median
+_HEADWAY_MAX = const(6000)  # 0.01 s: longer ones are at least that
 _DOUBT_PCT = const(20)  # of the last eight seconds
 _BLIP_PCT = const(10)  # what one short echo a second counts as: rain has two and more
 
@@ -138,7 +138,15 @@ class Parser:
 class TFLuna:
     """See firmware.drivers for what a driver does; `read()` listens for a whole period."""
 
-    CHANNELS = ("vehicles", "vehicles_low", "vehicles_high", "occupancy", "headway", "headway_median")
+    CHANNELS = (
+        "vehicles",
+        "vehicles_low",
+        "vehicles_high",
+        "occupancy_approach",
+        "occupancy_depart",
+        "headway_median_approach",
+        "headway_median_depart",
+    )
     SETTINGS = ()
     period_ms = 1000
 
@@ -148,6 +156,7 @@ class TFLuna:
         clock: "Any",
         instance: int = 0,
         mount: str = "overhead",
+        lane: str = "approach",
         rate_hz: int = 100,
         high_cm: int = 210,
         learn_s: int = 10,
@@ -162,6 +171,7 @@ class TFLuna:
         self._uart = bus
         self._clock = clock
         self._overhead = mount == "overhead"
+        self._way = int(lane == "depart")
         self._rate = rate_hz.to_bytes(2, "little")
         self._high_cm = high_cm
         self._gate = Gate(1000 // rate_hz, learn_s * 1000, blocked_s * 1000)
@@ -221,7 +231,7 @@ class TFLuna:
             timeout_ms = 1  # what waits behind it
 
     async def read(self) -> "list[Reading]":
-        """Listen until a period is over; vehicles (0 too), occupancy, headways of those that have passed.
+        """Listen until a period is over; vehicles (0 too), how long they took, headways of those that have passed.
 
         SensorError WARMING_UP while it learns; NO_ANSWER, BAD_CRC, SHIFTED or CHIP_FAULT when less than half of the frames
         come, STUCK; BLOCKED when something has covered the beam for too long, or nobody could tell for half of the time.
@@ -280,17 +290,14 @@ class TFLuna:
         self._doubt += 100 * gate.dark_ms // elapsed_ms + _BLIP_PCT * gate.blips - self._doubt // 8
         flag = SUSPECT | STATUS << 4 if self._doubt >= 8 * _DOUBT_PCT else GOOD
         items = self.items
+        readings = [items[0] + (len(gate.ended), flag)]
         classes = [0, 0]
-        readings = [
-            items[0] + (len(gate.ended), flag),
-            items[3] + (min(10000 * gate.busy_ms // self.covered_ms, 10000), flag),
-        ]
-        for headway_ms, height_cm in gate.ended:
+        for headway_ms, lasted_ms, height_cm in gate.ended:
             if height_cm >= 0:
                 classes[height_cm >= self._high_cm] += 1
+            readings.append(items[3 + self._way] + (lasted_ms, flag))
             if headway_ms >= 0:
-                readings.append(items[4] + (headway_ms // 10, flag))
-                readings.append(items[5] + (min(headway_ms // 10, _MEDIAN_MAX), flag))
+                readings.append(items[5 + self._way] + (min(headway_ms // 10, _HEADWAY_MAX), flag))
         if self._overhead and gate.background_cm:
             readings.append(items[1] + (classes[0], flag))
             readings.append(items[2] + (classes[1], flag))

@@ -345,12 +345,14 @@ def test_unknown_board() -> None:
         boards.load_board("air-v9")
 
 
-def test_a_beam_from_the_side_gives_no_heights(load) -> None:
+def test_a_beam_gives_what_its_place_allows(load) -> None:
     text = (Path(boards.__file__).parents[1] / "tests" / "data" / "lane.toml").read_text()
     assert "vehicles_high:1" in text
     load(text)
     with pytest.raises(boards.BoardError, match="no sensor of this board gives vehicles_low with instance 1"):
         load(text.replace("learn_s = 3", 'mount = "side", learn_s = 3'))
+    with pytest.raises(boards.BoardError, match="no sensor of this board gives occupancy_approach with instance 1"):
+        load(text.replace("learn_s = 3", 'lane = "depart", learn_s = 3'))
 
 
 def test_hardware_only(load) -> None:

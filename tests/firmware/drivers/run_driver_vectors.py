@@ -164,13 +164,13 @@ def tfluna_stream(pieces):
 
 def gate_run(settings, runs):
     """A gate of (frame ms, learn ms, blocked ms) that sees runs of [echo, frames] or [[echoes], times]: where the beam
-    ends, whether it is blocked, what has passed, [busy ms, dark ms, blips]."""
+    ends, whether it is blocked, what has passed, [dark ms, blips]."""
     beam = gate.Gate(*settings)
     for echo, times in runs:
         for _ in range(times):
             for one in echo if isinstance(echo, list) else (echo,):
                 beam.frame(one)
-    return [beam.background_cm, beam.blocked, beam.ended, [beam.busy_ms, beam.dark_ms, beam.blips]]
+    return [beam.background_cm, beam.blocked, beam.ended, [beam.dark_ms, beam.blips]]
 
 
 def opened(*given):

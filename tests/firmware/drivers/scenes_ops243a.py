@@ -75,7 +75,8 @@ async def listen(driver, seconds):
     for _ in range(seconds):
         for channel, instance, value, _flag in await driver.read():
             assert instance == driver.instance
-            name = driver.CHANNELS[driver.items.index((channel, instance))]
+            known = (channel, instance) in driver.items  # else a speed bin
+            name = driver.CHANNELS[driver.items.index((channel, instance))] if known else channel
             gathered.setdefault(name, []).append(value)
         covered += driver.covered_ms
     gathered["covered"] = covered
