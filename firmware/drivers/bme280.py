@@ -135,7 +135,9 @@ class BME280:
         elif name == "sample_ms":
             self.period_ms = self._covered.period_ms = value
 
-    def _no_answer(self, register: int) -> SensorError:
+    def _no_answer(self, register: int, error: OSError) -> SensorError:
+        if error.args and error.args[0] != 19:  # ENODEV: nobody there, and the bus is free
+            self._bus.recover()
         return SensorError(NO_ANSWER, detail=register, text="BME280 at 0x%02x" % self._address)
 
     def _read(self, register: int, size: int) -> bytearray:
@@ -143,15 +145,15 @@ class BME280:
         try:
             self._bus.writeto(self._address, bytes((register,)))
             self._bus.readfrom_into(self._address, buffer)
-        except OSError:
-            raise self._no_answer(register)
+        except OSError as error:
+            raise self._no_answer(register, error)
         return buffer
 
     def _write(self, register: int, value: int) -> None:
         try:
             self._bus.writeto(self._address, bytes((register, value)))
-        except OSError:
-            raise self._no_answer(register)
+        except OSError as error:
+            raise self._no_answer(register, error)
 
     async def start(self) -> None:
         """Identify, reset, read the calibration, set up. SensorError NO_ANSWER, WRONG_CHIP, CALIBRATION."""

@@ -483,6 +483,21 @@ async def scene_bme280_stuck():
     await fails(driver.read(), STUCK, False)
 
 
+async def scene_bme280_frees_a_bus_that_hangs():
+    clock, _chip, bus, driver = bme280()
+    await driver.start()
+    clock.now_ms += 1000
+    await driver.read()
+    bus.hangs = True
+    await fails(driver.read(), NO_ANSWER, True)
+    assert bus.recovered == 1
+    clock.now_ms += 1000
+    await driver.read()
+    bus.absent.add(0x76)
+    await fails(driver.read(), NO_ANSWER, True)
+    assert bus.recovered == 1, "a chip that is not there holds no bus"
+
+
 async def scene_bme280_absent():
     _clock, _chip, bus, driver = bme280()
     bus.absent.add(0x76)
