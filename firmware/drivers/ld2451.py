@@ -205,6 +205,7 @@ class LD2451:
         self._talks_idle = False
         self._last_targets: "tuple[Target, ...]" = ()
         self._equal = 0
+        self._owed_ms = 0
         self._read_ms = 0
         self._frame_ms = 0
         self._byte_ms = 0
@@ -222,6 +223,7 @@ class LD2451:
         """Configure: both directions, range, least speed. SensorError NO_ANSWER, REFUSED."""
         self.state = WARMUP
         self.parser = Parser()
+        self._owed_ms = 0
         self._thrown = 0
         self.tracker.clear()
         self._passages.clear()
@@ -307,7 +309,9 @@ class LD2451:
         now_ms = clock.ticks_ms()
         await self._check_life(now_ms)
         self.tracker.expire(now_ms)
-        self.lost_ms = min(self.lost_ms, elapsed_ms - 1)  # what was counted stands for some time
+        lost_ms = self.lost_ms + self._owed_ms
+        self.lost_ms = min(lost_ms, elapsed_ms - 1)  # what was counted stands for some time
+        self._owed_ms = lost_ms - self.lost_ms  # a gap longer than a period shows when it is over
         self.covered_ms = elapsed_ms - self.lost_ms
         self._read_ms = now_ms
         return self._readings()

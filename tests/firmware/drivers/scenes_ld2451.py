@@ -305,6 +305,16 @@ async def scene_a_unit_that_always_reports_and_does_not_for_a_while():
     assert driver.lost_ms == 0
 
 
+async def scene_a_gap_of_more_than_a_period_is_not_covered():
+    _clock, chip, driver = radar()
+    await driver.start()
+    for at in list(range(0, 1000, 100)) + list(range(3400, 9000, 100)):
+        chip.uart.send(at, report([]))
+    covered = (await listen(driver, 8))["covered"]
+    assert 5500 <= covered <= 5900, covered
+    assert driver.lost_ms == 0
+
+
 async def scene_reports_that_waited_keep_their_distance():
     """The board stood still for 400 ms (a flash erase): four reports come at once."""
     _clock, chip, driver = radar()
