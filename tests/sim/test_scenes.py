@@ -9,6 +9,8 @@ from tools.sim.scenes import BICYCLE, BUS, SCENES, STEP_MS, Scene
 
 IDLE = report(())
 
+pytestmark = pytest.mark.slow  # they are looked at whole
+
 
 def seen(name: str, seed: int) -> tuple[Scene, list[tuple[int, bytes]]]:
     scene = Scene(name, seed)

@@ -17,6 +17,7 @@ LIMITS = {name: (97, 2) if name in ("free flow", "bus and bicycle mix") else (90
 FEW = 3  # seeds here
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCENES)
 def test_each_road_user_counts_once(name: str) -> None:
     for seeds in (SCORED[:FEW], own_seeds()):
