@@ -1,7 +1,7 @@
 """One file a chip. What they have in common: errors, states, and the table of names.
 
 A driver has
-    CHANNELS            names of the channels that it can give
+    CHANNELS            names of the channels that it can give; or, for many, GROUPS: (name of the first, how many rows)
     SETTINGS            names of the node's settings that it follows; `configure(name, value)` passes one on
     period_ms           how often `read()` wants to be called, and what one call covers; the setting `sample_ms` for
                         chips that are asked, one second for those that send by themselves

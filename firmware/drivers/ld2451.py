@@ -167,8 +167,7 @@ class Parser:
 class LD2451:
     """See firmware.drivers for what a driver does; `read()` listens for a whole period."""
 
-    CHANNELS = passages.CHANNELS
-    FAMILIES = passages.FAMILIES
+    GROUPS = passages.GROUPS
     SETTINGS = ("direction_flip", "speed_angle_deg")
     period_ms = 1000
 

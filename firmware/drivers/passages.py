@@ -9,13 +9,9 @@ if TYPE_CHECKING:
 
     from firmware.drivers import Reading
 
-_WAYS = ("", "_approach", "_depart")
-CHANNELS = tuple(
-    [name + way for name in ("vehicles", "speed_mean", "speed_v85", "headway_median") for way in _WAYS]
-    + ["occupancy_approach", "occupancy_depart"]
-)
-# The speed bins, by the first of each family; the others' ids follow.
-FAMILIES = tuple(["vehicles_0_5kmh" + way for way in _WAYS[1:]])
+# The first channel of each group and how many of the table's rows it has. Last the speed bins, which are no `items`: what
+# was missed does not matter to them.
+GROUPS = (("vehicles", 9), ("headway_median", 3), ("occupancy_approach", 2), ("vehicles_0_5kmh_approach", 32))
 _BINS = const(16)
 _BIN = const(500)  # 0.01 km/h
 _HEADWAY_MAX = const(6000)  # 0.01 s: longer ones are at least that
@@ -27,8 +23,14 @@ class Passages:
     def __init__(self, clock: "Any", instance: int) -> None:
         self._diff = clock.ticks_diff
         self._instance = instance
-        self._bins = [channels.id_of(name) for name in FAMILIES]
-        self.items = tuple([(channels.id_of(name), instance) for name in CHANNELS])
+        items = []
+        for name, count in GROUPS:
+            first = channels.id_of(name)
+            if count < 2 * _BINS:
+                for number in range(count):
+                    items.append((first + number, instance))
+        self._bins = first
+        self.items = tuple(items)
         self.clear()
 
     def clear(self) -> None:
@@ -56,9 +58,10 @@ class Passages:
                     self._last_ms[at] = there_ms
             if occupied_ms >= 0:
                 readings.append(items[11 + way] + (occupied_ms, flag))
+            first = self._bins + _BINS * (way - 1)
             for number in range(_BINS):
                 here = number == min(speed // _BIN, _BINS - 1)
-                readings.append((self._bins[way - 1] + number, self._instance, 1 if here else 0, flag))
+                readings.append((first + number, self._instance, 1 if here else 0, flag))
         for at, count in enumerate(counts):
             readings.append(items[at] + (count, flag if at else GOOD))
         return readings

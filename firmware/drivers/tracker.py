@@ -55,10 +55,9 @@ class Track:
         self.zone_ms = 0
         self.speed16 = speed_kmh << 4  # of late, in 1/16 km/h
         self.fastest_kmh = speed_kmh
-        self.speed_sum = speed_kmh
         self.hits = 1
-        self.along_sum = 0  # of speeds along the road in 0.01 km/h
-        self.off_cm = self.off_kmh = 0  # sums of what did not fit
+        self.along_sum = 0  # of the speeds after the first, along the road, in 0.01 km/h
+        self.off = 0  # sum of what did not fit: cm, and 0.01 km/h
 
     def fast(self) -> bool:
         return self.speed16 >= _FAST_KMH << 4
@@ -118,17 +117,14 @@ class Track:
         expected_cm = self.expected_cm(elapsed_ms)
         off_cm = distance_cm - expected_cm
         if elapsed_ms < 500:
-            self.off_cm += abs(off_cm)
-            self.off_kmh += abs(speed_kmh - (self.speed16 + 8 >> 4))
+            self.off += abs(off_cm) + 100 * abs(speed_kmh - (self.speed16 + 8 >> 4))
         else:
-            self.off_cm += 50  # as usual: nobody saw how it went
-            self.off_kmh += 1
+            self.off += 150  # as usual: nobody saw how it went
         self.distance_cm = expected_cm + off_cm // (2 if self.hits < 4 else 3)
         self.speed16 += ((speed_kmh << 4) - self.speed16) // 3
         self.angle_deg += (angle_deg - self.angle_deg) // 2
         self.moving_ms += min(elapsed_ms, 500)
         self.hits += 1
-        self.speed_sum += speed_kmh
         self.fastest_kmh = max(self.fastest_kmh, speed_kmh)
         # The radar sees the speed times the cosine; of the beam's angle, and of its height above the road.
         away_cm = max(distance_cm, _AWAY_CM)
@@ -142,9 +138,9 @@ class Track:
     def misfit(self) -> int:
         """How unlike a vehicle it went, in percent: unsteady, with gaps, not as far as its speed says."""
         hits = self.hits
-        by_speed_cm = (self.speed_sum << 4) // hits * self.moving_ms // 576
+        by_speed_cm = self.mean_ckmh() * self.moving_ms // 3600
         way_cm = abs(self.last_cm - self.first_cm)
-        unsteady = (100 * self.off_kmh + self.off_cm) // hits
+        unsteady = self.off // hits
         return unsteady + 200 - 20000 * hits // (self.moving_ms + 100) + abs(100 * way_cm // max(1, by_speed_cm) - 100)
 
     def is_vehicle(self, travel_cm: int, rains: bool) -> bool:
@@ -152,7 +148,7 @@ class Track:
         hits = self.hits
         way_cm = abs(self.last_cm - self.first_cm)
         fast = self.fast()
-        if hits < (_FAST_HITS if rains and fast else _HITS) or self.speed_sum < _SLOWEST_KMH * hits:
+        if hits < (_FAST_HITS if rains and fast else _HITS) or self.mean_ckmh() < _SLOWEST_KMH * 100:
             return False
         most = min(40 + way_cm // 5, 250 + way_cm // 50)
         if rains and not fast and max(self.first_cm, self.last_cm) < _RAIN_CM:

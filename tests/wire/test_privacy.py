@@ -10,10 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware.aggregate import Window
-from firmware.drivers.passages import CHANNELS, Passages
+from firmware.drivers.passages import Passages
 from wire import channels, privacy
 
 LEAST = 3
+
+
+class Clock:
+    """What tells headways."""
+
+    @staticmethod
+    def ticks_diff(later_ms: int, earlier_ms: int) -> int:
+        return later_ms - earlier_ms
+
+
+CHANNELS = [channels.by_id(channel_id).name for channel_id, _ in Passages(Clock, 0).items]
 BIN = "vehicles_{}_{}kmh_{}"
 GATED = [
     *(name for name in CHANNELS if channels.by_name(name).min_count),
@@ -25,12 +36,6 @@ STREET_S = 600
 
 Vehicle = tuple[int, int, int]  # s, direction, 0.01 km/h
 Board = list[tuple[int, list[str]]]  # per profile, its window in s and its channels
-
-
-class Clock:
-    @staticmethod
-    def ticks_diff(later_ms: int, earlier_ms: int) -> int:
-        return later_ms - earlier_ms
 
 
 def told(board: Board, street: list[Vehicle], min_count: int = LEAST) -> list[tuple[str, int, int]]:
