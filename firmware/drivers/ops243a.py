@@ -143,8 +143,7 @@ class Lines:
 class OPS243A:
     """See firmware.drivers for what a driver does; `read()` listens for a whole period."""
 
-    CHANNELS = passages.CHANNELS[:12]  # without distances there is no place to occupy
-    FAMILIES = passages.FAMILIES
+    GROUPS = passages.GROUPS[:2] + passages.GROUPS[3:]  # without distances there is no place to occupy
     SETTINGS = ("direction_flip", "speed_angle_deg")
     period_ms = 1000
 
