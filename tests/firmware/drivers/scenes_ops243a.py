@@ -4,6 +4,7 @@ from firmware.drivers import CHIP_FAULT, NO_ANSWER, READY, REFUSED, SHIFTED, STA
 from firmware.drivers.ops243a import OPS243A
 from firmware.drivers.speed_tracks import SpeedTracks
 from tests.fakes.bus import FakeClock, FakeUart, fails
+from wire import channels
 
 REPORT_MS = 100
 
@@ -76,7 +77,7 @@ async def listen(driver, seconds):
         for channel, instance, value, _flag in await driver.read():
             assert instance == driver.instance
             known = (channel, instance) in driver.items  # else a speed bin
-            name = driver.CHANNELS[driver.items.index((channel, instance))] if known else channel
+            name = channels.by_id(channel).name if known else channel
             gathered.setdefault(name, []).append(value)
         covered += driver.covered_ms
     gathered["covered"] = covered
