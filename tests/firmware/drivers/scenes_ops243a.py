@@ -76,8 +76,7 @@ async def listen(driver, seconds):
     for _ in range(seconds):
         for channel, instance, value, _flag in await driver.read():
             assert instance == driver.instance
-            known = (channel, instance) in driver.items  # else a speed bin
-            name = channels.by_id(channel).name if known else channel
+            name = channels.by_id(channel).name
             gathered.setdefault(name, []).append(value)
         covered += driver.covered_ms
     gathered["covered"] = covered
