@@ -59,9 +59,6 @@ class Track:
         self.along_sum = 0  # of the speeds after the first, along the road, in 0.01 km/h
         self.off = 0  # sum of what did not fit: cm, and 0.01 km/h
 
-    def fast(self) -> bool:
-        return self.speed16 >= _FAST_KMH << 4
-
     def comes(self) -> bool:
         """Whether it comes nearer: by its way if that tells already, else by the radar's word."""
         way_cm = self.first_cm - self.last_cm
@@ -75,15 +72,11 @@ class Track:
         """It was seen to brake, and is not just out of sight."""
         return self.speed16 <= min(_STANDS_KMH << 4, 12 * self.fastest_kmh) and not self.leaves()
 
-    def way_cm(self, elapsed_ms: int) -> int:
-        """How far it has gone since it was seen: 1 km/h is 1/36 cm in a ms."""
+    def expected_cm(self, elapsed_ms: int) -> int:
+        """Where it must be by now: 1 km/h is 1/36 cm in a ms."""
         if self.stands():
             elapsed_ms = min(elapsed_ms, self.speed16 * 70 >> 4)  # braking at 2 m/s2
-        return self.speed16 * elapsed_ms // 576
-
-    def expected_cm(self, elapsed_ms: int) -> int:
-        """Where it must be by now."""
-        way_cm = self.way_cm(elapsed_ms)
+        way_cm = self.speed16 * elapsed_ms // 576
         return self.distance_cm - way_cm if self.comes() else self.distance_cm + way_cm
 
     def cost(self, elapsed_ms: int, target: "Target") -> int:
@@ -96,10 +89,11 @@ class Track:
             elapsed_ms > 1000 and speed_kmh <= _STANDS_KMH and self.stands()
         ):
             return -1
-        off_cm = abs(distance_cm - self.expected_cm(elapsed_ms))
+        expected_cm = self.expected_cm(elapsed_ms)
+        off_cm = abs(distance_cm - expected_cm)
         gate_cm = _GATE_CM + min(elapsed_ms // 5, 600)
         if self.hits < 3:
-            gate_cm += 2 * self.way_cm(elapsed_ms)  # which way it goes is only the radar's word yet
+            gate_cm += 2 * abs(expected_cm - self.distance_cm)  # which way it goes is only the radar's word yet
         return -1 if off_cm > gate_cm else off_cm + 20 * off_kmh
 
     def follow(self, elapsed_ms: int, now_ms: int, target: "Target") -> None:
@@ -135,25 +129,22 @@ class Track:
         """Its speed along the road in 0.01 km/h."""
         return self.along_sum // (self.hits - 1)
 
-    def misfit(self) -> int:
-        """How unlike a vehicle it went, in percent: unsteady, with gaps, not as far as its speed says."""
-        hits = self.hits
-        by_speed_cm = self.mean_ckmh() * self.moving_ms // 3600
-        way_cm = abs(self.last_cm - self.first_cm)
-        unsteady = self.off // hits
-        return unsteady + 200 - 20000 * hits // (self.moving_ms + 100) + abs(100 * way_cm // max(1, by_speed_cm) - 100)
-
     def is_vehicle(self, travel_cm: int, rains: bool) -> bool:
         """Seen often enough, and it went on steadily: more so beside the radar when it rains."""
         hits = self.hits
         way_cm = abs(self.last_cm - self.first_cm)
-        fast = self.fast()
+        fast = self.speed16 >= _FAST_KMH << 4
         if hits < (_FAST_HITS if rains and fast else _HITS) or self.mean_ckmh() < _SLOWEST_KMH * 100:
             return False
         most = min(40 + way_cm // 5, 250 + way_cm // 50)
         if rains and not fast and max(self.first_cm, self.last_cm) < _RAIN_CM:
             most = min(_MISFIT_RAIN, way_cm >> 3)
-        return way_cm >= travel_cm and self.misfit() < most
+        # How unlike a vehicle it went, in percent: unsteady, with gaps, not as far as its speed says.
+        by_speed_cm = max(1, self.mean_ckmh() * self.moving_ms // 3600)
+        misfit = (
+            self.off // hits + 200 - 20000 * hits // (self.moving_ms + 100) + abs(100 * way_cm // by_speed_cm - 100)
+        )
+        return way_cm >= travel_cm and misfit < most
 
 
 class Tracker:
@@ -182,42 +173,37 @@ class Tracker:
                 if cost >= 0:
                     pairs.append((cost, number, at))
         pairs.sort()  # the best fit first
-        taken = set()
-        followed = set()
+        taken = followed = 0  # bits
         for _, number, at in pairs:
-            if number not in followed and at not in taken:
+            if not (followed >> number | taken >> at) & 1:
                 track = self.tracks[number]
                 track.follow(self._diff(now_ms, track.seen_ms), now_ms, targets[at])
-                followed.add(number)
-                taken.add(at)
+                followed |= 1 << number
+                taken |= 1 << at
         for at, target in enumerate(targets):
-            if at not in taken:
+            if not taken >> at & 1:
                 if len(self.tracks) >= _TRACKS_MAX:
-                    weakest = min(self.tracks, key=lambda track: track.hits)
-                    self.tracks.remove(weakest)
-                    self._end(weakest)
+                    hits = [track.hits for track in self.tracks]
+                    self._end(self.tracks.pop(hits.index(min(hits))))
                 self.tracks.append(Track(now_ms, target))
 
     def expire(self, now_ms: int) -> None:
         """End what has not been seen for too long, or must have left."""
-        alive = []
-        for track in self.tracks:
+        for track in list(self.tracks):  # in the order in which they came
             elapsed_ms = self._diff(now_ms, track.seen_ms)
             if track.hits < _HITS:
-                gone = elapsed_ms >= (_FAST_LOST_MS if track.fast() else _LOST_MS)
+                gone = elapsed_ms >= (_FAST_LOST_MS if track.speed16 >= _FAST_KMH << 4 else _LOST_MS)
             elif track.leaves():
                 gone = elapsed_ms >= _LEFT_MS
             elif track.stands():
                 if elapsed_ms >= _STANDS_MS:
-                    continue  # it parks: it has not passed, and counts when it does
-                gone = False
+                    self.tracks.remove(track)  # it parks: it has not passed, and counts when it does
+                continue
             else:
                 gone = elapsed_ms >= _HIDDEN_MS or not 0 < track.expected_cm(elapsed_ms) < self._range_cm
             if gone:
+                self.tracks.remove(track)
                 self._end(track)
-            else:
-                alive.append(track)
-        self.tracks = alive
 
     def _end(self, track: Track) -> None:
         if not track.is_vehicle(self._travel_cm, self._rain > _RAINS):
