@@ -1,16 +1,22 @@
 """What the level meter costs on the chip: instructions of its machine code (rv32imc), executed one by one.
 
-Counted on an emulated core, so the figure is the same on every computer. The three calls of the runtime at the start
-of a block are left out.
+Everything from the receiver's bytes to the histogram of LAF is one function: response, Z, C, A, F, S, peak, energies.
+Counted on an emulated core, so the figure is the same on every computer. The calls of the runtime at the start of a block
+are left out. An ESP32's own core (xtensawin) is not emulated: of its code there is the size, and the instructions in it.
 """
 
-import inspect
 import random
 import struct
 from collections.abc import Callable
 
+import numpy as np
+
 from firmware.dsp import meter
-from tests.fakes.rv32 import kernel
+from firmware.dsp.octaves import Bands
+from tests.fakes import chip_octaves
+from tests.fakes.chip_meter import SOURCE, meter_kernel
+from tests.fakes.chip_octaves import octave_kernels
+from tests.fakes.rv32 import compile_source, viper_codes, xtensa_instructions
 
 BLOCK = 32 * meter.PART  # the driver's: 31 ms
 BLOCKS = 4
@@ -30,23 +36,46 @@ def sounds() -> dict[str, Callable[[int], int]]:
     }
 
 
+def static() -> list[tuple[str, int, int]]:
+    """(core, instructions, bytes) of the whole function, as it lies in the .mpy."""
+    codes, _ = viper_codes(compile_source(SOURCE, arch="xtensawin"), "xtensawin")
+    return [("xtensawin", xtensa_instructions(codes[0]), len(codes[0]))]
+
+
+def octaves() -> float:
+    """Instructions a sample of the one-third octave bands, an option: noise, blocks as the driver's."""
+    kernels = octave_kernels(counting=True)
+    noise = [random.Random(2).randint(_LOWEST, _HIGHEST) for _ in range(16 * chip_octaves.BLOCK)]
+    chip_octaves.feed(Bands(), np.array(noise), kernels)
+    return sum(kernel.instructions for kernel in kernels) / len(noise)
+
+
+TARGETS = {"slm.instructions_per_second": ("<=", 20_000_000)}
+
+
 def run() -> tuple[dict[str, float], list[str]]:
     """(figures, lines of the table)."""
-    counted = kernel(inspect.getsource(meter), counting=True)
+    counted = meter_kernel(counting=True)
     rows = []
     for name, sample in sounds().items():
         before = counted.instructions
-        state = meter.Meter().state
+        each = meter.Meter()
         for block in range(BLOCKS):
             values = [sample(block * BLOCK + at) * 256 for at in range(BLOCK)]
-            counted(struct.pack(f"<{BLOCK}i", *values), BLOCK, state)
+            counted(BLOCK, 0, 0, struct.pack(f"<{BLOCK}i", *values), each.state, each.histogram.bins)
         rows.append(((counted.instructions - before) / (BLOCK * BLOCKS), name))
     most = max(rows)[0]
     figures = {"slm.instructions_per_sample": most, "slm.instructions_per_second": most * meter.RATE_HZ}
     lines = [f"{name:18} {each:6.1f} instructions a sample" for each, name in rows]
     share = 100 * most * meter.RATE_HZ / CLOCK_HZ
     lines.append(
-        f"A-weighted, F, peak, energy at {meter.RATE_HZ} Hz: {most * meter.RATE_HZ / 1e6:.2f} million instructions a"
-        f" second at most; {share:.0f} % of {CLOCK_HZ // 1_000_000} MHz at one instruction a cycle."
+        f"Bytes to histogram at {meter.RATE_HZ} Hz: {most * meter.RATE_HZ / 1e6:.2f} million instructions a second at most;"
+        f" {share:.0f} % of {CLOCK_HZ // 1_000_000} MHz at one instruction a cycle."
     )
+    more = octaves() * meter.RATE_HZ
+    figures["slm.octaves_instructions_per_second"] = more
+    lines.append(f"One-third octave bands, where a board wants them: {more / 1e6:.2f} million a second more.")
+    for arch, instructions, size in static():
+        lines.append(f"{arch:9} {instructions} instructions, {size} bytes in the function, counted and not run")
+        figures[f"slm.{arch}_instructions"] = instructions
     return figures, lines

@@ -215,6 +215,10 @@ class I2sMicParams(Table, frozen=True):
     settle_ms: Annotated[int, Meta(ge=100, le=60_000, description="Thrown away after start: power-up and filters.")] = (
         1000
     )
+    third_octaves: Annotated[
+        bool,
+        Meta(description="Give lzeq_25 to lzeq_16000, too: takes three times the work and 10 KB more of the heap."),
+    ] = False
 
 
 class DnmsParams(Table, frozen=True):
@@ -555,7 +559,9 @@ CHANNELS_OF = {
         "headway_median", "headway_median_approach", "headway_median_depart", "occupancy_approach", "occupancy_depart",
         *_speed_bins("approach"), *_speed_bins("depart"),
     ),
-    "i2s_mic": ("laeq", "lafmax"),
+    "i2s_mic": (
+        "laeq", "lafmax", "lafmin", "laf10", "laf50", "laf90", "laf95", "lasmax", "lceq", "lcpeak", "lzeq",
+    ),
     "dnms": ("laeq", "laeq_max", "laeq_min"),
     "sen5x": ("pm1", "pm2_5", "pm4", "pm10", "humidity", "temperature", "voc_index", "nox_index"),
     "sen66": ("pm1", "pm2_5", "pm4", "pm10", "humidity", "temperature", "voc_index", "nox_index", "co2"),

@@ -6,7 +6,9 @@ What a channel's kind means here:
     ENERGY      level of the mean energy: energies are weighted by covered time, never levels averaged
     MAX         highest reading (`lafmin`, `laeq_min`: lowest)
     PERCENTILE  from a histogram with bins of half a unit; `laf10` is exceeded in 10 % of the time, so it is the 90th
-                percentile; `speed_v85` is not exceeded by 85 % of the vehicles
+                percentile; `speed_v85` is not exceeded by 85 % of the vehicles. Levels that a sensor samples too often
+                for readings come as a histogram of their own, an object with `add_to(bins)`; all percentiles of one
+                instance's level share one histogram here, into which each reading goes once for each
     COUNT, SUM  the sum; 0 is a value. A sum in % is a share of the window: its readings are the ms that it took
 Coverage is the covered share of the window of the worst channel that has a value (event statistics rest on their
 counts and do not matter). Readings do not fall on the window's edges: up to one reading's time that nobody reported
@@ -46,13 +48,14 @@ _WEIGHT, _COUNT, _EXTREME, _COVERED_MS, _LOST_MS, _SPAN_MS, _FLAG = 0, 1, 2, 3, 
 class _Item:
     """What one channel of one sensor gathers during a window; used again for the next one."""
 
-    def __init__(self, channel: channels.Channel, at: int) -> None:
+    def __init__(self, channel: channels.Channel, at: int, bins: "array[int] | None") -> None:
         self.channel = channel
         self.at = at
         self.total = 0
-        self.bins: "array[int] | None" = None  # 1.2 KB for a speed: a heap in pieces may not have it later
-        if channel.kind == channels.PERCENTILE:
-            self.bins = array("H", bytes(2 * ((channel.high - channel.low) * 10 // _BIN + 2)))
+        self.bins = bins  # 1.2 KB for a speed: a heap in pieces may not have it later
+        if bins is None and channel.kind == channels.PERCENTILE:
+            size = (channel.high - channel.low) * 10 // _BIN + 2
+            self.bins = array("I", bytes(4 * size)) if channel.unit == "dB" else array("H", bytes(2 * size))
 
     def clear(self, m: "array[int]") -> None:
         """Begin a window."""
@@ -71,7 +74,7 @@ class _Item:
             return _SHARE
         return 1 if self.channel.kind in (channels.COUNT, channels.SUM) else 10
 
-    def add(self, m: "array[int]", value: int, span_ms: int) -> None:
+    def add(self, m: "array[int]", value: "Any", span_ms: int) -> None:
         channel = self.channel
         kind = channel.kind
         here = self.at
@@ -82,9 +85,12 @@ class _Item:
             if not m[here + _COUNT] or (value < m[here + _EXTREME]) == lowest:
                 m[here + _EXTREME] = value
         elif self.bins is not None:
-            at = (value - channel.low * 10 + _BIN // 2) // _BIN  # whole and half units are in the middle of a bin
-            if self.bins[at] < _BIN_MAX:
-                self.bins[at] += 1
+            if isinstance(value, int):
+                at = (value - channel.low * 10 + _BIN // 2) // _BIN  # whole and half units are in the middle of a bin
+                if self.bins[at] < _BIN_MAX:
+                    self.bins[at] += 1
+            else:
+                value.add_to(self.bins)
         elif kind == channels.MEAN and not channel.min_count:
             self.total += value * span_ms
         else:
@@ -159,8 +165,13 @@ class Window:
         self.correction: "Any" = None  # firmware.correction, of boards whose calibration has constants for values
         self._slots = {}
         self._memory = quality.memory(self.items, window_ms // 1000)
+        bins: "dict[int, Any]" = {}  # of each instance's level: its percentiles share them, and each adds the same to them
         for at, item in enumerate(self.items):
-            self._slots[item] = _Item(channels.by_id(item[0]), self._memory[1 + at])
+            channel = channels.by_id(item[0])
+            level = channel.kind == channels.PERCENTILE and channel.unit == "dB"
+            slot = self._slots[item] = _Item(channel, self._memory[1 + at], bins.get(item[1]) if level else None)
+            if level:
+                bins[item[1]] = slot.bins
         self.clear()
 
     def clear(self) -> None:
@@ -169,7 +180,7 @@ class Window:
         for slot in self._slots.values():
             slot.clear(self._memory)
 
-    def add(self, channel_id: int, instance: int, value: int, span_ms: int, flag: int = GOOD) -> bool:
+    def add(self, channel_id: int, instance: int, value: "Any", span_ms: int, flag: int = GOOD) -> bool:
         """Take one reading; one outside the channel's range is refused. False if it was not taken.
 
         Readings that this profile does not carry are ignored: a sensor may feed several profiles.
@@ -178,7 +189,8 @@ class Window:
         if slot is None or span_ms <= 0:
             return False
         scale = slot.scale()
-        if flag & 15 >= BAD or not slot.channel.low * scale <= value <= slot.channel.high * scale:
+        one = isinstance(value, int)
+        if flag & 15 >= BAD or one and not slot.channel.low * scale <= value <= slot.channel.high * scale:
             if flag > 15:
                 self._mark(slot.at, SUSPECT | flag & 0xF0)
             self.refuse(RANGE, span_ms, ((channel_id, instance),))
@@ -187,7 +199,7 @@ class Window:
         slot.add(m, value, span_ms)
         self._mark(slot.at, flag)
         limits = m[slot.at + quality.LIMITS]
-        if limits:
+        if limits and one:
             self._mark(slot.at, quality.reading(m, limits, value, span_ms))
         return True
 

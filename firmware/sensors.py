@@ -1,6 +1,6 @@
 """Builds the board's buses and sensors from board.json. A sensor that cannot be built is told and left out."""
 
-from firmware import drivers
+from firmware import drivers, profiles
 from firmware.tasks.sample import Sensor
 
 TYPE_CHECKING = False
@@ -28,6 +28,8 @@ def build(board: dict, port: "Any", clock: "Any", settings: "Any", log: "Any") -
         except (OSError, ValueError, ImportError) as error:
             log.error("sensor %d" % number, "%s cannot be set up, %s", entry["driver"], error)
             continue
+        if hasattr(driver, "keep"):
+            driver.keep([profiles.item(text) for profile in board["profiles"] for text in profile["items"]])
         sensor = Sensor(number, driver, buses[name])
         sensor.configure(settings)
         found.append(sensor)

@@ -260,12 +260,24 @@ SELF_TEST = 2
 IDENTIFY = 3  # arg: seconds to blink
 FAN_CLEAN = 4  # arg: sensor's place on the board
 SEND_HEALTH = 5
+CALIBRATE_MIC = 6  # arg: the same; a calibrator (94 dB, 1 kHz) sounds: listen for some seconds instead of measuring
+MIC_OFFSET = 7  # arg: the same; what came of it: DONE with a value for mic_offset_cdb, or FAILED with a reason
 DONE = 0
 EXPIRED = 1
 UNSUPPORTED = 2
 FAILED = 3
 NO_CLOCK = 4  # expiry cannot be judged
 REPEATED = 5  # was run before; not run again
+
+# Why there is no value for mic_offset_cdb.
+MIC_NOT_YET = 1  # not asked for since the sensor was started, or still listening
+MIC_NO_SOUND = 2
+MIC_SAMPLES_LOST = 3
+MIC_OVERLOADED = 4
+MIC_UNSTEADY = 5  # the level moves: not yet seated, or no calibrator
+MIC_IMPURE = 6  # other sound beside the tone
+MIC_NOT_1KHZ = 7
+MIC_NOT_94_DB = 8  # more than 6 dB away: another level, or a broken microphone
 
 
 def encode(message: "tuple[Any, ...]") -> "tuple[int, bytearray]":

@@ -27,9 +27,20 @@ EVENTS = (
     "outbox_repaired",
 )
 # by command code, from 1
-COMMANDS = ("restart", "self_test", "identify", "fan_clean", "send_health")
+COMMANDS = ("restart", "self_test", "identify", "fan_clean", "send_health", "calibrate_mic", "mic_offset")
 # by result code, from 0
 RESULTS = ("done", "expired", "unsupported", "failed", "no_clock", "repeated")
+# why a calibrator gave no offset of a microphone, from 1
+MIC_REASONS = (
+    "not_yet",
+    "no_sound",
+    "samples_lost",
+    "overloaded",
+    "unsteady",
+    "impure",
+    "not_1khz",
+    "not_94_db",
+)
 # by HAL reset cause, from 0
 RESET_CAUSES = ("unknown", "power_on", "hard", "watchdog", "deep_sleep", "soft")
 

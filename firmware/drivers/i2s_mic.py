@@ -1,4 +1,4 @@
-"""An I2S microphone (ICS-43434, INMP441, SPH0645): A-weighted levels. Audio never leaves `read`.
+"""An I2S microphone (ICS-43434, INMP441, SPH0645): sound levels. Audio never leaves the block that it is read into.
 
 48 kHz, so that the weighting is right. The receiver overwrites what nobody fetched, silently: samples are counted
 against the clock. Samples that never change are no sound: the driver then looks whether the other slot has it.
@@ -9,8 +9,9 @@ early: their lowest bit tells.
 import sys
 
 from firmware.drivers import GOOD, NO_ANSWER, READY, STALE, SUSPECT, WARMING_UP, WARMUP, SensorError, const
-from firmware.dsp.meter import FULL_SCALE, RATE_HZ, Meter
+from firmware.dsp.meter import BINS, FULL_SCALE, RATE_HZ, Meter
 from wire import channels
+from wire.messages import FAILED, MIC_NOT_YET
 from wire.quality import LOST, OVERLOAD, STATUS, UNDERRANGE
 
 TYPE_CHECKING = False
@@ -19,22 +20,27 @@ if TYPE_CHECKING:
 
     from firmware.drivers import Reading, TestRow
 
-# What a microphone is called, how many bits it gives, its own noise in 0.01 dB (data sheets).
+# What a microphone is called, how many bits it gives, its own noise in 0.01 dB (data sheets), and what makes it flat
+# (firmware.dsp.meter): after the published equalisers (ikostoski/esp32-i2s-slm) for the data sheets' typical curves,
+# within 0.4 dB of them.
 MODELS = {
-    "ics43434": ("ICS-43434", 24, 2900),
-    "inmp441": ("INMP441", 24, 3300),
-    "sph0645": ("SPH0645", 18, 2900),
+    "ics43434": ("ICS-43434", 24, 2900, (27, 40, 36, -5)),
+    "inmp441": ("INMP441", 24, 3300, (0, 78, 22, -2)),
+    "sph0645": ("SPH0645", 18, 2900, (0, 97, 15, -1)),
 }
 
-_BLOCK = const(32 * 47)  # samples in one go: 31 ms, 6 KB, about 2 ms of work on an ESP32; half of them of both slots
-_SILENCE_MS = const(500)  # the receiver gives a block every 31 ms, whatever the microphone does
+_BLOCK = const(16 * 47)  # samples in one go: 16 ms, 3 KB, about 2 ms of work on an ESP32; half of them of both slots
+_SILENCE_MS = const(500)  # the receiver gives a block every 16 ms, whatever the microphone does
 _GAP_FRAMES = const(480)  # 10 ms: more than the clock's millisecond and one buffer of the receiver
 CLIPPED = FULL_SCALE - (FULL_SCALE >> 7)
 DEAD_PEAK = const(16)  # of 2**23: the noise of a live microphone goes beyond a hundred
+_LEVELS = const(11)  # CHANNELS; behind them come the bands
+_PERCENTILES = const(3)  # where the four of them begin
+_A_LEVELS = const(8)  # of them: the microphone's own noise is known as an A level
 _OVERLOAD_CDB = const(11600)  # the microphones' own limit is 120 dB, their linear range ends before
 
 
-_STRIDE = const(31 * 4)  # bytes: some 48 words of a block are looked at, no two at the same place of a 1 kHz tone
+_STRIDE = const(13 * 4)  # bytes: some 57 words of a block are looked at, no two at the same place of a 1 kHz tone
 _ODD = const(8)  # of them; a single odd word is a glitch
 
 
@@ -66,7 +72,9 @@ def _seldom(name: str) -> "Any":
 class I2SMic:
     """See firmware.drivers for what a driver does; `read()` listens for a whole period and wants to be called at once."""
 
-    CHANNELS = ("laeq", "lafmax")
+    CHANNELS = (
+        "laeq", "lafmax", "lafmin", "laf10", "laf50", "laf90", "laf95", "lasmax", "lceq", "lcpeak", "lzeq",
+    )  # fmt: skip
     SETTINGS = ("mic_offset_cdb",)
     period_ms = 1000
 
@@ -80,8 +88,9 @@ class I2SMic:
         offset_cdb: int = 0,
         floor_cdb: int = 0,
         settle_ms: int = 1000,
+        third_octaves: bool = False,
     ) -> None:
-        name, self._bits, noise_cdb = MODELS[model]
+        name, self._bits, noise_cdb, self._response = MODELS[model]
         self.state = WARMUP
         self.covered_ms = 0
         self.lost_ms = 0
@@ -89,10 +98,18 @@ class I2SMic:
         self.instance = instance
         self.items = tuple([(channels.id_of(name), instance) for name in self.CHANNELS])
         self.gaps_ms = 0  # lost since start, by samples counted against the clock
+        self.overload = False  # in the last reading: clipped, or beyond the microphone's range
+        self.underrange = False  # its quietest moment was below the microphone's own noise
+        self.calibration = (FAILED, MIC_NOT_YET)  # what came of the last `calibrate`: wire.messages
+        self._model = model
+        self._kept = tuple(range(_LEVELS + 29 if third_octaves else _LEVELS))  # places of the items
+        if third_octaves:
+            first = channels.id_of("lzeq_25")
+            self.items += tuple([(first + number, instance) for number in range(29)])
         self._i2s = bus
         self._clock = clock
         self._board_offset_cdb = offset_cdb
-        self._offset_cdb = offset_cdb
+        self.offset_cdb = 0  # the setting's
         self._floor_cdb = floor_cdb or noise_cdb
         self._settle_ms = settle_ms
         self._settle_left_ms = 0
@@ -103,8 +120,9 @@ class I2SMic:
         self._width = 0  # bits that were seen
         self._late = 0  # clocks by which words come late: a matter of the wiring, which stays
         self._dead = 0  # readings without sound in a row
-        self._meter = Meter()
+        self._begin()
         self._block = bytearray(4 * _BLOCK)
+        self._tone: "Any" = None  # while a calibrator sounds
         self._filled = 0
         self._last_ms = 0
         self._behind = 0  # frames by which the stream is behind the clock; falls back after a stall, not after a loss
@@ -114,14 +132,33 @@ class I2SMic:
     def configure(self, name: str, value: int) -> None:
         """`mic_offset_cdb` is added to the board's own offset: what a field calibration found."""
         if name == "mic_offset_cdb":
-            self._offset_cdb = self._board_offset_cdb + value
+            self.offset_cdb = value
+            for meter in (self._meter, self._bands):
+                if meter is not None:
+                    meter.set_offset(self._board_offset_cdb + value)
+
+    def keep(self, wanted: "Any") -> None:
+        """Give no other items than these: what nobody asks for is not measured."""
+        _seldom("keep")(self, wanted)
+
+    def _begin(self) -> None:
+        """Filters without a past."""
+        kept = self._kept
+        percentiles = [at for at in kept if _PERCENTILES <= at < _PERCENTILES + 4]
+        self._bands: "Any" = None
+        self._meter = Meter(self._response, 0, BINS if percentiles else 1)
+        if kept and kept[-1] >= _LEVELS:
+            from firmware.dsp.octaves import Bands
+
+            self._bands = Bands(self._model)
+        self.configure("mic_offset_cdb", self.offset_cdb)
 
     async def start(self) -> None:
         """The receiver runs; what comes while microphone and filters settle is thrown away. SensorError NO_ANSWER."""
         self.state = WARMUP
         self._running = False
         self._open(1 + self._slot)
-        self._meter = Meter()
+        self._begin()
         self._filled = 0
         self._rest = 0
         self.gaps_ms = 0
@@ -165,8 +202,9 @@ class I2SMic:
             self._running = False
             if await _seldom("examine")(self):
                 self.state = READY
+                self._meter.settled()
             else:
-                self._meter = Meter()
+                self._begin()
                 self._settle_left_ms = self._settle_ms
             self._running = True
         raise SensorError(WARMING_UP)
@@ -175,6 +213,8 @@ class I2SMic:
         """Meter whole blocks until `period_ms` have passed; their number of frames."""
         clock = self._clock
         self._meter.clear()
+        if self._bands:
+            self._bands.clear()
         frames = 0
         elapsed_ms = 0
         least = None
@@ -187,6 +227,10 @@ class I2SMic:
             self._behind += block_ms * (RATE_HZ // 1000) - samples
             least = self._behind if least is None else min(least, self._behind)
             self._meter.feed(self._block, samples)
+            if self._bands:
+                await self._bands.feed(self._block, samples, clock)
+            if self._tone:
+                self._tone.feed(self._block, samples)
             frames += samples
         self._count_lost(least or 0)
         return frames
@@ -214,8 +258,8 @@ class I2SMic:
             await self._settle()
         frames = await self._listen(self.period_ms)
         meter = self._meter
-        laeq = meter.laeq_cdb()
-        lafmax = meter.lafmax_cdb()
+        laeq = meter.level_cdb("laeq")
+        lafmax = meter.level_cdb("lafmax")
         peak = meter.peak
         constant = meter.constant_samples * 2 > frames
         high, low, odd = look(self._block, self._size)  # of the last block
@@ -225,19 +269,45 @@ class I2SMic:
         if meter.constant_samples:
             self._break(meter.constant_samples)
             frames -= meter.constant_samples
-        laeq = max(laeq + self._offset_cdb, 0)
-        lafmax = max(lafmax + self._offset_cdb, 0)
+        lafmin = meter.level_cdb("lafmin") or 0
+        self.overload = peak >= (CLIPPED if self._late >= 0 else CLIPPED >> 1) or lafmax > _OVERLOAD_CDB
+        self.underrange = lafmin < self._floor_cdb
+        self.covered_ms, self._rest = divmod(frames * 1000 + self._rest, RATE_HZ)
         flag = GOOD
-        if peak >= (CLIPPED if self._late >= 0 else CLIPPED >> 1) or lafmax > _OVERLOAD_CDB:
+        if self.overload:
             flag = SUSPECT | OVERLOAD << 4
-        elif laeq < self._floor_cdb:
-            flag = SUSPECT | UNDERRANGE << 4
         elif self._width != self._bits:
             flag = SUSPECT | STATUS << 4  # another microphone than the board's description says
-        self.covered_ms, self._rest = divmod(frames * 1000 + self._rest, RATE_HZ)
-        if self.lost_ms and flag == GOOD:
+        elif self.lost_ms:
             flag = SUSPECT | LOST << 4  # where samples are missing the signal jumps
-        return [self.items[0] + (laeq, flag), self.items[1] + (lafmax, flag)]
+        bands = self._bands.levels_cdb() if self._bands else ()
+        readings = []
+        for item, at in zip(self.items, self._kept):
+            value: "Any"
+            level: "int | None" = None
+            if at >= _LEVELS:
+                value = bands[at - _LEVELS]
+            elif _PERCENTILES <= at < _PERCENTILES + 4:
+                value = meter.histogram
+                level = laeq if at < _PERCENTILES + 2 else lafmin  # of half of the time or less the mean tells
+            else:
+                value = meter.level_cdb(self.CHANNELS[at])
+                if value is not None:
+                    value = max(value, 0)
+                if at < _A_LEVELS:
+                    level = value
+            if value is not None:
+                low = level is not None and level < self._floor_cdb and not self.overload
+                readings.append(item + (value, SUSPECT | UNDERRANGE << 4 if low else flag))
+        return readings
+
+    async def calibrate(self) -> None:
+        """A calibrator sounds on the microphone: listen to it for some seconds; `calibration` has what came of it."""
+        from firmware.dsp.calibrator import listen
+
+        del sys.modules["firmware.dsp.calibrator"], sys.modules["firmware.dsp"].calibrator
+        self.calibration = (FAILED, MIC_NOT_YET)
+        self.calibration = await listen(self)
 
     async def stop(self) -> None:
         """The receiver runs on; nobody listens."""

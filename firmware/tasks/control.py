@@ -126,8 +126,13 @@ class Control:
             asyncio.create_task(self._restart())
         elif code == messages.IDENTIFY and "led" in self._node.board:
             asyncio.create_task(self._blink(self._node.board["led"], min(max(arg, 1), BLINK_MAX_S)))
-        elif code == messages.SELF_TEST or code == messages.FAN_CLEAN:
+        elif code in (messages.SELF_TEST, messages.FAN_CLEAN, messages.CALIBRATE_MIC):
             return self._ask_sensors(code, arg)
+        elif code == messages.MIC_OFFSET:
+            for sensor in self._node.sensors:
+                if sensor.number == arg and hasattr(sensor.driver, "calibration"):
+                    return sensor.driver.calibration  # type: ignore[no-any-return]
+            return messages.UNSUPPORTED, arg
         else:
             return messages.UNSUPPORTED, 0
         return messages.DONE, 0

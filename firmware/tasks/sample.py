@@ -4,7 +4,15 @@ What was not measured is told to the windows (`missed`, `refuse`), so that cover
 """
 
 from firmware.drivers import NO_ANSWER, WARMING_UP, SensorError
-from wire.messages import FAN_CLEAN, SELF_TEST, SELF_TEST_FAILED, SELF_TEST_PASSED, SENSOR_BACK, SENSOR_LOST
+from wire.messages import (
+    CALIBRATE_MIC,
+    FAN_CLEAN,
+    SELF_TEST,
+    SELF_TEST_FAILED,
+    SELF_TEST_PASSED,
+    SENSOR_BACK,
+    SENSOR_LOST,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +24,7 @@ BACKOFF_MIN_MS = 1000
 BACKOFF_MAX_MS = 60000
 REST_MS = 10000  # longest rest without showing that the task lives
 LOST_AFTER = 3  # failures in a row before the event "sensor lost"
+_WISHES = {FAN_CLEAN: "clean", SELF_TEST: "self_test", CALIBRATE_MIC: "calibrate"}  # methods of drivers
 
 
 class Sensor:
@@ -40,17 +49,17 @@ class Sensor:
             self.driver.configure(name, settings.get(name, self.driver.instance))
 
     def request(self, code: int) -> bool:
-        """A self test or a cleaning is done between two readings; False if the driver has none."""
-        if code == FAN_CLEAN and not hasattr(self.driver, "clean"):
+        """A self test, a cleaning, a calibration is done between two readings; False if the driver has none."""
+        if not hasattr(self.driver, _WISHES[code]):
             return False
         self._wish = code
         return True
 
     async def _grant(self, node: "Any") -> None:
         code, self._wish = self._wish, 0
-        if code == FAN_CLEAN:
-            await self.driver.clean()
-        elif code == SELF_TEST:
+        if code != SELF_TEST:
+            await getattr(self.driver, _WISHES[code])()
+        else:
             passed = True
             for name, good, detail in await self.driver.self_test():
                 node.log.info(

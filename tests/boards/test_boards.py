@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import boards
-from boards.model import BUS_OF, CHANNELS_OF, Bme280, I2sMicParams, channels_of
+from boards.model import BUS_OF, CHANNELS_OF, THIRD_OCTAVES, Bme280, I2sMicParams, channels_of
 from boards.toml_lines import find_line
 from firmware import drivers
 from tests.boards.renew_board_schema import FILE, text
@@ -126,6 +126,22 @@ class Ticks:
 
     def ticks_diff(self, a: int, b: int) -> int:
         return a - b
+
+
+def test_third_octaves_are_an_option(load) -> None:
+    """Only a microphone that is told to gives the bands, and whoever asks for one learns how."""
+    text = (Path(boards.__file__).parent / "noise-v1" / "board.toml").read_text()
+    wanted = text.replace(
+        "window_setting = 0", 'window_setting = 0\n\n[[profiles]]\nitems = ["lzeq_25"]\nwindow_setting = 1'
+    )
+    with pytest.raises(boards.BoardError, match=r"gives lzeq_25 .* third_octaves = true"):
+        load(wanted)
+    board = load(wanted.replace('bus = "i2s0"\n', 'bus = "i2s0"\nparams = { third_octaves = true }\n', 1))
+    assert len(THIRD_OCTAVES) == 29
+    (sensor,) = boards.compile_board(board)["sensors"]  # type: ignore[misc,attr-defined]
+    driver = drivers.load("i2s_mic")(None, Ticks(), **sensor["params"])
+    assert driver.items == tuple((channels.id_of(name), 0) for name in channels_of(board.sensors[0]))
+    assert channels_of(board.sensors[0]) == CHANNELS_OF["i2s_mic"] + THIRD_OCTAVES
 
 
 @pytest.mark.parametrize("name", sorted(CHANNELS_OF))

@@ -16,6 +16,7 @@ class FakeClock:
     def __init__(self, start_ms=TICKS - 2000):
         self.now_ms = start_ms  # never wraps: for the scenes
         self.longest_ms = 0  # longest single wait
+        self.turns = 0  # how often others had theirs without a wait
 
     def ticks_ms(self):
         return self.now_ms % TICKS
@@ -26,6 +27,7 @@ class FakeClock:
     async def sleep_ms(self, duration_ms):
         assert duration_ms >= 0
         self.longest_ms = max(self.longest_ms, duration_ms)
+        self.turns += duration_ms == 0
         self.now_ms += duration_ms
 
 

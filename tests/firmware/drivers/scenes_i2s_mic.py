@@ -16,6 +16,19 @@ from firmware.drivers import (
 )
 from firmware.drivers.i2s_mic import I2SMic
 from tests.fakes.bus import FakeClock, FakeI2s, fails
+from wire import channels
+from wire.messages import (
+    DONE,
+    FAILED,
+    MIC_IMPURE,
+    MIC_NO_SOUND,
+    MIC_NOT_1KHZ,
+    MIC_NOT_94_DB,
+    MIC_NOT_YET,
+    MIC_OVERLOADED,
+    MIC_SAMPLES_LOST,
+    MIC_UNSTEADY,
+)
 from wire.quality import LOST, OVERLOAD, STATUS, UNDERRANGE
 
 # One millisecond of a 1 kHz sine: sin(2*pi*n/48) * 10000.
@@ -56,6 +69,18 @@ class Tone:
         return out
 
 
+class Loop:
+    """Words again and again; more of them than a block has."""
+
+    def __init__(self, words):
+        self.words = words
+
+    def __call__(self, first, count):
+        start = 4 * first % len(self.words)
+        part = self.words[start : start + 4 * count]
+        return part + self.words[: 4 * count - len(part)]
+
+
 def microphone(amplitude=AT_94_DB, dc=0, **params):
     clock = FakeClock()
     receiver = FakeI2s(clock, Tone(amplitude, dc))
@@ -86,7 +111,7 @@ async def scene_calibrator_tone():
     for _ in range(6):
         readings = await driver.read()
         assert [reading[:2] for reading in readings] == list(driver.items)
-        for _, _, level, flag in readings:
+        for _, _, level, flag in readings[:3]:
             assert abs(level - 9400) <= 5, level
             assert flag == GOOD
         covered += driver.covered_ms
@@ -104,7 +129,7 @@ async def scene_offsets_add_up():
 async def scene_a_large_offset_voltage_is_not_heard():
     _clock, _receiver, driver = microphone(dc=40000)
     await settled(driver)
-    for _, _, level, flag in await driver.read():
+    for _, _, level, flag in (await driver.read())[:2]:
         assert abs(level - 9400) <= 5 and flag == GOOD, level
 
 
@@ -202,7 +227,7 @@ async def scene_sph0645_in_step_late_and_early():
         _clock, receiver, driver = brief(model="sph0645", settle_ms=500)
         receiver.source = Tone(AT_94_DB, dc=-230400, bits=18, late=late)
         await settled(driver)
-        for _, _, level, flag in await driver.read():
+        for _, _, level, flag in (await driver.read())[:2]:
             assert abs(level - 9400) <= 5 and flag == GOOD, (late, level, flag)
         rows = await driver.self_test()  # starts anew and knows
         assert [row[1] for row in rows] == [True] * 6, rows
@@ -301,7 +326,7 @@ async def scene_a_stream_that_lost_a_byte():
 async def scene_clipping_is_flagged():
     _clock, _receiver, driver = microphone(amplitude=8388607)
     await settled(driver)
-    for _, _, level, flag in await driver.read():
+    for _, _, level, flag in (await driver.read())[:2]:
         assert abs(level - 12000) <= 5 and flag == SUSPECT | OVERLOAD << 4, level
 
 
@@ -387,3 +412,163 @@ async def scene_self_test():
     rows = await driver.self_test()
     assert rows[0] == ("no sound: only zeros", False, 0) and not rows[1][1], rows
     assert driver.identity == "ICS-43434, left slot"
+
+
+def named(driver, readings):
+    """{channel's name: (value, flag)}; what comes more than once would show."""
+    found = {}
+    for channel, instance, value, flag in readings:
+        assert (channel, instance) in driver.items
+        name = channels.by_id(channel).name
+        assert name not in found
+        found[name] = (value, flag)
+    return found
+
+
+async def scene_all_levels_of_a_calibrator_tone():
+    _clock, _receiver, driver = microphone()
+    await settled(driver)
+    await driver.read()
+    levels = named(driver, await driver.read())
+    assert set(levels) == set(driver.CHANNELS)
+    for name in ("laeq", "lafmax", "lafmin", "lceq", "lzeq"):
+        assert abs(levels[name][0] - 9400) <= 5, (name, levels[name])
+    assert abs(levels["lcpeak"][0] - 9701) <= 6
+    assert 9200 < levels["lasmax"][0] <= 9402
+    assert {flag for _, flag in levels.values()} == {GOOD}
+    bins = levels["laf10"][0].bins
+    assert levels["laf95"][0] is levels["laf10"][0]
+    assert bins[188] == sum(bins) > 1000, "once a millisecond, all at 94 dB"
+    assert not driver.overload and not driver.underrange
+
+
+async def scene_each_model_is_made_flat():
+    """At 1 kHz all of them read the same; the response of another one would not be taken for that of this one."""
+    for model in ("ics43434", "inmp441", "sph0645"):
+        _clock, receiver, driver = microphone(model=model)
+        receiver.source = Tone(AT_94_DB, bits=18 if model == "sph0645" else 24)
+        await settled(driver)
+        for name in ("laeq", "lzeq"):
+            assert abs(named(driver, await driver.read())[name][0] - 9400) <= 5, model
+    filters = {
+        tuple(I2SMic(receiver, _clock, model=name)._meter.state[36:39]) for name in ("ics43434", "inmp441", "sph0645")
+    }
+    assert len(filters) == 3
+
+
+async def scene_overload_and_underrange_are_told():
+    _clock, _receiver, driver = microphone(amplitude=8388607)
+    await settled(driver)
+    levels = named(driver, await driver.read())
+    assert driver.overload and not driver.underrange
+    assert {flag for _, flag in levels.values()} == {SUSPECT | OVERLOAD << 4}
+    _clock, _receiver, driver = microphone(amplitude=100, floor_cdb=2500)
+    await settled(driver)
+    levels = named(driver, await driver.read())
+    assert driver.underrange and not driver.overload
+    assert (
+        levels["laeq"][1]
+        == levels["lafmin"][1]
+        == levels["laf95"][1]
+        == levels["laf10"][1]
+        == SUSPECT | UNDERRANGE << 4
+    )
+    assert levels["lzeq"][1] == GOOD, "the floor is that of the A level"
+
+
+async def scene_what_nobody_asks_for_is_not_measured():
+    _clock, _receiver, driver = microphone(third_octaves=True)
+    wanted = [(channels.id_of(name), 0) for name in ("lafmax", "pm2_5", "laeq", "lcpeak")]
+    driver.keep(wanted)
+    await settled(driver)
+    assert set(named(driver, await driver.read())) == {"laeq", "lafmax", "lcpeak"}
+    assert driver._bands is None and len(driver._meter.histogram.bins) == 1
+    driver = I2SMic(_receiver, _clock, third_octaves=True)
+    driver.keep([(channels.id_of(name), 0) for name in ("laf90", "lzeq_1000")])
+    await settled(driver)
+    levels = named(driver, await driver.read())
+    assert set(levels) == {"laf90", "lzeq_1000"} and sum(levels["laf90"][0].bins) > 1000
+
+
+async def scene_one_third_octave_bands():
+    clock, _receiver, driver = microphone(third_octaves=True)
+    await settled(driver)
+    await driver.read()
+    began, turns = clock.now_ms, clock.turns
+    levels = named(driver, await driver.read())
+    assert len(driver.items) == len(driver.CHANNELS) + 29
+    assert abs(levels["lzeq_1000"][0] - 9400) <= 30, levels["lzeq_1000"]
+    assert levels["lzeq_800"][0] < 8200 and levels["lzeq_1250"][0] < 8200
+    assert clock.turns - turns > 5 * (clock.now_ms - began) // 16, "a block is worked on in pieces"
+    driver.configure("mic_offset_cdb", -200)
+    assert abs(named(driver, await driver.read())["lzeq_1000"][0] - 9200) <= 30
+
+
+async def calibrated(amplitude=AT_94_DB, source=None, **params):
+    """What `calibrate` says of a calibrator."""
+    _clock, receiver, driver = microphone(amplitude, **params)
+    await settled(driver)
+    if source is not None:
+        receiver.source = source
+        await driver.read()
+    assert driver.calibration == (FAILED, MIC_NOT_YET)
+    await driver.calibrate()
+    return driver
+
+
+async def scene_a_calibrator_gives_the_offset():
+    driver = await calibrated(300000)  # 2.93 dB too low
+    result, offset = driver.calibration
+    assert result == DONE and abs(offset - 293) <= 3, driver.calibration
+    driver.configure("mic_offset_cdb", offset)
+    assert abs(named(driver, await driver.read())["laeq"][0] - 9400) <= 3
+    await driver.calibrate()
+    assert driver.calibration[0] == DONE and abs(driver.calibration[1] - offset) <= 2, (
+        "it is no correction of a correction"
+    )
+    await driver.start()
+    await driver.calibrate()
+    assert driver.calibration == (FAILED, MIC_NOT_YET), "it has not settled"
+
+
+async def scene_what_is_no_calibrator_is_refused():
+    loud, quiet = Tone(AT_94_DB), Tone(AT_94_DB // 2)
+    steady = Tone(AT_94_DB)
+
+    pitched = Loop(steady.cycles[: 4 * 47] * 40)  # 1021 Hz
+    out = b""
+    for at in range(1920):  # 50 Hz beside it, nearly as strong
+        word = int.from_bytes(steady.cycles[4 * (at % 48) : 4 * (at % 48) + 4], "little")
+        wave = 250000 * (480 - at % 960 if at % 960 < 480 else at % 960 - 480) // 480 - 125000
+        out += ((word + (wave << 8)) & 0xFFFFFFFF).to_bytes(4, "little")
+    hum = Loop(out)
+
+    for reason, source in (
+        (MIC_NOT_94_DB, Tone(AT_94_DB // 3)),
+        (MIC_UNSTEADY, lambda first, count: (loud if first // 24000 % 2 else quiet)(first, count)),
+        (MIC_NOT_1KHZ, pitched),
+        (MIC_IMPURE, hum),
+        (MIC_OVERLOADED, Tone(8388607)),
+    ):
+        assert (await calibrated(source=source)).calibration == (FAILED, reason)
+    driver = await calibrated()
+    driver._i2s.silent = True
+    await driver.calibrate()
+    assert driver.calibration == (FAILED, MIC_NO_SOUND)
+
+
+async def scene_lost_samples_spoil_a_calibration():
+    clock, receiver, driver = microphone()
+    await settled(driver)
+    tone = receiver.source
+    lost = []
+
+    def source(first, count):
+        if not lost and first > 96000:
+            lost.append(first)
+            clock.now_ms += 400
+        return tone(first, count)
+
+    receiver.source = source
+    await driver.calibrate()
+    assert driver.calibration == (FAILED, MIC_SAMPLES_LOST)

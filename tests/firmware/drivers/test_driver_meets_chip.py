@@ -15,6 +15,8 @@ from boards.model import THIRD_OCTAVES
 from firmware import drivers
 from firmware.aggregate import Window
 from firmware.drivers import SensorError
+from firmware.dsp import meter
+from tests.fakes import chip_meter
 from tests.fakes.bus import FakeClock
 from tools.sim import chips
 from tools.sim.chips.i2s_mic import a_weighting_db
@@ -22,6 +24,12 @@ from tools.sim.world import World
 from wire import channels, quality
 
 START_S = 1_772_600_400  # a Wednesday morning in March, 6:00 in Bochum
+
+
+@pytest.fixture(autouse=True)
+def chips_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The meter's machine code in place of its source, which gives the same bits twenty times slower."""
+    monkeypatch.setattr(meter, "run", chip_meter.shared_kernel())
 
 
 class Stage:
