@@ -24,6 +24,7 @@ from bench import machine  # noqa: E402  needs the path above
 SECTIONS = (
     "sizes",
     "level_meter",
+    "sound_level",
     "traffic",
     "gateway",
     "flash",
