@@ -246,6 +246,11 @@ class I2SMicrophone(Chip):
         super().power_on(now_us)
         self._opened_us = None
 
+    def sound(self, tone: tuple[float, float] | None) -> None:
+        """A calibrator (Hz, dB SPL) is put on, or taken off."""
+        self._tone_wanted = tone
+        self._tone = None
+
     def open(self, now_us: int, rate: int = 48_000) -> None:
         """The clocks start: frame 0 is at now_us; the microphone wakes up anew."""
         self.rate = rate
