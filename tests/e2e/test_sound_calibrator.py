@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import math
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+import boards
 from boards import load_board
 from tests.e2e.test_noise_sensors import stored
+from tests.fakes.iec61672 import weighting_db
 from tests.fakes.street import Street
 from tests.sim.running import START_S
 from tests.sim.test_conductor import whole
 from tools.errors import SteigerError
 from tools.mic_calibrator import microphone_offset
 from tools.sim.interpreter import find
+from wire.channels import CHANNELS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(not find().is_micropython, reason="needs MicroPython")]
 WINDOW_S = 5
@@ -62,3 +67,33 @@ def test_levels_of_a_street_and_of_a_calibrator(tmp_path: Path) -> None:
         assert gateway.ask("drain", timeout_s=60)
         conductor.run(WINDOW_S)
         whole(gateway.ask("ledger"))
+
+
+def test_bands_of_a_street_add_up_to_its_level(tmp_path: Path) -> None:
+    """The option: a profile of its own with 29 bands. With the A weighting of their centres they are LAeq again."""
+    names = [channel.name for channel in CHANNELS if channel.name.startswith("lzeq_")]
+    text = (Path(boards.__file__).parent / "noise-v1" / "board.toml").read_text()
+    text = text.replace('bus = "i2s0"\n', 'bus = "i2s0"\nparams = { third_octaves = true }\n', 1)
+    text = text.replace(
+        "window_setting = 0", f"window_setting = 0\n\n[[profiles]]\nitems = {json.dumps(names)}\nwindow_setting = 1"
+    )
+    board = tmp_path / "bands.toml"
+    board.write_text(text)
+    with Street(tmp_path, board, window_s=10, **{"window_s.1": 10}) as street:
+        street.start_gateway()
+        street.power_on()
+        street.conductor.run(42)
+        assert not street.trouble()
+        records = stored(tmp_path, START_S + 10)
+        bands = {record.start_ms: record.values for record in records if len(record.values) == len(names)}
+        levels = {record.start_ms: record.values for record in records if len(record.values) == len(ITEMS)}
+        assert len(bands) >= 2
+        for start_ms, values in bands.items():
+            energy = 0.0
+            for at, value in enumerate(values):
+                assert value is not None
+                weight = weighting_db("A", 1000 * 2 ** ((at - 16) / 3))
+                energy += 10 ** ((value / 10 + weight) / 10)
+            laeq = levels[start_ms][ITEMS.index("laeq")]
+            assert laeq is not None
+            assert 10 * math.log10(energy) == pytest.approx(laeq / 10, abs=0.7)
