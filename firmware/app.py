@@ -72,7 +72,7 @@ class Node:
         """Modules whose code is not needed for long: it may go, and is loaded again when somebody asks for it."""
         for name in names:
             if name in sys.modules:
-                package, leaf = name.split(".")
+                package, leaf = name.rsplit(".", 1)
                 del sys.modules[name]
                 delattr(sys.modules[package], leaf)
 
@@ -94,11 +94,7 @@ class Node:
         from firmware import sensors
 
         self.sensors = sensors.build(self.board, self.port, self.clock, self.settings, self.log)
-        del (
-            sys.modules["firmware.sensors"],
-            sys.modules["firmware"].sensors,
-        )  # nobody builds them again: its code may go
-        self.forget("wire.channel_table")
+        self.forget("firmware.sensors", "wire.channel_table")
         for sensor in self.sensors:
             self.supervisor.add("sensor %d" % sensor.number, self._sensor_task(sensor))
         for key in list(self.board):
@@ -164,6 +160,8 @@ class Node:
             self.forget("wire.channel_table")  # a new profile asks for it, too
             self.port.collect()
             self._watch_supply(self.port.supply_mv())
+            if self._control and self._control.rested():
+                self._control = None
             if self.clock.uptime_ms() >= PROVEN_MS:
                 self._prove()
             await self.clock.sleep_ms(10000)

@@ -97,6 +97,10 @@ class Grid:
             self._aggregate.clear()
         return self._aggregate
 
+    def give_up(self) -> None:
+        """Another takes over. The aggregate goes first: its histograms do not fit into a heap twice."""
+        self.window = self._aggregate = None
+
     def _next_index(self) -> int:
         return self._outbox.state.grids[self.profile.short][1]
 

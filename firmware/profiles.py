@@ -3,7 +3,6 @@
 import binascii
 
 from wire import channels
-from wire.calibration import calibration
 from wire.profiles import Profile, distinct
 
 TYPE_CHECKING = False
@@ -20,6 +19,8 @@ def item(name: str) -> "tuple[int, int]":
 def wanted(board: dict, settings: "Settings", later: bool) -> "list[Profile]":
     """The board's profiles in the order of board.json, version 0, under the settings in force, or `later`, those that
     were set last."""
+    from wire.calibration import calibration  # not needed where one profile takes over from another
+
     number = calibration(settings.values(later))
     get = settings.wanted if later else settings.get
     found = []

@@ -128,10 +128,11 @@ class Settings:
         self.store_or(before)
 
     def store_or(self, before: "tuple[dict, dict]") -> None:
-        """Store; OSError, with `before` as values and pending, if flash does not keep them."""
+        """Store; OSError or MemoryError, with `before` as values and pending, if flash does not keep them or the heap has no
+        room for their text."""
         try:
             self.store()
-        except OSError:
+        except (OSError, MemoryError):
             self.payload["values"], self.payload["pending"] = before
             raise
 

@@ -1,8 +1,8 @@
-"""What a gateway may ask of a board beside records: settings and commands. Loaded when it first asks."""
+"""What a gateway may ask of a board beside records: settings and commands. Loaded when it asks, and forgotten when it asks
+no more: there is no state in here."""
 
 import asyncio
 
-from firmware import grid as grids
 from firmware import profiles
 from firmware.settings import GRIDS_MAX
 from firmware.tasks import health
@@ -24,11 +24,13 @@ class Control:
     """Answers messages; `node`: firmware.app.Node."""
 
     def __init__(self, node: "Any") -> None:
+        self._idle = False
         self._node = node
         self._commands = Commands(node.root, node.clock, self._run)
 
     def answer(self, message: "Any") -> "Any":
         """The message to send back, None if this is not for us."""
+        self._idle = False
         if isinstance(message, messages.Command):
             return self._commands.take(message)
         if isinstance(message, messages.GetSetting):
@@ -39,6 +41,15 @@ class Control:
             passport = by_name("passport").id
             return self._value(passport, 0, self._calibrate(passport, message))
         return None
+
+    def rested(self) -> bool:
+        """Whether nobody asked since this was called before: then its code is forgotten."""
+        idle, self._idle = self._idle, True
+        if idle:
+            self._node.forget(
+                "firmware.tasks.control", "firmware.tasks.commands", "firmware.profiles", "wire.calibration"
+            )
+        return idle
 
     def _calibrate(self, passport: int, message: "messages.Calibrate") -> int:
         """1 if it is stored, to take over when the open windows end; 0, and nothing is changed, if not."""
@@ -155,56 +166,3 @@ class Control:
     async def _restart(self) -> None:
         await self._node.clock.sleep_ms(RESTART_MS)
         self._node.port.reset()
-
-
-def replace(node: "Any", closed: "list[grids.Grid]") -> None:
-    """Windows of `closed` have just ended: profiles with a successor end, settings first; `turn` then tells the outbox,
-    or a boot does. A calibration changes for all windows at one instant, the end of the longest; what others gathered
-    under the former one is given up, and their coverage tells it."""
-    open_grids = [grid for grid in node.grids if grid.window is not None]
-    if node.settings.payload.get("pending"):
-        longest = max([grid.profile.window_s for grid in open_grids] or [0])
-        if longest not in [grid.profile.window_s for grid in closed]:
-            return
-        closed = open_grids
-    changing = [grid for grid in closed if grid.successor is not None and grid.window is not None]
-    if not changing or None in [grid.index for grid in changing]:
-        return
-    stored = node.life.stored
-    before = [list(entry) for entry in stored["grids"]]
-    turning = []
-    for grid in changing:
-        profile = profiles.fresh(grid.successor, stored)  # type: ignore[arg-type]
-        descriptor = grid.profile.encode().hex()
-        for entry in stored["grids"]:
-            if entry[0] == descriptor:
-                entry[3] = grid.index
-        first = grid.end_s() // profile.window_s
-        stored["grids"].append([profile.encode().hex(), grid.slot, first, 0])
-        turning.append((grid, profile, first))
-    try:
-        node.settings.take_over()
-    except OSError as error:
-        stored["grids"] = before
-        node.log.error("settings", "flash takes nothing, %s; the change waits", error)
-        return
-    for grid in changing:
-        grid.window = None
-    node.turning = turning
-
-
-def turn(node: "Any") -> None:
-    """Complete what `replace` began; OutboxFull: again later."""
-    outbox = node.life.outbox
-    while node.turning:
-        grid, profile, first = node.turning[0]
-        if grid.profile.short in outbox.state.grids:
-            grids.end_grid(outbox, grid.profile.short, grid.index)
-        following = node.new_grid(grid.slot, profile)
-        following.begin(first, grid.until_s)
-        following.start_ms = node.clock.uptime_ms()
-        following.index = first
-        node.grids[node.grids.index(grid)] = following
-        node.turning.pop(0)
-    for sensor in node.sensors:
-        sensor.configure(node.settings)

@@ -41,11 +41,11 @@ def _close(node: "Any") -> int:
             node.wake.set()
             closed.append(grid)
     if node.turning or [grid for grid in closed if grid.successor is not None]:
-        from firmware.tasks import control
+        from firmware.tasks import turn
 
         if not node.turning:
-            control.replace(node, closed)
-        control.turn(node)
+            turn.replace(node, closed)
+        turn.turn(node)
     wait_ms = LOOK_MS
     for grid in node.grids:
         due_ms = grid.deadline_ms()

@@ -264,3 +264,42 @@ def test_humidity_is_corrected_first_and_where_it_is_missing_the_value_is_suspec
     values = [1000, 2000, 0]
     correction.apply(values, flags)
     assert values[0] == math.floor(exact(1000, 10000, 0, 500, 950) + Fraction(1, 2)), "no growth beyond 95 %"
+
+
+def test_a_heap_that_is_full_just_then_leaves_the_old_one_and_it_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_windows(monkeypatch)
+
+    async def script(world: World) -> None:
+        world.board.provision(KEY, **{"window_s.1": 120})
+        world.board.start()
+        await virtual_s(30)
+        assert await ask(world, messages.Calibrate(NUMBER, given(CONSTANTS))) == [answer(1)]
+        store = settings.Settings.store
+        tries = 0
+
+        def full(self: Any) -> None:
+            nonlocal tries
+            tries += 1
+            raise MemoryError(1204)
+
+        monkeypatch.setattr(settings.Settings, "store", full)
+        await virtual_s(190 - (world.now_s() - START_S))
+        assert tries == 1, "at the end of the longest window, and not again before the next one"
+        monkeypatch.setattr(settings.Settings, "store", store)
+        await virtual_s(300)
+        await world.drained()
+        assert assert_each_value_fits_its_number(world) >= 2
+        assert_every_window_once(world, 60)
+        assert_every_window_once(world, 120)
+        begun = [r.time[1] - p.window_s - START_S for _, p, r in world.gateway.with_profiles() if p.calibration]
+        assert min(begun) == 240
+        assert world.board.node is not None
+        grids = world.board.node.life.stored["grids"]
+        assert len(grids) == len({entry[0] for entry in grids}) == 4
+        totals = world.totals()
+        assert totals.scheduled == totals.sealed + totals.off + totals.not_sampled + totals.refused
+        await world.board.cut()
+
+    play(script, tmp_path)
