@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,32 @@ def test_sensors_are_read_as_often_as_the_setting_says(tmp_path: Path) -> None:
         before = Calibrated.reads
         await virtual_s(60)
         assert 118 <= Calibrated.reads - before <= 122
+        await world.board.cut()
+
+    play(script, tmp_path)
+
+
+def test_what_answers_leaves_the_heap_and_no_command_runs_again_for_it(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        world.board.provision(KEY)
+        world.board.start()
+        await virtual_s(30)
+        command = messages.Command(5, messages.SEND_HEALTH, 0, world.now_s() + 3600)
+
+        def results() -> list[int]:
+            return [one.code for one in world.gateway.others if isinstance(one, messages.CommandResult)]
+
+        for number in (1, 2):
+            world.gateway.asks.append(command)
+            for _ in range(1000):
+                if len(results()) == number:
+                    break
+                await virtual_s(0.1)
+            assert "firmware.tasks.control" in sys.modules
+            await virtual_s(25)
+            assert world.board.node is not None and world.board.node._control is None
+            assert not {"firmware.tasks.control", "firmware.tasks.commands", "firmware.profiles"} & set(sys.modules)
+        assert results() == [messages.DONE, messages.REPEATED]
         await world.board.cut()
 
     play(script, tmp_path)
