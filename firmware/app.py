@@ -203,11 +203,16 @@ class Node:
         if isinstance(message, (messages.TimeMsg, messages.AckTime)):
             self._set_clock(message.unix_ms, message.held_ms, sent_ms)
         elif session is self.sessions[0]:  # settings and commands belong to the present life
-            if self._control is None:
-                from firmware.tasks.control import Control  # most boards run for months without being asked
+            if isinstance(message, messages.Calibrate):
+                from firmware.tasks import calibrate
 
-                self._control = Control(self)
-            answer = self._control.answer(message)
+                answer: "Any" = calibrate.answer(self, message)
+            else:
+                if self._control is None:
+                    from firmware.tasks.control import Control  # most boards run for months without being asked
+
+                    self._control = Control(self)
+                answer = self._control.answer(message)
             if answer is not None:
                 session.reply(answer)
 

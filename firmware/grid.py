@@ -98,7 +98,8 @@ class Grid:
         return self._aggregate
 
     def give_up(self) -> None:
-        """Another takes over. The aggregate goes first: its histograms do not fit into a heap twice."""
+        """Another takes over. The aggregate goes first: the heap has no room for its histograms twice, nor for them beside
+        the settings' text. `reopen` if it cannot."""
         self.window = self._aggregate = None
 
     def _next_index(self) -> int:
@@ -132,7 +133,7 @@ class Grid:
                 break
             if self.index is not None and self.index < self._next_index():
                 self.index = self._next_index()  # written, though flash reported an error
-                self._reopen()
+                self.reopen()
                 continue
             places.append(self._close(due))
         return places
@@ -157,10 +158,11 @@ class Grid:
         if self.index is not None:
             self.index += 1
             self._catch_up()
-        self._reopen()
+        self.reopen()
         return place
 
-    def _reopen(self) -> None:
+    def reopen(self) -> None:
+        """An empty window, unless the grid has ended."""
         self.window = None
         if not self._ended(self._next_index() if self.index is None else self.index):
             self.window = self._fresh()
@@ -206,7 +208,7 @@ class Grid:
         if self._clock.synced and self.window is not None:
             self.index = self._next_index()
             self._catch_up()
-            self._reopen()
+            self.reopen()
 
     def unclock(self) -> None:
         """The clock went back: go on as a boot without one; the gateway places these windows."""
@@ -226,4 +228,4 @@ class Grid:
             self.window = None
         elif self.window is None:
             self._catch_up()
-            self._reopen()
+            self.reopen()

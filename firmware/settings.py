@@ -25,6 +25,7 @@ from wire.settings import by_name, permits
 
 _MAGIC = b"SSt1"
 _HEAD = 12
+_PIECE = 128  # read back at once
 COPIES = ("/settings.a", "/settings.b")
 GRIDS_MAX = 12  # profiles remembered per life: as many changes of window as may wait for a gateway
 
@@ -34,9 +35,9 @@ class NeedsProvisioning(Exception):
 
 
 def encode(version: int, payload: dict) -> bytes:
-    body = json.dumps(payload).encode()
-    head = _MAGIC + struct.pack("<II", version, len(body)) + body
-    return head + struct.pack("<I", binascii.crc32(head))
+    body = json.dumps(payload).encode()  # the largest text on a board: no more copies of it than needed
+    head = _MAGIC + struct.pack("<II", version, len(body))
+    return b"".join((head, body, struct.pack("<I", binascii.crc32(body, binascii.crc32(head)))))
 
 
 def decode(data: bytes) -> "tuple[int, dict] | None":
@@ -144,7 +145,12 @@ class Settings:
             with open(self._root + copy, "wb") as f:
                 f.write(data)
             with open(self._root + copy, "rb") as f:
-                if f.read() != data:
+                at = 0
+                while at < len(data):
+                    if f.read(_PIECE) != data[at : at + _PIECE]:
+                        raise OSError(5)
+                    at += _PIECE
+                if f.read(1):
                     raise OSError(5)
 
     def forget_previous(self, life: int) -> None:

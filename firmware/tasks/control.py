@@ -3,20 +3,17 @@ no more: there is no state in here."""
 
 import asyncio
 
-from firmware import profiles
-from firmware.settings import GRIDS_MAX
-from firmware.tasks import health
+from firmware.tasks import health, plan
 from firmware.tasks.commands import Commands
 from wire import messages
 from wire.calibration import CALIBRATION
-from wire.settings import SETTINGS, by_id, by_name
+from wire.settings import SETTINGS, by_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 BLINK_MAX_S = 600
-SHORTS_MAX = 200  # profiles that a life may have had: of 256 shorts, some collide
 RESTART_MS = 1000  # between answering a restart command and doing it
 
 
@@ -37,36 +34,14 @@ class Control:
             return self._value(message.id, message.instance, 1)
         if isinstance(message, messages.SetSetting):
             return self._value(message.id, message.instance, self._set(message.id, message.instance, message.value))
-        if isinstance(message, messages.Calibrate):
-            passport = by_name("passport").id
-            return self._value(passport, 0, self._calibrate(passport, message))
         return None
 
     def rested(self) -> bool:
         """Whether nobody asked since this was called before: then its code is forgotten."""
         idle, self._idle = self._idle, True
         if idle:
-            self._node.forget(
-                "firmware.tasks.control", "firmware.tasks.commands", "firmware.profiles", "wire.calibration"
-            )
+            self._node.forget("firmware.tasks.control", "firmware.tasks.commands", *plan.MODULES)
         return idle
-
-    def _calibrate(self, passport: int, message: "messages.Calibrate") -> int:
-        """1 if it is stored, to take over when the open windows end; 0, and nothing is changed, if not."""
-        from firmware.calibrating import calibrate
-
-        node = self._node
-        try:
-            if not self._room() or not calibrate(node.settings, message.number, message.settings):
-                return 0
-        except OSError as error:
-            node.log.error("settings", "flash takes nothing, %s", error)
-            return 0
-        finally:
-            node.forget("firmware.calibrating", "wire.settings_list")
-        self._plan()
-        node.event(messages.SETTING_CHANGED, passport)
-        return 1
 
     def _value(self, setting_id: int, instance: int, ok: int) -> "messages.SettingValue":
         if not 0 < setting_id <= len(SETTINGS):
@@ -85,7 +60,7 @@ class Control:
                 return 0  # without a clock nobody knows which windows are closed already
             for grid in node.grids:
                 value = max(value, grid.end_s()) if value else 0
-        elif (name == "window_s" or name in CALIBRATION) and not self._room():
+        elif (name == "window_s" or name in CALIBRATION) and not plan.room(node):
             return 0
         try:
             if not node.settings.put(name, instance, value, name in CALIBRATION):
@@ -102,32 +77,9 @@ class Control:
             node.health_due_ms = min(node.health_due_ms, node.clock.uptime_ms() + value * 1000)
         for sensor in node.sensors:
             sensor.configure(node.settings)
-        self._plan()
+        plan.plan(node)
         node.event(messages.SETTING_CHANGED, setting_id)
         return 1
-
-    def _room(self) -> bool:
-        """Whether one more profile can be remembered. Those that have ended are forgotten, but for their shorts, once
-        their last records are delivered."""
-        life = self._node.life
-        stored = life.stored
-        if len(stored["grids"]) >= GRIDS_MAX and life.outbox.drained():
-            used = stored.get("used", "")
-            for entry in stored["grids"]:
-                if entry[3]:
-                    used += "%02x" % profiles.short_of(entry[0])
-            stored["used"] = used
-            stored["grids"] = [entry for entry in stored["grids"] if not entry[3]]
-            life.forget_profiles()
-        return len(stored["grids"]) < GRIDS_MAX and len(stored.get("used", "")) < 2 * SHORTS_MAX
-
-    def _plan(self) -> None:
-        """Profiles that differ from what the settings want are replaced at the end of their open windows."""
-        wanted = profiles.wanted(self._node.read_board(), self._node.settings, True)
-        for grid in self._node.grids:
-            if grid.slot < len(wanted):
-                changed = not profiles.same(grid.profile, wanted[grid.slot])
-                grid.successor = wanted[grid.slot] if changed else None
 
     def _run(self, code: int, arg: int) -> "tuple[int, int]":
         """(result, value) of a command."""

@@ -33,14 +33,16 @@ def replace(node: "Any", closed: "list[grids.Grid]") -> None:
         first = grid.end_s() // profile.window_s
         stored["grids"].append([profile.encode().hex(), grid.slot, first, 0])
         turning.append((grid, profile, first))
+    for grid in changing:
+        grid.give_up()
     try:
         node.settings.take_over()
     except (OSError, MemoryError) as error:
         stored["grids"] = before
+        for grid in changing:
+            grid.reopen()
         node.log.error("settings", "not stored, %s; the change waits", error)
         return
-    for grid in changing:
-        grid.give_up()
     node.turning = turning
 
 

@@ -79,7 +79,9 @@ def test_a_board_takes_it_over_and_a_cut_in_between_mixes_nothing(tmp_path: Path
     assert all(flags is None or flags[PLACE] == 1 for number, _, flags in made if number == 0)
     assert all(flags and flags[PLACE] == flags[1] == expired for number, _, flags in made if number)
     assert "firmware.correction" in modules
-    assert not {"firmware.calibrating", "wire.settings_list"} & set(modules), "needed once, and gone"
+    assert not {"firmware.tasks.calibrate", "firmware.tasks.plan", "firmware.tasks.turn", "wire.settings_list"} & set(
+        modules
+    ), "needed once, and gone"
 
 
 @pytest.fixture

@@ -244,7 +244,7 @@ def test_what_answers_leaves_the_heap_and_no_command_runs_again_for_it(tmp_path:
             assert "firmware.tasks.control" in sys.modules
             await virtual_s(25)
             assert world.board.node is not None and world.board.node._control is None
-            assert not {"firmware.tasks.control", "firmware.tasks.commands", "firmware.profiles"} & set(sys.modules)
+            assert not {"firmware.tasks.control", "firmware.tasks.commands", "firmware.tasks.plan"} & set(sys.modules)
         assert results() == [messages.DONE, messages.REPEATED]
         await world.board.cut()
 
