@@ -113,7 +113,7 @@ class ByGateway:
         self._data_dir = data_dir
         self._folder = folder
         self._wait_s = wait_s
-        self._said = said
+        self.said = said
         self._asks = False
 
     def present(self) -> dict[str, int]:
@@ -124,7 +124,7 @@ class ByGateway:
             if known is not None:
                 return dict(known.settings)
             self._asks = True
-        self._said(f"{self.where}: asking it for each of its constants")
+        self.said(f"{self.where}: asking it for each of its constants")
         found: dict[str, int] = {}
         used = 16
         for name in CALIBRATION:
@@ -152,13 +152,16 @@ class ByGateway:
         return bool(self._call("calibrate", number=f"{number:08x}", settings=chosen)["ok"])
 
     def _call(self, verb: str, **fields: Any) -> Any:
+        return self.ask(verb, node=self.address, **fields)
+
+    def ask(self, verb: str, **fields: Any) -> Any:
+        """A verb of the gateway's control socket."""
         try:
             return control.call(
                 self._data_dir,
                 verb,
                 timeout_s=self._wait_s + MARGIN_S,
                 node_s=self._wait_s,
-                node=self.address,
                 **fields,
             )
         except GatewayError as error:

@@ -117,6 +117,29 @@ GERMAN = {
     "cannot be read: {}": "lässt sich nicht lesen: {}",
     "cannot be written: {}": "lässt sich nicht schreiben: {}",
     "the calibration cannot be kept: {}": "die Kalibrierung lässt sich nicht aufbewahren: {}",
+    # a sound calibrator
+    "the board did not begin to listen ({})": "die Platine begann nicht zu hören ({})",
+    "Is there a microphone at this place? It is the order of [[sensors]] in board.toml, from 0": "Ist an dieser Stelle ein "
+    "Mikrofon? Es ist die Reihenfolge von [[sensors]] in board.toml, ab 0",
+    "{}: listening to the calibrator for {} s": "{}: hört den Kalibrator {} s lang",
+    "the microphone is not ready": "das Mikrofon ist nicht bereit",
+    "Wait until the board reports levels, then try again": "Warten, bis die Platine Pegel meldet, dann noch einmal",
+    "the microphone hears nothing at all": "das Mikrofon hört gar nichts",
+    "See what its self test says": "Ansehen, was sein Selbsttest sagt",
+    "the board lost samples while it listened": "der Platine gingen beim Hören Abtastwerte verloren",
+    "the microphone is overloaded": "das Mikrofon ist übersteuert",
+    "Use a calibrator of 94 dB, not 114 dB": "Einen Kalibrator mit 94 dB nehmen, nicht mit 114 dB",
+    "the level moves by more than {} dB": "der Pegel bewegt sich um mehr als {} dB",
+    "Seat the calibrator tightly, wait ten seconds, try again": "Den Kalibrator dicht aufsetzen, zehn Sekunden warten, noch einmal",
+    "there is other sound beside the tone": "neben dem Ton ist anderer Schall",
+    "Seat the calibrator tightly, go where it is quieter": "Den Kalibrator dicht aufsetzen, dorthin gehen, wo es leiser ist",
+    "the tone is not one of 1 kHz": "der Ton hat nicht 1 kHz",
+    "Set the calibrator to 1 kHz": "Den Kalibrator auf 1 kHz stellen",
+    "the level is more than 6 dB away from 94 dB": "der Pegel liegt mehr als 6 dB neben 94 dB",
+    "Set the calibrator to 94 dB and look at its battery; else the microphone is broken": "Den Kalibrator auf 94 dB stellen und "
+    "seine Batterie ansehen; sonst ist das Mikrofon defekt",
+    "no calibration ({})": "keine Kalibrierung ({})",
+    "Update this program": "Dieses Programm erneuern",
     # usage
     "--show changes nothing: leave out --passport and --channel": "--show ändert nichts: --passport und --channel weglassen",
     "nothing to do": "nichts zu tun",
@@ -127,5 +150,13 @@ GERMAN = {
     "a --passport says it all: leave out --channel and what belongs to it": "ein --passport sagt alles: --channel und was dazu "
     "gehört weglassen",
     "--{} is missing": "--{} fehlt",
+    "--calibrator measures the offset: leave out --passport, --show and constants": "--calibrator misst den Versatz: "
+    "--passport, --show und Konstanten weglassen",
+    "a calibrator of {} dB is not known": "ein Kalibrator mit {} dB ist nicht bekannt",
+    "Set it to 94 dB and 1 kHz": "Auf 94 dB und 1 kHz stellen",
+    "a sound calibrator is for a microphone, not for {}": "ein Schallkalibrator gilt einem Mikrofon, nicht {}",
+    "a microphone listens while its board runs: it is calibrated through the gateway": "ein Mikrofon hört, während seine Platine "
+    "läuft: es wird durch das Gateway kalibriert",
+    "Give the address of its node and --config": "Die Adresse seines Knotens und --config angeben",
     "A calibration says who, with what, and until when": "Eine Kalibrierung sagt, wer, womit und bis wann",
 }

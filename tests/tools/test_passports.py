@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from gateway.calibration import Constants, Passport, find_set, make_set, slots, write_set
 from tools import cli
 from tools.calibrate_node import calibrate
+from tools.commands import node_calibrate
 from tools.errors import SteigerError, UsageError
 from tools.passports import Wish, changes, load_passport, merged, passport_text, wish
 from wire.calibration import calibration
@@ -220,6 +222,12 @@ WHO = ["--author", "A", "--reference", "R", "--expires", "2030-01-01"]
         (["17", "--show", "--config", "nowhere.toml"], 2, "no such file"),
         (["/dev/nowhere", "--show"], 3, "no such port"),
         (["17", "--show", "--lang", "fr"], 2, "not en or de"),
+        (["17", "--calibrator", "114", *WHO], 2, "114 dB is not known"),
+        (["17", "--calibrator", "94"], 2, "--author is missing"),
+        (["17", "--calibrator", "94", "--offset", "1", *WHO], 2, "measures the offset"),
+        (["17", "--calibrator", "94", "--channel", "pm2_5", *WHO], 2, "is for a microphone"),
+        (["17", "--calibrator", "94", *WHO], 2, "no gateway is named"),
+        ([".", "--calibrator", "94", *WHO], 2, "through the gateway"),
         (["17", "--lang", "de"], 2, "nichts zu tun"),
     ],
 )
@@ -234,6 +242,29 @@ def test_wrong_usage_of_node_calibrate(
     monkeypatch.chdir(tmp_path)
     got, out, err = run(capsys, "node", "calibrate", *args)
     assert (got, out) == (code, "") and what in err, err
+
+
+def test_a_calibrators_offset_is_the_boards_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    class Node:
+        address, where = 17, "node 17"
+
+        def ask(self, verb: str, **fields: Any) -> dict[str, Any]:
+            asked.append((verb, fields))
+            assert fields["node"] == 17 and fields["arg"] == 2
+            return {"result": "done", "value": -137}
+
+        def said(self, text: str) -> None:
+            asked.append(("said", text))
+
+    monkeypatch.setattr(time, "sleep", lambda seconds: asked.append(("sleep", seconds)))
+    wanted = node_calibrate._listened(of(microphone__1={"offset": 0.0}), Node(), 2)
+    assert wanted.microphones == {1: -137}
+    assert wanted.passport.items == ("microphone:1",)
+    assert [fields["command"] for verb, fields in asked if verb == "command"] == ["calibrate_mic", "mic_offset"]
+    new = merged({}, None, wanted, replace=False)
+    assert new.settings["mic_offset_cdb.1"] == -137
 
 
 def test_without_a_running_gateway_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

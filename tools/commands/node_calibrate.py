@@ -14,6 +14,7 @@ import typer
 
 from tools.errors import NoConnection, UsageError
 
+CALIBRATOR_DB = 94
 _WORDS = {
     "en": {
         "done": "{where}: calibration {number} ({items}), in force when the open windows end",
@@ -45,6 +46,10 @@ def calibrate(
     expires: Annotated[str | None, typer.Option(help="… its last day, as 2027-03-31")] = None,
     date: Annotated[str | None, typer.Option(help="… the day of the calibration (default: today)")] = None,
     method: Annotated[str, typer.Option(help="… how")] = "",
+    calibrator: Annotated[
+        int | None, typer.Option(help="A sound calibrator of 94 dB and 1 kHz is on the microphone: measure its offset")
+    ] = None,
+    sensor: Annotated[int, typer.Option(help="… the microphone's place in board.toml", min=0, max=15)] = 0,
     replace: Annotated[bool, typer.Option("--replace", help="Forget the constants of all other channels")] = False,
     config: Annotated[Path | None, typer.Option(help="gateway.toml of the board's gateway")] = None,
     calibrations: Annotated[
@@ -67,6 +72,13 @@ def calibrate(
         raise UsageError(f"--lang {lang} is not en or de", next_step="Give --lang en or --lang de")
     given = {"slope": slope, "offset": offset, "kappa": kappa}
     head = {"author": author, "reference": reference, "expires": expires, "date": date, "method": method or None}
+    if calibrator is not None:
+        if passport or show or any(value is not None for value in given.values()):
+            raise UsageError("--calibrator measures the offset: leave out --passport, --show and constants")
+        if calibrator != CALIBRATOR_DB:
+            raise UsageError(f"a calibrator of {calibrator} dB is not known", next_step="Set it to 94 dB and 1 kHz")
+        channel, head["method"] = channel or "microphone", "sound calibrator, 94 dB, 1 kHz"
+        given["offset"] = 0.0  # measured later: what else is wrong shall be said before anybody listens
     wanted = None if show else _wish(passport, channel, given, head)
     if show and (passport or channel):
         raise UsageError("--show changes nothing: leave out --passport and --channel")
@@ -75,6 +87,8 @@ def calibrate(
         if not as_json:
             print(german(line) if lang == "de" else line, file=sys.stderr, flush=True)
 
+    if wanted is not None and calibrator is not None and not wanted.microphones:
+        raise UsageError(f"a sound calibrator is for a microphone, not for {channel}")
     by_cable = not (target.isascii() and target.isdecimal())
     settings = _load(config)
     if by_cable and not os.path.exists(target):
@@ -83,6 +97,12 @@ def calibrate(
         settings = listen.config_of_port(target)
     data_dir = Path(settings.gateway.data_dir) if settings is not None else None
     folder = calibrations or (data_dir / "calibrations" if data_dir is not None else Path("calibrations"))
+    if by_cable and calibrator is not None:
+        raise UsageError(
+            "a microphone listens while its board runs: it is calibrated through the gateway",
+            where=target,
+            next_step="Give the address of its node and --config",
+        )
     if by_cable:
         answer = _over_cable(target, data_dir, folder, wanted, replace, tell)
     elif data_dir is None:
@@ -91,6 +111,8 @@ def calibrate(
         )
     else:
         node = job.ByGateway(data_dir, folder, int(target), wait_s, tell)
+        if wanted is not None and calibrator is not None:
+            wanted = _listened(wanted, node, sensor)
         answer = _done(node, folder, wanted, replace)
     answer["handed_over"] = data_dir is not None and folder == data_dir / "calibrations"
     if as_json:
@@ -146,6 +168,14 @@ def _over_cable(
     finally:
         if lent:
             node.hand_back(data_dir, port)
+
+
+def _listened(wanted: Any, node: Any, sensor: int) -> Any:
+    """With the offset that the board measures under the calibrator."""
+    from tools.mic_calibrator import microphone_offset
+
+    offset_cdb = microphone_offset(node.ask, node.address, sensor, sleep=time.sleep, said=node.said)
+    return wanted._replace(microphones=dict.fromkeys(wanted.microphones, offset_cdb))
 
 
 def _done(target: Any, folder: Path, wanted: Any, replace: bool) -> dict[str, Any]:
