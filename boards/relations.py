@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from boards.buses import I2c, Uart
 from boards.model import (
     ADDRESS_OF,
     BAUDRATE_OF,
@@ -15,9 +16,7 @@ from boards.model import (
     Ads1115No2,
     AnySensor,
     Board,
-    I2c,
     TFLuna,
-    Uart,
     channels_of,
 )
 from boards.toml_lines import Path as KeyPath

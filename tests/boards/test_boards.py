@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import boards
-from boards.model import BUS_OF, CHANNELS_OF, THIRD_OCTAVES, Bme280, I2sMicParams, channels_of
+from boards.model import BUS_OF, CHANNELS_OF, THIRD_OCTAVES, Bme280, channels_of
+from boards.params import I2sMicParams
 from boards.toml_lines import find_line
 from firmware import drivers
 from tests.boards.renew_board_schema import FILE, text
