@@ -8,6 +8,8 @@ import pytest
 from firmware import drivers
 from tests.firmware.drivers.test_driver_meets_chip import START_S, Stage, mean, play
 
+SLOW = pytest.mark.slow  # all together: whole minutes of a street
+
 
 def speeds(seconds: int = 600, start_s: int = START_S + 5400, **chip_params: Any) -> tuple[list[Any], Any, Any, Stage]:
     """(vehicles that passed, values, refused reasons, stage) of a street in the morning's rush."""
@@ -18,7 +20,12 @@ def speeds(seconds: int = 600, start_s: int = START_S + 5400, **chip_params: Any
 
 @pytest.mark.parametrize(
     "params",
-    [{}, {"faults": ("dropped",)}, {"strings": False, "knows_blank": False, "uid": ""}, {"directions": True}],
+    [
+        {},
+        pytest.param({"faults": ("dropped",)}, marks=SLOW),
+        pytest.param({"strings": False, "knows_blank": False, "uid": ""}, marks=SLOW),
+        pytest.param({"directions": True}, marks=SLOW),
+    ],
     ids=["plain", "dropped", "other firmware", "older firmware"],
 )
 def test_the_doppler_radar_counts_the_street(params: dict[str, Any]) -> None:
@@ -36,6 +43,7 @@ def test_the_doppler_radar_counts_the_street(params: dict[str, Any]) -> None:
     assert "OPS243" in stage.driver.identity
 
 
+@pytest.mark.slow
 def test_rain_is_no_traffic_for_a_doppler_radar_either() -> None:
     passed, values, _, _ = speeds(faults=("ghosts",))
     assert sum(values["vehicles"]) <= 1.1 * len(passed) + 1
@@ -100,7 +108,13 @@ def lane(
 
 @pytest.mark.parametrize(
     "params",
-    [{}, {"mount": "side"}, {"mount": "side", "wall_m": 0.0}, {"faults": ("lost_bytes",)}, {"faults": ("rain",)}],
+    [
+        {},
+        pytest.param({"mount": "side"}, marks=SLOW),
+        pytest.param({"mount": "side", "wall_m": 0.0}, marks=SLOW),
+        pytest.param({"faults": ("lost_bytes",)}, marks=SLOW),
+        pytest.param({"faults": ("rain",)}, marks=SLOW),
+    ],
     ids=["overhead", "side", "open", "lost bytes", "rain"],
 )
 def test_the_gate_counts_its_lane(params: dict[str, Any]) -> None:
@@ -123,6 +137,7 @@ def test_the_gate_counts_its_lane(params: dict[str, Any]) -> None:
     assert stage.driver.state == drivers.READY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate_hz", [50, 250])
 def test_the_gate_at_other_rates(rate_hz: int) -> None:
     passed, values, _, stage = lane(120, {"rate_hz": rate_hz})
