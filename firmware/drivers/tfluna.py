@@ -47,6 +47,7 @@ _FAR_CM = const(1200)  # 8 m by the sheet; its firmware's limit is 12 m
 _ANSWER_MS = const(300)
 _TRIES = const(3)
 _TURN_MS = const(50)  # between two looks: the receiver keeps twenty times as much
+_CHUNKS = const(64)  # taken in one look: a line that floats is never silent
 _STUCK_MS = const(30000)  # to the bit the same: a live one has noise
 _BAD_SUMS = const(5)  # a second: more than a stream out of step finds by chance
 _CLOCKS_PCT = const(5)
@@ -223,12 +224,13 @@ class TFLuna:
     async def _listen(self, timeout_ms: int) -> "list[tuple[int, int, int]]":
         """The frames that come within `timeout_ms`, or that wait already."""
         frames: "list[tuple[int, int, int]]" = []
-        while True:
+        for _ in range(_CHUNKS):
             size = await self._uart.readinto(self._chunk, timeout_ms)
             if not size:
-                return frames
+                break
             frames += self._parser.feed(bytes(memoryview(self._chunk)[:size]))
             timeout_ms = 1  # what waits behind it
+        return frames
 
     async def read(self) -> "list[Reading]":
         """Listen until a period is over; vehicles (0 too), how long they took, headways of those that have passed.

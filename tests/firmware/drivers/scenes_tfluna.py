@@ -310,6 +310,30 @@ async def scene_all_out_of_step():
     assert chip.commands.count(1) == 1  # without a start
 
 
+class Floating:
+    """A line that nobody drives: bytes without an end."""
+
+    def __init__(self, clock):
+        self.clock = clock
+
+    def write(self, data):
+        return len(data)
+
+    async def readinto(self, buffer, timeout_ms):
+        self.clock.now_ms += 1
+        buffer[:11] = b"\x59\x00\xff\x5a\x7e\x00\x80\x59\x01\x80\xfe"
+        return 11
+
+
+async def scene_a_line_that_is_never_silent():
+    clock, _chip, driver = await learned()
+    driver._uart = Floating(clock)
+    began_ms = clock.now_ms
+    assert (await fails(listen(driver, 2), SHIFTED)).detail > 0
+    assert clock.now_ms - began_ms < 2500
+    await fails(driver.start(), NO_ANSWER, False)
+
+
 async def scene_bad_checksums():
     _clock, chip, driver = await learned()
     chip.spoil = lambda data, number: data[:8] + bytes([data[8] ^ 1])
