@@ -37,6 +37,10 @@ _NEAR_CM = const(1200)
 _EDGE_DEG = const(14)  # of a beam of 20 to each side
 _AWAY_CM = const(800)
 _HEIGHT = const(80000000)  # 4 m, squared and halved, in 1/1000 cm2
+_TWIN_CM = const(1400)  # a bus
+_TWIN_KMH = const(4)
+_TWINS_KMH = const(20)  # in a queue two cars may be as close
+_TURNS = const(118)  # percent of the reports, of both together
 _TRACKS_MAX = const(16)  # standing ones too
 # The place where time headways are taken, and a stretch as long as a car over a loop of 2 m: both directions are in
 # sight there, and most vehicles still shine.
@@ -205,8 +209,24 @@ class Tracker:
                 self.tracks.remove(track)
                 self._end(track)
 
+    def _is_echo(self, track: Track) -> bool:
+        """A long vehicle is two tracks that take turns, where two vehicles are in nearly each report both."""
+        for other in self.tracks:
+            if (
+                other.direction == track.direction
+                and other.hits >= _HITS
+                and abs(other.speed16 - track.speed16) < _TWIN_KMH << 4
+                and track.speed16 > _TWINS_KMH << 4
+                and abs(other.distance_cm - track.distance_cm) < _TWIN_CM
+                and track.hits * 10000 // (track.moving_ms + 100) + other.hits * 10000 // (other.moving_ms + 100)
+                < _TURNS
+            ):
+                return True
+        return False
+
     def _end(self, track: Track) -> None:
-        if not track.is_vehicle(self._travel_cm, self._rain > _RAINS):
+        rains = self._rain > _RAINS
+        if not track.is_vehicle(self._travel_cm, rains) or (not rains and self._is_echo(track)):
             self.refused += 1
             if track.hits < _HITS:
                 self._rain += 16
