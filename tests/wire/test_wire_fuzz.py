@@ -32,11 +32,15 @@ TIMES = st.one_of(
     st.tuples(st.just(UTC), st.integers(UTC_LOW_S, UTC_HIGH_S)),
     st.tuples(st.just(BOOT), st.integers(0, 65535), st.integers(0, UPTIME_HIGH_MS)),
 )
+ONE_SETTING = st.sampled_from(SETTINGS).flatmap(
+    lambda row: st.tuples(st.just(row.id), st.integers(0, row.instances - 1), st.integers(row.low, row.high))
+)
 OWN: dict[Any, Any] = {
     messages._TIME: TIMES,
     messages._TOTALS: st.builds(messages.Totals, *[U32] * 6),
     messages._IDS: st.lists(U32, max_size=messages.PROFILES_MAX).map(tuple),
     messages._PROFILE: PROFILES,
+    messages._SETTINGS: st.lists(ONE_SETTING, max_size=messages.SETTINGS_MAX).map(tuple),
 }
 
 
