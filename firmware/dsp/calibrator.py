@@ -60,13 +60,13 @@ def rises(x: int, h: int, samples, state):  # type: ignore[no-untyped-def]
 
 
 class Calibrator:
-    """Feed it the blocks, tell it each second's levels; then `outcome`."""
+    """Feed it the blocks, tell it each second's levels; then `outcome`. `trouble` is the first reason against it, or 0."""
 
     def __init__(self) -> None:
+        self.trouble = 0
         self._state = array("i", (0, 0))
         self._samples = 0
         self._levels: "list[int]" = []
-        self._trouble = 0
 
     def feed(self, block: "Any", samples: int) -> None:
         """Count periods of the tone."""
@@ -74,39 +74,35 @@ class Calibrator:
         self._samples += samples
 
     def second(self, meter: "Any", lost: bool, overload: bool) -> None:
-        """What the meter heard of a second. The first reason against it counts."""
+        """What the meter heard of a second."""
         laeq, lceq = meter.level_cdb("laeq"), meter.level_cdb("lceq")
         highest, lowest = meter.level_cdb("lafmax"), meter.level_cdb("lafmin")
-        if self._trouble:
-            return
         if laeq is None or lceq is None or highest is None or lowest is None:
-            self._trouble = MIC_NO_SOUND
-        elif lost:
-            self._trouble = MIC_SAMPLES_LOST
+            self.trouble = MIC_NO_SOUND
+            return
+        levels = self._levels
+        levels.append(laeq)
+        if lost:
+            self.trouble = MIC_SAMPLES_LOST
         elif overload:
-            self._trouble = MIC_OVERLOADED
-        elif highest - lowest > _WITHIN_CDB:
-            self._trouble = MIC_UNSTEADY
+            self.trouble = MIC_OVERLOADED
+        elif highest - lowest > _WITHIN_CDB or max(levels) - min(levels) > _STEADY_CDB:
+            self.trouble = MIC_UNSTEADY
         elif abs(lceq - laeq) > _PURE_CDB:
-            self._trouble = MIC_IMPURE
-        else:
-            self._levels.append(laeq)
+            self.trouble = MIC_IMPURE
+        elif abs(self._state[0] * RATE_HZ // self._samples - _HZ) > _AWAY_HZ:
+            self.trouble = MIC_NOT_1KHZ
+        elif abs(TONE_CDB - laeq) > _NEAR_CDB:
+            self.trouble = MIC_NOT_94_DB
 
     def outcome(self, offset_cdb: int) -> "tuple[int, int]":
         """(DONE, value for the setting), which is `offset_cdb` now, or (FAILED, why not)."""
         levels = self._levels
-        trouble = self._trouble
-        if not trouble:
-            hertz = self._state[0] * RATE_HZ // self._samples
-            mean = (2 * sum(levels) + len(levels)) // (2 * len(levels))
-            offset_cdb += TONE_CDB - mean
-            if max(levels) - min(levels) > _STEADY_CDB:
-                trouble = MIC_UNSTEADY
-            elif abs(hertz - _HZ) > _AWAY_HZ:
-                trouble = MIC_NOT_1KHZ
-            elif abs(TONE_CDB - mean) > _NEAR_CDB or abs(offset_cdb) > _OFFSET_MAX_CDB:
-                trouble = MIC_NOT_94_DB
-        return (FAILED, trouble) if trouble else (DONE, offset_cdb)
+        if not self.trouble:
+            offset_cdb += TONE_CDB - (2 * sum(levels) + len(levels)) // (2 * len(levels))
+            if abs(offset_cdb) > _OFFSET_MAX_CDB:
+                self.trouble = MIC_NOT_94_DB
+        return (FAILED, self.trouble) if self.trouble else (DONE, offset_cdb)
 
 
 async def listen(mic: "Any") -> "tuple[int, int]":
@@ -120,6 +116,8 @@ async def listen(mic: "Any") -> "tuple[int, int]":
             await mic._listen(1000)
             meter = mic._meter
             tone.second(meter, mic.lost_ms > 0 or meter.constant_samples > 0, meter.peak >= CLIPPED)
+            if tone.trouble:
+                break
     except SensorError:
         return FAILED, MIC_NO_SOUND
     finally:

@@ -24,7 +24,8 @@ def octave_kernels(*, counting: bool = False) -> tuple[Kernel, ...]:
 
 
 @cache
-def _kernels() -> tuple[Kernel, ...]:
+def shared_kernels() -> tuple[Kernel, ...]:
+    """They, made once a process."""
     return octave_kernels()
 
 
@@ -50,5 +51,5 @@ def feed(bands: Bands, samples: np.ndarray, kernels: tuple[Kernel, ...] | None =
     """A signal in blocks; what is no whole one is left out."""
     received = words(samples)
     for at in range(0, len(received) - block + 1, block):
-        run_block(bands, received[at : at + block].tobytes(), kernels or _kernels())
+        run_block(bands, received[at : at + block].tobytes(), kernels or shared_kernels())
     return bands

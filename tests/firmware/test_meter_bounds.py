@@ -37,6 +37,7 @@ def worst_inputs(response: str) -> list[tuple[Signal, np.ndarray]]:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("response", RESPONSES)
 def test_32_bits_give_what_64_give(response: str, tmp_path: Path) -> None:
     """Worst inputs in a row, on the chip's machine code and on a computer's: what wraps at 32 bits would differ."""

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from firmware import drivers
-from firmware.dsp import meter
-from tests.fakes import chip_meter
+from firmware.dsp import meter, octaves
+from tests.fakes import chip_meter, chip_octaves
 from tests.firmware.drivers.run_scenes import load, scenes
 from tests.firmware.interpreter import run_script
 from wire import channels
@@ -23,6 +23,8 @@ ALL = [(module, scene) for module in MODULES for scene in scenes(load(module))]
 def chips_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The meter's machine code in place of its source, which gives the same bits twenty times slower."""
     monkeypatch.setattr(meter, "run", chip_meter.shared_kernel())
+    for name, kernel in zip(chip_octaves.KERNELS, chip_octaves.shared_kernels(), strict=True):
+        monkeypatch.setattr(octaves, name, kernel)
 
 
 @pytest.mark.parametrize(("module", "scene"), ALL, ids=[f"{module[7:]}-{scene[6:]}" for module, scene in ALL])
