@@ -1,6 +1,6 @@
 """Others on the same work: JSON lines of the same readings on a pseudo-terminal, MQTT QoS 1 out, the same broker.
 
-The plain script runs always. thingsboard-gateway (`PEERS=1`) is installed from PyPI into an environment of its own under
+The plain script runs always. thingsboard-gateway (`PEERS=1`) is installed into an environment of its own under
 build/, and fed as suits it best: one datapoint a line, its SQLite storage, larger messages than its default, no limits.
 """
 

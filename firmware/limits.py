@@ -54,7 +54,7 @@ def memory(items: "Sequence[tuple[int, int]]", window_s: int) -> "array[int]":
             m[at + 1] = high if high else max(window_s, 10)
             m[at + 2] = spike
             m[at + 3] = share
-            m[at + 4] = minute + (hour - minute) * min(window_s, 3600) // 3600
+            m[at + 4] = minute + (hour - minute) * max(0, min(window_s, 3600) - 60) // 3540
             m[at + 5] = flat_s * 1000
             m[at + 6] = m[at + 7] = m[at + 10] = NONE
             at += MEMORY if high else MEMORY + HABIT

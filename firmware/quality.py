@@ -144,6 +144,7 @@ def _blocked(m: "array[int]", at: int, count: int, window_s: int) -> bool:
         m[at + 1] += count
     if (m[0] + 1) * window_s // 3600 % 24 != slot:
         if m[at + 1] >= 0:
-            m[habit] = m[at + 1] if not m[habit] else (3 * m[habit] + m[at + 1]) // 4
+            found = m[at + 1] * 3600 // max(window_s, 3600)  # of an hour, though a window may be longer
+            m[habit] = found if not m[habit] else (3 * m[habit] + found) // 4
         m[at + 1] = 0
     return blocked

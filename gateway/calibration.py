@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -38,6 +38,9 @@ class CalibrationError(GatewayError):
     exit_code = 2
 
 
+DAY_MS = 86_400_000
+
+
 class Passport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """Who vouches for the constants of `items`, with what, and how long."""
 
@@ -52,8 +55,8 @@ class Passport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def expires_ms(self) -> int:
         """The first instant at which it holds no more, unix ms."""
-        end = datetime.combine(date.fromisoformat(self.expires) + timedelta(days=1), datetime.min.time(), UTC)
-        return int(end.timestamp()) * 1000
+        day = datetime.combine(date.fromisoformat(self.expires), datetime.min.time(), UTC)
+        return int(day.timestamp()) * 1000 + DAY_MS  # there is no day after 9999-12-31
 
 
 class CalibrationSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -169,7 +172,7 @@ def decode_set(data: bytes, where: str) -> CalibrationSet:
             passport.expires_ms()
         unknown = [name for name in found.settings if not is_calibration(name)]
         true = digest(found.passports), f"{calibration(found.settings):08x}"
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, KeyError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError, KeyError) as error:
         raise CalibrationError(f"is no calibration set: {error}", where=where, next_step="Copy it again") from None
     if found.version != 1:
         raise CalibrationError(f"version {found.version} is not 1", where=where, next_step="Update Steiger")
@@ -204,6 +207,8 @@ def find_set(folder: Path, number: int) -> CalibrationSet | None:
 def write_set(folder: Path, found: CalibrationSet) -> Path:
     """Put it there, whole or not at all; it belongs to the folder's owner and is no secret."""
     path = folder / f"{found.number}.json"
+    content = msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
+    decode_set(content, str(path))  # what could not be read again must reach no board
     part = folder / f".{found.number}.{os.getpid()}.part"
     try:
         new = not folder.exists()
@@ -211,7 +216,7 @@ def write_set(folder: Path, found: CalibrationSet) -> Path:
         folder.mkdir(exist_ok=True, mode=0o755)
         owner = folder.parent.stat()
         with part.open("wb") as stream:
-            stream.write(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         part.chmod(0o644)

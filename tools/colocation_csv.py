@@ -19,6 +19,7 @@ TIMES = ("time_to", "time", "timestamp", "datetime", "date_time", "time_from", "
 STARTS = ("time_from",)  # columns that name the beginning by themselves
 GONE = ("bad", "missing")
 ROWS_MAX = 20_000_000
+SECONDS_MAX = 253_402_300_799  # the end of the year 9999
 BYTES_SEEN = 1 << 16  # enough to tell separator and header
 
 Sets = Callable[[str], CalibrationSet | None]
@@ -42,7 +43,7 @@ def parse_zone(text: str) -> timezone:
         sign = {"+": 1, "-": -1}[text[0]]
         hours, _, minutes = text[1:].partition(":")
         return timezone(sign * timedelta(hours=int(hours), minutes=int(minutes or 0)))
-    except (KeyError, ValueError, IndexError):
+    except (KeyError, ValueError, IndexError, OverflowError):
         raise UsageError(f"'{text}' is no offset from UTC", next_step="Write it as +01:00") from None
 
 
@@ -100,6 +101,8 @@ class Table:
     def time_s(self, text: str, columns: Columns, line: int) -> int:
         try:
             if text.strip().isdecimal():
+                if int(text) > SECONDS_MAX:  # milliseconds, perhaps
+                    raise ValueError
                 return int(text)
             moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
         except ValueError:

@@ -34,6 +34,7 @@ from wire.settings import by_name
 SHOWN = "docs/calibration.md shows a passport"
 PARTICLES = ("pm1", "pm2_5", "pm4", "pm10")
 HEAD = ("author", "date", "expires", "reference", "method", "note")
+FIGURE_MAX = 1e300
 TEXT_MAX = 300
 MAX_BYTES = 1 << 20
 PERSONAL = ("cal_", "passport", "mic_offset_cdb")  # what only a passport explains; the rest is how a board hangs
@@ -90,7 +91,7 @@ def wish(tree: Mapping[str, Any], where: str) -> Wish:
     if len(set(items)) < len(items):
         raise UsageError("the passport names a channel twice", where=where)
     figures = tree.get("figures", {})
-    if not isinstance(figures, dict) or not all(isinstance(value, int | float) for value in figures.values()):
+    if not isinstance(figures, dict) or not all(_is_number(value) for value in figures.values()):
         raise UsageError("figures of a passport are numbers", where=where, next_step=SHOWN)
     passport = Passport(
         author=head["author"],
@@ -118,6 +119,11 @@ def passport_text(
     return "\n".join(lines) + "\n"
 
 
+def _is_number(value: object) -> bool:
+    """That JSON can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < FIGURE_MAX
+
+
 def _quoted(text: str) -> str:
     """A basic string of TOML; JSON's escapes are among its own."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
@@ -138,9 +144,10 @@ def _text(tree: Mapping[str, Any], name: str, where: str) -> str:
 
 def _day(text: str, name: str, where: str) -> date:
     try:
-        if len(text) != 10:
+        day = date.fromisoformat(text)
+        if day.isoformat() != text:  # a day of a week, too, has ten characters
             raise ValueError
-        return date.fromisoformat(text)
+        return day
     except ValueError:
         raise UsageError(
             f"'{name}' of the passport is no day: {text}", where=where, next_step="Write it as 2027-03-31"

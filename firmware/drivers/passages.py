@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 GROUPS = (("vehicles", 9), ("headway_median", 3), ("occupancy_approach", 2), ("vehicles_0_5kmh_approach", 32))
 _BINS = const(16)
 _BIN = const(500)  # 0.01 km/h
+_LATE_MS = const(600000)
 _HEADWAY_MAX = const(6000)  # 0.01 s: longer ones are at least that
 
 
@@ -54,7 +55,7 @@ class Passages:
                 headway_ms = 0 if last_ms is None else self._diff(there_ms, last_ms)
                 if headway_ms > 0:
                     readings.append(items[9 + at] + (min(headway_ms // 10, _HEADWAY_MAX), of))
-                if headway_ms >= 0:  # one that was told late overtook no one
+                if headway_ms >= 0 or headway_ms < -_LATE_MS:  # one that was told late overtook no one; ticks wrap
                     self._last_ms[at] = there_ms
             if occupied_ms >= 0:
                 readings.append(items[11 + way] + (occupied_ms, flag))

@@ -39,7 +39,7 @@ class Track:
         self.hits = 1
         self.total = speed
         self.rough = 0
-        self.odd: "list[tuple[int, int, int]]" = []  # reports that would fit the next vehicle better
+        self.odd: "list[tuple[int, int, int, int]]" = []  # reports that would fit the next vehicle better
 
     def cost(self, elapsed_ms: int, target: tuple[int, int, int]) -> int:
         """How badly a target (strength, direction, speed) fits, -1 if it cannot be the same thing."""
@@ -55,7 +55,7 @@ class Track:
         if strength and self.strength:
             nearer, farther = (self.strength, strength) if direction else (strength, self.strength)
             if nearer > _RATIO * farther:
-                self.odd.append((now_ms, strength, speed))
+                self.odd.append((now_ms, strength, speed, elapsed_ms))
                 if len(self.odd) >= _ODD:
                     return self._behind()
             else:
@@ -73,8 +73,9 @@ class Track:
 
     def _behind(self) -> "Track":
         track = Track(self.odd[0][0], self.odd[0][1], self.direction, self.odd[0][2])
-        for now_ms, strength, speed in self.odd[1:]:
-            track.lasted_ms += now_ms - track.seen_ms
+        for at in range(1, len(self.odd)):
+            now_ms, strength, speed, elapsed_ms = self.odd[at]
+            track.lasted_ms += elapsed_ms - self.odd[at - 1][3]  # since one instant: ticks wrap, this does not
             track.seen_ms = now_ms
             track.strength = (track.strength + strength + 1) // 2
             track.speed = (track.speed + speed + 1) // 2
@@ -83,7 +84,7 @@ class Track:
             track.total += speed
         # What was taken for this one, up to the last of them.
         self.hits -= _ODD - 1
-        for _, _, speed in self.odd[:-1]:
+        for _, _, speed, _ in self.odd[:-1]:
             self.total -= speed
         return track
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.calibration import Constants, Passport, find_set, make_set, slots, write_set
+from gateway.calibration import CalibrationError, Constants, Passport, find_set, make_set, slots, write_set
 from tools import cli
 from tools.calibrate_node import calibrate
 from tools.commands import node_calibrate
@@ -55,6 +55,10 @@ def test_numbers_become_what_a_board_holds() -> None:
         ({"author": 5}, "'author'"),
         ({"expires": "2027-02-30"}, "no day"),
         ({"expires": "20270228"}, "no day"),
+        ({"expires": "2027-W13-3"}, "no day"),
+        ({"figures": {"r2": float("nan")}}, "figures"),
+        ({"figures": {"r2": 10**400}}, "figures"),
+        ({"figures": {"r2": True}}, "figures"),
         ({"expires": "2026-11-19"}, "before its date"),
         ({"serial": "x"}, "unknown key 'serial'"),
         ({"channels": {}}, "calibrates no channel"),
@@ -302,3 +306,23 @@ def test_sets_are_shown_and_handed_over(tmp_path: Path, capsys: pytest.CaptureFi
     run(capsys, "calibrate", "add", path, "--config", config)
     code, out, _ = run(capsys, "calibrate", "show", old.number, "--config", config)
     assert "microphone" in out and "offset 0.42 dB" in out and "EXPIRED on 2020-01-01" in out and "raw = " not in out
+
+
+def test_a_passport_may_hold_to_the_last_day_there_is() -> None:
+    """No later than a gateway can reckon: it judges each record by that day."""
+    found = wish({**HEAD, "expires": "9999-12-31", "channels": {"pm10": {"slope": 1.1}}}, "here")
+    assert found.passport.expires_ms() == 253_402_300_800_000
+
+
+def test_a_set_that_nobody_could_read_again_is_not_written(tmp_path: Path) -> None:
+    passport = Passport(
+        author="A",
+        date="2026-01-01",
+        expires="2027-01-01",
+        reference="R",
+        items=("pm10",),
+        figures={"r2": float("inf")},
+    )
+    with pytest.raises(CalibrationError, match="calibration set"):
+        write_set(tmp_path / "calibrations", make_set({"cal_item.0": 64}, (passport,)))
+    assert not list(tmp_path.glob("**/*.json"))

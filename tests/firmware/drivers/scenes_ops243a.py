@@ -309,6 +309,16 @@ async def scene_a_radar_that_always_tells_and_does_not_for_a_while():
     assert 2300 <= covered <= 2700, covered
 
 
+async def scene_following_cars_are_two_while_ticks_wrap():
+    for began in (1000, (1 << 30) - 1600):
+        tracks = SpeedTracks(FakeClock())
+        for number in range(30):
+            strength = 400 if number < 12 else 60
+            tracks.report((began + number * REPORT_MS) & ((1 << 30) - 1), ((strength, 1, 4000 + 10 * (number & 1)),))
+        tracks.expire((began + 60 * REPORT_MS) & ((1 << 30) - 1))
+        assert len(tracks.ended()) == 2, began
+
+
 async def scene_tracks_have_a_cap():
     tracks = SpeedTracks(FakeClock())
     for number in range(200):
