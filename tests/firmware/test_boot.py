@@ -136,6 +136,7 @@ def test_early_deaths_lead_to_safe_mode_and_then_to_the_repl(rig: Rig) -> None:
     assert rig.machine.resets == 8
 
 
+@pytest.mark.slow
 def test_technician_power_and_deep_sleep_are_no_deaths(rig: Rig) -> None:
     def stopped() -> None:
         raise KeyboardInterrupt

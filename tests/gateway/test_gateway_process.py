@@ -89,6 +89,7 @@ def seal(node: PtyNode, count: int) -> None:
             node.node.seal(W0 + len(node.node.sealed))
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_what_was_acknowledged_is_there_once(setup: Any) -> None:
     process, nodes = setup
     chance = random.Random(11)
@@ -182,6 +183,7 @@ def test_verbs_of_the_control_socket(setup: Any) -> None:
     assert process.kill(signal.SIGINT) == 0
 
 
+@pytest.mark.slow
 def test_a_life_entered_while_it_runs_is_heard(setup: Any) -> None:
     process, nodes = setup
     old = nodes[0]

@@ -70,6 +70,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
         ("LEASE = 64 // 0", "test_lease", "broken"),
     ],
 )
+@pytest.mark.slow
 def test_only_an_assertion_counts(tree: Tree, new: str, test: str, state: str) -> None:
     before = (tree.root / "firmware/leases.py").read_text()
     mutant = Mutant("planted", "", "firmware/leases.py", (("LEASE = 64", new),), (f"tests/test_planted.py::{test}",))
@@ -83,6 +84,7 @@ def test_an_unknown_name_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no mutant is named like no such mutant" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_command_runs_what_is_named(tmp_path: Path) -> None:
     """One of them, from the shell, as `make mutants` does it; it writes no figures of a part."""
     command = [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+import pytest
+
 from boards import load_board
 from tests.fakes.street import STREET
 from tools import firmware_build
@@ -115,6 +117,7 @@ def _one_to_one(pairs: list[tuple[str, str]]) -> bool:
     return len(set(pairs)) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
 
 
+@pytest.mark.slow
 def test_the_firmware_is_the_same_program() -> None:
     """Within a function each name became one other name, and no two became the same; attributes in the whole module."""
     sources = lean(firmware_build.source_files(load_board(STREET), "esp32"))

@@ -116,6 +116,7 @@ def test_power_cut_loses_rtc_memory_and_the_calendar(conductor: Conductor) -> No
     assert node.said.count(b"1 b'' 0\r\n") == 2
 
 
+@pytest.mark.slow
 def test_watchdog_resets_a_program_that_hangs(conductor: Conductor) -> None:
     lines = said(
         conductor,
@@ -289,6 +290,7 @@ asyncio.run(main())
     assert b"KeyboardInterrupt" in node.said
 
 
+@pytest.mark.slow
 def test_what_follows_a_0x03_belongs_to_the_prompt(conductor: Conductor) -> None:
     """mpremote sends a carriage return and Ctrl-A right behind its 0x03; the interrupted program must not eat them."""
     node = little(

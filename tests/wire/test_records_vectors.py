@@ -13,6 +13,8 @@ from wire.records import Record, encode_records
 
 Runner = Callable[[Path, str, dict[str, str]], list[str]]
 
+ON_WASM = pytest.param(interpreters.on_wasm, marks=pytest.mark.slow)
+
 
 def test_vectors_here() -> None:
     ran, failures = run(json.loads(renew_records_vectors.FILE.read_text())["cases"], host=True)
@@ -25,14 +27,16 @@ def test_vectors_are_what_the_codec_gives() -> None:
     assert renew_records_vectors.FILE.read_text() == renew_records_vectors.text(renew_records_vectors.cases())
 
 
-@pytest.mark.parametrize("runner", [interpreters.on_unix_port, interpreters.on_wasm])
+@pytest.mark.parametrize("runner", [interpreters.on_unix_port, ON_WASM])
 def test_vectors_under_micropython(runner: Runner, tmp_path: Path) -> None:
     cases = json.loads(renew_records_vectors.FILE.read_text())["cases"]
     files = {f"records{at}.json": json.dumps({"cases": cases[at : at + 12]}) for at in range(0, len(cases), 12)}
     assert interpreters.summary(runner(tmp_path, "run_vectors.py", files))["ran"] == len(cases)
 
 
-@pytest.mark.parametrize(("runner", "most"), [(interpreters.on_unix_port, 60), (interpreters.on_wasm, 8)])
+@pytest.mark.parametrize(
+    ("runner", "most"), [(interpreters.on_unix_port, 60), pytest.param(interpreters.on_wasm, 8, marks=pytest.mark.slow)]
+)
 def test_seeded_frames_are_the_same_bytes_everywhere(
     runner: Runner, most: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

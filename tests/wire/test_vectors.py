@@ -29,6 +29,7 @@ def test_vectors_under_micropython(tmp_path: Path) -> None:
     assert interpreters.summary(interpreters.on_unix_port(tmp_path, "run_vectors.py", files))["ran"] > 300
 
 
+@pytest.mark.slow
 def test_vectors_with_31_bit_integers(tmp_path: Path) -> None:
     files = {name: (VECTORS / name).read_text() for name in NAMES}
     assert interpreters.summary(interpreters.on_wasm(tmp_path, "run_vectors.py", files))["ran"] > 300
