@@ -31,6 +31,17 @@ GERMAN = {
     "{}: settings {}: {} bytes of life {} in its flash are beyond delivery, their key was there alone; the board removes them "
     "when it starts": "{}: Einstellungen {}: {} Bytes des Lebens {} in ihrem Flash sind nicht mehr zuzustellen, ihr "
     "Schlüssel stand nur dort; die Platine räumt sie beim Start weg",
+    # commands
+    "node {}: asking it, for at most {} s": "Knoten {}: wird gefragt, höchstens {} s lang",
+    "node {} is silent: no answer within {} s": "Knoten {} schweigt: keine Antwort in {} s",
+    "Look at its supply and cable and try again": "Versorgung und Kabel ansehen und noch einmal versuchen",
+    "node {} does not do it ({})": "Knoten {} tut es nicht ({})",
+    "Is there such a sensor at this place? It is the order of [[sensors]] in board.toml, from 0": "Gibt es an diesem Platz "
+    "einen solchen Sensor? Es ist die Reihenfolge von [[sensors]] in board.toml, von 0 an",
+    "node {}: {}, done": "Knoten {}: {}, getan",
+    "what was tested, row by row, is in the board's log: steiger monitor PORT": "was geprüft wurde, Zeile für Zeile, steht im "
+    "Protokoll der Platine: steiger monitor PORT",
+    "values are not valid while the fan cleans itself: 12 s": "solange der Lüfter sich reinigt, gelten keine Werte: 12 s",
     # the board
     "the connection was lost while the board took its settings: whether it took them is not known ({})": "die Verbindung riss "
     "ab, als die Platine ihre Einstellungen nahm: ob sie sie nahm, ist nicht bekannt ({})",

@@ -1,4 +1,4 @@
-"""`steiger node`: boards, one at a time: provision, calibrate, retire, list. German with `--lang de`."""
+"""`steiger node`: boards, one at a time: provision, calibrate, command, retire, list. German with `--lang de`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from typing import Annotated, Any
 import typer
 
 from tools.commands.node_calibrate import calibrate
+from tools.commands.node_command import command
 from tools.errors import NoConnection, SteigerError, UsageError
 
 app = typer.Typer(help="Boards, one at a time.", no_args_is_help=True, add_completion=False)
 app.command()(calibrate)
+app.command()(command)
 
 LEND_S = 900.0  # copying all files at 115200 baud takes two minutes; if we die, the gateway takes the port back
 RETIRE_IN_S = 30  # beyond the wait for its answer, so that the end lies ahead when the node hears of it
