@@ -21,6 +21,7 @@ RANGES = (
     (31.5, 70, 119),
 )  # Hz, lowest and highest level of the tone at the microphone
 REFERENCE_DB = 94
+LINEAR_DB = 0.8
 OFFSETS = (0, 11, 23, 46)  # samples by which a burst begins within a part
 
 TARGETS = {
@@ -107,10 +108,20 @@ def linearity() -> tuple[float, float, float, list[str]]:
         own_step = float(np.abs(np.diff(errors)).max())
         deviation, step = max(deviation, own), max(step, own_step)
         if hertz == 1000:  # where the standard states the range; tones that A weakens begin nearer to the noise
-            span = high - low
+            span = _widest([error - reference for error in errors], REFERENCE_DB - low)
         levels = f"{low + weight:.1f} … {high + weight:.1f}"
         lines.append(f"{hertz:7} {levels:>16} {high - low:7} {own:10.2f} {own_step:10.2f}")
     return deviation, step, span, lines
+
+
+def _widest(errors: list[float], reference: int) -> int:
+    """dB around the reference level without a gap in which the deviation stays within LINEAR_DB; steps of 1 dB."""
+    first = last = reference
+    while first > 0 and abs(errors[first - 1]) <= LINEAR_DB:
+        first -= 1
+    while last + 1 < len(errors) and abs(errors[last + 1]) <= LINEAR_DB:
+        last += 1
+    return last - first
 
 
 def responses() -> list[str]:
