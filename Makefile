@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 WORKERS ?= 2
+# the whole path in real time waits half of the time
+TEST_WORKERS ?= 3
 SOAK = $(BIN)/steiger sim faults --results build/soak.jsonl
 VIRTUAL_RUNS ?= 740
 STREET_RUNS ?= 306
@@ -44,7 +46,7 @@ unit: setup ## Unit tests and vectors alone
 	@$(BIN)/pytest -n $(WORKERS) -q -m "not e2e and not mpremote and not broker and not slow and not fuzz and not soak and not hardware"
 
 test: setup ## All tests
-	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not soak and not hardware"
+	@$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup -m "not soak and not hardware"
 
 soak: setup ## Long seeded runs (hours); goes on where it stopped; summary in build/soak.json
 	@mkdir -p build
