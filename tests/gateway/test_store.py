@@ -351,6 +351,7 @@ def test_what_is_not_ours_is_refused_after_a_cut_too(tmp_path: Path) -> None:
 # -- the disk refuses ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_acknowledgements_and_nothing_else(tmp_path: Path) -> None:
     limit = 0
 

@@ -15,6 +15,7 @@ from tools.errors import SteigerError
 
 
 @pytest.mark.parametrize("name", ["air-v1", "air-v2", "noise-v1", "traffic-v1"])
+@pytest.mark.slow
 def test_a_board_gets_its_own_drivers_alone(name: str) -> None:
     board = load_board(name)
     files = firmware_build.slot_files(board, "xtensawin", "esp32")
@@ -29,6 +30,7 @@ def test_a_board_gets_its_own_drivers_alone(name: str) -> None:
     assert all(content[:2] == b"M\x06" for content in files.values())
 
 
+@pytest.mark.slow
 def test_a_board_gets_its_own_rows_of_the_table_of_drivers() -> None:
     source = firmware_build.lean_sources(load_board("air-v2"), "sim")["firmware/drivers/__init__.py"]
     module: dict[str, Any] = {}

@@ -206,6 +206,7 @@ asyncio.run(main())
     assert node.flash.counts["erases"] >= 1
 
 
+@pytest.mark.slow
 def test_the_microphone_overflows_silently(conductor: Conductor) -> None:
     node = little(
         conductor,
