@@ -194,6 +194,35 @@ def test_a_board_that_was_changed_behind_our_back_is_asked_closely(tmp_path: Pat
     assert not again.changed and again.new == done.new, "the same passport for another board"
 
 
+def test_what_is_in_force_is_not_there_already_when_another_one_waits(tmp_path: Path) -> None:
+    first = calibrate(Board({}, {}), tmp_path, PM, replace=False)
+    now = dict(first.new.settings)
+    other = calibrate(Board(now, now), tmp_path, CLIMATE, replace=True)
+    board = Board(now, dict(other.new.settings))  # its records still name the first one
+    done = calibrate(board, tmp_path, PM, replace=True)
+    assert done.changed and done.new.number == first.new.number
+    assert calibration(board.really) == int(first.new.number, 16)
+
+
+@pytest.mark.parametrize(("expires", "said"), [("2027-11-20", False), ("2026-11-21", True)])
+def test_a_passport_that_has_expired_is_given_with_a_word(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    expires: str,
+    said: bool,
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_795_700_000.0)  # 2026-11-26
+    wanted = wish({**HEAD, "expires": expires, "channels": {"pm2_5": {"slope": 1.1}}}, "here")
+    board = Board({}, {})
+    board.address = 7  # type: ignore[attr-defined]
+    answer = node_calibrate._done(board, tmp_path, wanted, False) | {"handed_over": True}
+    assert (answer["expires"], answer["expired"]) == (expires, said)
+    for lang, word in (("en", "expired on 2026-11-21"), ("de", "am 2026-11-21 abgelaufen")):
+        node_calibrate._print(answer, node_calibrate._WORDS[lang], lang, False)
+        assert (word in capsys.readouterr().out) is said
+
+
 def test_a_board_that_refuses_is_told_of(tmp_path: Path) -> None:
     class Stubborn(Board):
         def give(self, number: int, chosen: tuple[tuple[int, int, int], ...]) -> bool:
@@ -223,6 +252,8 @@ WHO = ["--author", "A", "--reference", "R", "--expires", "2030-01-01"]
         (["17", "--passport", "p.toml", "--slope", "1.1"], 2, "says it all"),
         (["17", "--passport", "p.toml"], 2, "cannot be read"),
         (["17", "--show", "--channel", "pm2_5"], 2, "changes nothing"),
+        (["17", "--show", "--author", "A. Kowalski"], 2, "changes nothing"),
+        (["17", "--show", "--replace"], 2, "changes nothing"),
         (["17", "--show", "--config", "nowhere.toml"], 2, "no such file"),
         (["/dev/nowhere", "--show"], 3, "no such port"),
         (["17", "--show", "--lang", "fr"], 2, "not en or de"),

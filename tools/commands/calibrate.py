@@ -103,7 +103,7 @@ def fit(
         {
             "author": author, "reference": instrument, "expires": expires, "date": date or "2000-01-01",
             "channels": {channel: {"slope": 1.0}},
-        }, "--channel",
+        }, "",
     )  # fmt: skip
     (item,) = probe.passport.items
     if humidity and item.partition(":")[0] not in passports.PARTICLES:

@@ -19,6 +19,7 @@ _WORDS = {
     "en": {
         "done": "{where}: calibration {number} ({items}), in force when the open windows end",
         "same": "{where}: has calibration {number} already",
+        "expired": "  ! it expired on {expires}: its values are flagged suspect",
         "cable": "the windows end, and it takes over, once the board has the time from its gateway",
         "kept": "kept: {path}",
         "hand": "hand it to the board's gateway: steiger calibrate add {path} --config gateway.toml",
@@ -26,6 +27,7 @@ _WORDS = {
     "de": {
         "done": "{where}: Kalibrierung {number} ({items}), in Kraft, wenn die offenen Intervalle enden",
         "same": "{where}: hat Kalibrierung {number} schon",
+        "expired": "  ! sie ist am {expires} abgelaufen: ihre Werte gelten als suspect",
         "cable": "das Intervall endet, und sie gilt, sobald die Platine die Zeit von ihrem Gateway hat",
         "kept": "aufbewahrt: {path}",
         "hand": "dem Gateway der Platine geben: steiger calibrate add {path} --config gateway.toml",
@@ -80,7 +82,9 @@ def calibrate(
         channel, head["method"] = channel or "microphone", "sound calibrator, 94 dB, 1 kHz"
         given["offset"] = 0.0  # measured later: what else is wrong shall be said before anybody listens
     wanted = None if show else _wish(passport, channel, given, head)
-    if show and (passport or channel):
+    if show and (
+        passport or channel or replace or any(value is not None for value in (*given.values(), *head.values()))
+    ):
         raise UsageError("--show changes nothing: leave out --passport and --channel")
 
     def tell(line: str) -> None:
@@ -148,7 +152,7 @@ def _wish(
     for name in ("author", "reference", "expires"):
         if name not in told:
             raise UsageError(f"--{name} is missing", next_step="A calibration says who, with what, and until when")
-    return passports.wish({**told, "channels": {channel: constants}}, "--channel")
+    return passports.wish({**told, "channels": {channel: constants}}, "")
 
 
 def _over_cable(
@@ -195,6 +199,8 @@ def _done(target: Any, folder: Path, wanted: Any, replace: bool) -> dict[str, An
         "before": done.before,
         "changed": done.changed,
         "items": list(wanted.passport.items),
+        "expires": wanted.passport.expires,
+        "expired": time.time() * 1000 > wanted.passport.expires_ms(),
         "set": str(done.kept),
     }
 
@@ -207,6 +213,8 @@ def _print(answer: dict[str, Any], words: dict[str, str], lang: str, by_cable: b
         return
     text = words["done" if answer["changed"] else "same"]
     print(text.format(where=answer["where"], number=answer["calibration"], items=", ".join(answer["items"])))
+    if answer["expired"]:
+        print(words["expired"].format(expires=answer["expires"]))
     if by_cable and answer["changed"]:
         print(words["cable"])
     print(words["kept" if answer["handed_over"] else "hand"].format(path=answer["set"]))
