@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 from gateway.calibration import HUMID, UNIT_SLOPE, Constants
 from tools.errors import SteigerError
+from wire.settings import by_name
 
+SLOPE_MIN = by_name("cal_slope").low  # less cannot be given to a board
 KAPPA_MAX = 1000  # 1/1000; ambient particles lie between 0.1 and 0.9 (Petters and Kreidenweis 2007)
 LAG_MAX = 3  # intervals that clocks are compared over
 LAG_GAIN = 0.05  # of R2: less is no proof of shifted clocks
@@ -181,6 +183,11 @@ def fit(
     if max(reference) - min(reference) <= 1e-9:
         raise SteigerError("the reference does not change: nothing can be fitted", next_step="Is it the right column?")
     constants = _solve(pairs, humidity, decimals, step)
+    if constants.slope < SLOPE_MIN:
+        raise SteigerError(
+            f"the reference does not rise with the sensor: a slope of {constants.slope / UNIT_SLOPE:g} says nothing",
+            next_step="Look at the columns, the places and the times of both",
+        )
     unseen: list[float] = []
     for fold in range(FOLDS):  # whole parts of the time, as neighbours are alike
         low, high = len(pairs) * fold // FOLDS, len(pairs) * (fold + 1) // FOLDS

@@ -20,6 +20,7 @@ STARTS = ("time_from",)  # columns that name the beginning by themselves
 GONE = ("bad", "missing")
 ROWS_MAX = 20_000_000
 SECONDS_MAX = 253_402_300_799  # the end of the year 9999
+VALUE_MAX = 1e9  # squares of larger ones are beyond what can be added up
 BYTES_SEEN = 1 << 16  # enough to tell separator and header
 
 Sets = Callable[[str], CalibrationSet | None]
@@ -93,9 +94,11 @@ class Table:
                 if name in lower:
                     return lower[name]
         raise UsageError(
-            f"the table has no column for the {what}",
+            f"the table has no column for {what}",
             where=str(self.path),
-            next_step=f"It has {', '.join(self.names)}: name one of them",
+            next_step=f"It has {', '.join(self.names)}: name one of them"
+            if what != "the time"
+            else f"It has {', '.join(self.names)}: call one of them time",
         )
 
     def time_s(self, text: str, columns: Columns, line: int) -> int:
@@ -126,19 +129,27 @@ class Table:
             value = float(text)
         except ValueError:
             raise UsageError(f"'{text[:40]}' is no number", where=f"{self.path}:{line}") from None
-        return value if isfinite(value) else None
+        if not isfinite(value):
+            return None
+        if abs(value) > VALUE_MAX:
+            raise UsageError(f"'{text[:40]}' is no value of an instrument", where=f"{self.path}:{line}")
+        return value
 
 
 def read_series(path: Path, columns: Columns, names: Sequence[str]) -> list[tuple[int, float]]:
     """(end, value) in the order of time. `names`: how the value's column may be called if it is not said."""
     table = Table(path)
-    time = table.column(columns.time, TIMES, "time")
-    value = table.column(columns.value, [*names, "value", "wert"], "value")
+    time = table.column(columns.time, TIMES, "the time")
+    value = table.column(columns.value, [*names, "value", "wert"], "the value")
     found = {}
     for line, row in table.rows():
         number = table.number(row.get(value), line)
         if number is not None:
             found[table.time_s(row.get(time, ""), columns, line)] = number
+    if not found:
+        raise UsageError(
+            f"the table has no number in its column '{value}'", where=str(path), next_step="Is it the right column?"
+        )
     return _ends(found, columns.starts or time.lower() in STARTS)
 
 
@@ -173,6 +184,7 @@ def _from_export(table: Table, item: str, sets: Sets) -> list[Sample]:
     base, _, instance = item.partition(":")
     suffix = f":{instance}" if instance else ""
     stations: set[str] = set()
+    seen: set[str] = set()
     values: dict[str, tuple[int, float, str]] = {}
     humidity: dict[str, float] = {}
     for line, row in table.rows():
@@ -180,12 +192,19 @@ def _from_export(table: Table, item: str, sets: Sets) -> list[Sample]:
         if number is None or row.get("quality") in GONE:
             continue
         sensor = row.get("sensor", "")
+        seen.add(row["quantity"] + "".join(sensor.partition(":")[1:]))
         if row["quantity"] == base and sensor.partition(":")[2] == instance:
             stations.add(row.get("station_id", ""))
             end = table.time_s(row["time_to"], Columns(), line)
             values[row["record_id"]] = end, number, row.get("calibration") or ""
         elif row["quantity"] == "humidity" and ":" not in sensor:
             humidity[row["record_id"]] = number
+    if not values:
+        raise UsageError(
+            f"the export has no values of {item}",
+            where=str(table.path),
+            next_step=f"It has: {', '.join(sorted(seen)[:20]) or '-'}",
+        )
     if len(stations) > 1:
         raise UsageError(
             f"the export has {base}{suffix} of several stations: {', '.join(sorted(stations)[:5])}",

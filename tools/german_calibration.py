@@ -68,8 +68,18 @@ GERMAN = {
     "Spalte mit --humidity-column nennen, oder --humidity weglassen",
     "the reference does not change: nothing can be fitted": "die Referenz ändert sich nicht: da lässt sich nichts anpassen",
     "Is it the right column?": "Ist es die richtige Spalte?",
-    "the table has no column for the {}": "die Tabelle hat keine Spalte für {}",
+    "the table has no column for {}": "die Tabelle hat keine Spalte für {}",
     "It has {}: name one of them": "Sie hat {}: eine davon nennen",
+    "It has {}: call one of them time": "Sie hat {}: eine davon in der Kopfzeile zeit nennen",
+    "the time": "die Zeit",
+    "the value": "den Wert",
+    "'{}' is no value of an instrument": "'{}' ist kein Wert eines Messgeräts",
+    "the table has no number in its column '{}'": "die Tabelle hat keine Zahl in ihrer Spalte '{}'",
+    "the export has no values of {}": "der Export hat keine Werte von {}",
+    "It has: {}": "Er hat: {}",
+    "the reference does not rise with the sensor: a slope of {} says nothing": "die Referenz steigt nicht mit dem Sensor: eine "
+    "Steigung von {} sagt nichts",
+    "Look at the columns, the places and the times of both": "Spalten, Orte und Zeiten von beiden ansehen",
     "the export has {}{} of several stations: {}": "der Export hat {}{} von mehreren Stationen: {}",
     "Export one: steiger gateway export --node N": "Eine exportieren: steiger gateway export --node N",
     "the values were made by calibration {}, which is not known here": "die Werte machte Kalibrierung {}, die hier nicht bekannt "
@@ -119,8 +129,9 @@ GERMAN = {
     "the calibration cannot be kept: {}": "die Kalibrierung lässt sich nicht aufbewahren: {}",
     # a sound calibrator
     "the board did not begin to listen ({})": "die Platine begann nicht zu hören ({})",
-    "Is there a microphone at this place? It is the order of [[sensors]] in board.toml, from 0": "Ist an dieser Stelle ein "
-    "Mikrofon? Es ist die Reihenfolge von [[sensors]] in board.toml, ab 0",
+    "Is there an I2S microphone at this place? It is the order of [[sensors]] in board.toml, from 0; a DNMS module is read by "
+    "eye, and given --channel microphone --offset": "Ist an dieser Stelle ein I2S-Mikrofon? Es ist die Reihenfolge von "
+    "[[sensors]] in board.toml, ab 0; ein DNMS-Modul wird abgelesen und bekommt --channel microphone --offset",
     "{}: listening to the calibrator for {} s": "{}: hört den Kalibrator {} s lang",
     "the microphone is not ready": "das Mikrofon ist nicht bereit",
     "Wait until the board reports levels, then try again": "Warten, bis die Platine Pegel meldet, dann noch einmal",

@@ -45,7 +45,8 @@ def microphone_offset(
         raise SteigerError(
             f"the board did not begin to listen ({begun['result']})",
             where=where,
-            next_step="Is there a microphone at this place? It is the order of [[sensors]] in board.toml, from 0",
+            next_step="Is there an I2S microphone at this place? It is the order of [[sensors]] in board.toml, from 0; a "
+            "DNMS module is read by eye, and given --channel microphone --offset",
         )
     said(f"{where}: listening to the calibrator for {LISTENS_S} s")
     sleep(LISTENS_S + 1)

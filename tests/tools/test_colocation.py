@@ -214,6 +214,9 @@ def cut(text: str) -> Callable[[Path], None]:
         (cut("time,pm2_5\nyesterday,5\n"), [], 2, "'yesterday' is no time"),
         (cut("time,pm2_5\n2026-01-01T00:00Z,five\n"), [], 2, "'five' is no number"),
         (lambda path: path.write_bytes(b"time,pm2_5\n\xff\xfe,1\n"), [], 2, "UTF-8"),
+        (cut("time,pm2_5\n2026-01-01T00:00Z,1e308\n"), [], 2, "'1e308' is no value of an instrument"),
+        (cut("time,pm2_5\n2026-01-01T00:00Z,NaN\n"), [], 2, "no number in its column 'pm2_5'"),
+        (cut("when,pm2_5\n2026-01-01T00:00Z,5\n"), ["--lang", "de"], 2, "keine Spalte für die Zeit"),
         (None, ["--interval", "7y"], 2, "no interval"),
         (None, ["--raw-zone", "CET"], 2, "no offset from UTC"),
         (None, ["--raw-column", "pm11"], 2, "no column for the value"),
@@ -236,7 +239,32 @@ def test_what_cannot_be_fitted_is_said(
     given = ["calibrate", "fit", raw, reference, "--channel", "pm2_5", *WHO, "--output", tmp_path / "p.toml", *args]
     got, out, err = run(capsys, *given)
     assert (got, out) == (code, ""), err
-    assert what in err and err.startswith("error: ")
+    assert what in err and err.startswith("Fehler: " if "de" in args else "error: ")
+    assert "— --channel" not in err, "what is wrong is not looked for there"
+
+
+def test_a_reference_that_falls_as_the_sensor_rises_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = world(5)
+    raw = write_raw(tmp_path / "raw.csv", rows)
+    reference = write_reference(tmp_path / "ref.csv", [(t, 50 - true, each, h) for t, true, each, h in rows])
+    given = ["calibrate", "fit", raw, reference, "--channel", "pm2_5", *WHO, *GERMAN_STATION]
+    code, out, err = run(capsys, *given, "--output", tmp_path / "p.toml")
+    assert (code, out) == (1, "") and "does not rise with the sensor" in err, err
+    assert not (tmp_path / "p.toml").exists()
+
+
+def test_an_export_without_the_channel_names_what_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    export = tmp_path / "raw.csv"
+    export.write_text(
+        "station_id,sensor,quantity,time_from,time_to,value,unit,quality,record_id,calibration\n"
+        "gw-1,air-v2:1,co2,2026-11-26T01:00:00Z,2026-11-26T01:01:00Z,420,ppm,good,1-a-1,\n"
+    )
+    reference = write_reference(tmp_path / "ref.csv", world(1))
+    given = ["calibrate", "fit", export, reference, "--channel", "co2", *WHO, "--output", tmp_path / "p.toml"]
+    code, out, err = run(capsys, *given)
+    assert (code, out) == (2, "") and "no values of co2" in err and "It has: co2:1" in err, err
 
 
 @pytest.mark.parametrize("flat", ["raw", "reference"])
