@@ -103,9 +103,13 @@ class Decoder:
         profile = decode_profile(self.windows[row].descriptor)
         return KnownProfile(row, profile, profile.window_s, profile.window_s * 1000)
 
+    def open_profiles(self) -> list[Profile]:
+        """Those that are not known to have ended, the newest last."""
+        return [decode_profile(row.descriptor) for _, row in sorted(self.windows.items()) if not row.ended_window]
+
     def present_profiles(self) -> list[Profile]:
         """Those that the node runs now, as far as is known: all that share the newest one's calibration."""
-        found = [decode_profile(row.descriptor) for _, row in sorted(self.windows.items()) if not row.ended_window]
+        found = self.open_profiles()
         return [profile for profile in found if profile.calibration == found[-1].calibration]
 
     # -- messages --------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ TIME_EVERY_MS = 300_000  # 50 ppm make 15 ms of it
 TIME_UNSET_MS = 2_000  # to a node without a clock
 CLOCKS_APART_S = 86_400  # the clock of the machine that provisioned may differ from ours
 ASK_EVERY_MS = 10_000  # for one profile
+ASK_END_TIMES = 5  # when a profile that another one replaced ended; a node may have forgotten it
 ACK_WINDOWS = 4  # a commit: 256 seqs above a hole; the rest is acknowledged when it comes again
 HELD_MS_MAX = 65_535
 
@@ -78,6 +79,7 @@ class LifeSession:
         self._time_sent_ms = 0  # of this boot
         self._time_unproven_ms = 0  # sent, and no uplink has shown yet that it arrived
         self._asked_ms: dict[int, int] = {}
+        self._ends: dict[int, int] = {}  # short → how often to ask when it ended
         self._requests: list[Request] = []
 
     # -- uplink ----------------------------------------------------------------------------------------------------
@@ -102,7 +104,7 @@ class LifeSession:
                 # Nothing was sent again, so the acknowledgement that the time rode with has arrived.
                 memory.clock.synced(self._time_unproven_ms)
                 self._time_unproven_ms = 0
-            if self.decoder.wanted:
+            if self.decoder.wanted or self._ends:
                 self._ask_profiles(now_ms)
             if self.decoder.anchored:
                 self.decoder.anchored = False
@@ -114,7 +116,7 @@ class LifeSession:
                 memory.greeted((counter, message.boot, message.uptime_ms))
                 self._hello(message, now_ms, fresh)
             elif message_type == messages.DESCRIPTOR:
-                self._descriptor(message)
+                self._descriptor(message, now_ms)
             else:
                 self._result(message)
         if self._requests:
@@ -139,11 +141,17 @@ class LifeSession:
             if decoder.unresolved:
                 self._held_ready(self)
         self._answer_time(self._committed)
-        if decoder.wanted:
+        if hello.profile_ids:
+            self._ask_ends(set(hello.profile_ids))
+        if decoder.wanted or self._ends:
             self._ask_profiles(now_ms)
 
-    def _descriptor(self, message: Any) -> None:
+    def _descriptor(self, message: Any, now_ms: int) -> None:
+        self._ends.pop(message.profile.short, None)
         if self.decoder.add_profile(message.profile, message.first_window, message.ended):
+            if not message.ended:  # it may have taken the place of others, which are scheduled until their end is known
+                self._ask_ends({message.profile.id})
+                self._ask_profiles(now_ms)
             log.info("session: node %d, profile %08x learned", self.info.node, message.profile.id)
         if self.decoder.undecoded:
             self._held_ready(self)
@@ -218,9 +226,18 @@ class LifeSession:
         self.sent_downlinks += 1
         return self.link.send(frame)
 
+    def _ask_ends(self, running: set[int]) -> None:
+        """Ask again for the profiles that are not known to have ended and are not among those (ids) that run."""
+        found = self.decoder.open_profiles()
+        self._ends |= {each.short: ASK_END_TIMES for each in found if each.id not in running}
+
     def _ask_profiles(self, now_ms: int) -> None:
-        for short in sorted(self.decoder.wanted):
+        for short in sorted(self.decoder.wanted | self._ends.keys()):
             if abs(now_ms - self._asked_ms.get(short, 0)) >= ASK_EVERY_MS:
+                if short in self._ends:
+                    self._ends[short] -= 1
+                    if not self._ends[short]:
+                        del self._ends[short]
                 self._asked_ms[short] = now_ms
                 self.send(messages.DescriptorRequest(short))
 

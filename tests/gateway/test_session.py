@@ -625,6 +625,76 @@ def test_profiles_whose_windows_follow_each_other_are_both_scheduled(tmp_path: P
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("by", ["records", "hello"])
+def test_a_profile_that_another_one_replaced_is_asked_for_its_end(tmp_path: Path, by: str) -> None:
+    """A calibration took over, and nobody had told when the profile before it ended: without that its windows would be
+    scheduled, and pending, for ever."""
+
+    async def scenario() -> None:
+        node = FakeNode(7)
+        node.faults.mute_descriptor = True
+        async with rig(tmp_path / "spool.db") as r:
+            await r.add(node)
+            node.hello()
+            old = node.profile
+            for i in range(10):
+                node.seal(W0 + i)
+            node.send_outbox()
+            await r.settle()
+
+            def asked() -> list[int]:
+                found = [d.payload[0] for d in node.downlinks if d.type == messages.DESCRIPTOR_REQUEST]
+                return [short for short in found if short == old.short]
+
+            assert not asked(), "it runs"
+            node.profile = Profile(old.items, 60, 0x748AD845)
+            node.descriptor(W0 + 10)
+            if by == "hello":
+                r.clock.at_ms += 20_000
+                node.hello()
+            await r.settle()
+            assert asked()
+            for i in range(6):
+                node.seal(W0 + 10 + i)
+            r.clock.at_ms += 20_000
+            node.send_outbox()
+            await r.settle()
+            assert len(asked()) >= 2, "the answer was lost: again"
+            node.send(*messages.encode(messages.DescriptorMsg(W0, W0 + 10, old)))
+            await r.settle()
+            told = len(asked())
+            r.clock.at_ms += 20 * 60_000
+            node.hello()
+            await r.settle()
+            assert len(asked()) == told, "it is known"
+            await r.deliver()
+            tally = (await r.report()).lives[0].sinks["mqtt"]
+            lines = [line for line in (await r.report()).lives[0].lines if line.profile == f"{old.id:08x}"]
+            assert tally.delivered == 16
+            assert sum(line.scheduled for line in lines if line.sink == "mqtt") == 10
+
+    asyncio.run(scenario())
+
+
+def test_a_node_that_has_forgotten_a_profile_is_not_asked_for_ever(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        node = FakeNode(7)
+        node.faults.mute_descriptor = True
+        async with rig(tmp_path / "spool.db") as r:
+            await r.add(node)
+            node.profile = Profile(node.profile.items, 60, 0x748AD845)
+            node.descriptor(W0)
+            for i in range(20):
+                r.clock.at_ms += 60_000
+                node.seal(W0 + i)
+                node.send_outbox()
+                await r.settle()
+            asked = [d for d in node.downlinks if d.type == messages.DESCRIPTOR_REQUEST]
+            assert 1 < len(asked) <= 5
+
+    asyncio.run(scenario())
+
+
 def test_a_clock_that_was_never_set_gives_no_time(tmp_path: Path) -> None:
     async def scenario() -> None:
         node = FakeNode(7)
