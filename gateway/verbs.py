@@ -57,6 +57,7 @@ class Verbs:
             "get-setting": self.get_setting,
             "calibrate": self.calibrate,
             "calibration": self.calibration,
+            "profiles": self.profiles,
             "command": self.command,
             "drain": self.drain,
             "metrics": self.metrics,
@@ -185,6 +186,19 @@ class Verbs:
         rows = self._session(request).decoder.windows
         number = decode_profile(rows[max(rows)].descriptor).calibration if rows else None
         return {"node": request["node"], "number": number if number is None else f"{number:08x}"}
+
+    async def profiles(self, _: dict[str, Any]) -> Any:
+        """What each life's records are read with; a listener at the tap came too late to hear it from the nodes."""
+        return {
+            "lives": [
+                {
+                    "life": f"{life:08x}",
+                    "node": node,
+                    "profiles": [profile.encode().hex() for profile in session.decoder.open_profiles()],
+                }
+                for (node, life), session in self._gateway.uplinks.sessions.items()
+            ]
+        }
 
     async def calibrate(self, request: dict[str, Any]) -> Any:
         """Hand several settings of the calibration to a node, all or none; its set is kept by whoever asks."""

@@ -74,7 +74,10 @@ class Node:
         self.highest: int | None = None
         self.next_seq = 0
         self.profiles: dict[int, Profile] = {}
-        for descriptor in life.profiles:
+        self.learn(life.profiles)
+
+    def learn(self, descriptors: Iterable[str]) -> None:
+        for descriptor in descriptors:
             try:
                 profile = decode_profile(bytes.fromhex(descriptor))
             except (WireError, ValueError):
@@ -90,6 +93,13 @@ class Decoder:
         self._nodes: dict[int, list[Node]] = {}
         for life in lives:  # the newest life of an address first: it is the likely one
             self._nodes.setdefault(life.address, []).insert(0, Node(life))
+
+    def learn(self, life: str, descriptors: Iterable[str]) -> None:
+        """Profiles of a life (hex) from elsewhere than its frames."""
+        for nodes in self._nodes.values():
+            for node in nodes:
+                if f"{node.life:08x}" == life:
+                    node.learn(descriptors)
 
     def decode(self, frame: bytes) -> dict[str, Any]:
         """{"ok", "direction", "type", "node", …}; without keys or with wrong ones `ok` is False and `reason` says why."""

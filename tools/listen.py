@@ -68,6 +68,14 @@ def tap_chunks(data_dir: Path, port: str, until_s: float | None = None) -> Itera
     raise NoConnection("the gateway ended or gave the port back", where=port, next_step="Start the monitor again")
 
 
+def tap_profiles(data_dir: Path) -> list[dict[str, Any]]:
+    """[{"life", "profiles"}] that the gateway reads its nodes' records with; none from one that is older than that."""
+    try:
+        return list(control.call(data_dir, "profiles")["lives"])
+    except GatewayError:
+        return []
+
+
 def config_of_holder(busy: PortBusy) -> Config | None:
     """The configuration of the gateway that holds the port, if the holder is one."""
     try:

@@ -6,12 +6,14 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway.models import EVENT, GAP, HEALTH, RECORD, TIME_ANCHOR, TIME_CLOCK, TIME_NEIGHBOURS
 from gateway.store import Reader
+from gateway.verbs import Verbs
 from tests.fakes.node import FakeNode, key_of
 from tests.fakes.rig import START_S, HandClock, rig
 from wire import UTC, messages
@@ -668,6 +670,8 @@ def test_a_profile_that_another_one_replaced_is_asked_for_its_end(tmp_path: Path
             await r.settle()
             assert len(asked()) == told, "it is known"
             await r.deliver()
+            (life,) = (await Verbs(SimpleNamespace(uplinks=r.uplinks)).profiles({}))["lives"]  # type: ignore[arg-type]
+            assert life == {"life": f"{node.life:08x}", "node": 7, "profiles": [node.profile.encode().hex()]}
             tally = (await r.report()).lives[0].sinks["mqtt"]
             lines = [line for line in (await r.report()).lives[0].lines if line.profile == f"{old.id:08x}"]
             assert tally.delivered == 16

@@ -64,6 +64,14 @@ def test_profile_comes_with_its_descriptor() -> None:
     assert decoder.decode(records_frame(7))["records"]
 
 
+def test_a_listener_that_came_too_late_is_told_the_profile() -> None:
+    decoder = Decoder([life(profiles=())])
+    decoder.learn("00000000", [PROFILE.encode().hex()])
+    assert decoder.decode(records_frame())["records"] is None, "of another life"
+    decoder.learn(f"{subkeys(KEY).life:08x}", ["00", PROFILE.encode().hex()])
+    assert decoder.decode(records_frame(7))["records"]
+
+
 def test_reasons() -> None:
     assert Decoder([]).decode(records_frame())["reason"] == "no keys"
     assert Decoder([life(OTHER)]).decode(records_frame())["reason"] == "tag"

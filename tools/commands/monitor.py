@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,6 +55,7 @@ def monitor(
             _show({"kind": "advice", "code": advice.code, **advice.facts, "text": text}, [f"! {text}"], as_json)
 
     source = Source(port, config, baudrate, seconds, words, as_json)
+    source.learn = decoder.learn
     try:
         for direction, data in source:
             if not begun and not as_json and keys is None:
@@ -112,6 +113,7 @@ class Source:
         self._until = None if seconds is None else time.monotonic() + seconds
         self._words, self._quiet = words, quiet
         self._watch_of = Watch
+        self.learn: Callable[[str, list[str]], None] = lambda life, profiles: None  # of a decoder
         self.watch = Watch(time.monotonic(), tap=False)
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
@@ -128,6 +130,8 @@ class Source:
                 raise
             self.watch = self._watch_of(time.monotonic(), tap=True)
             self._say("tap", holder=self._words["gateway"].format(pid=busy.pid))
+            for life in listen.tap_profiles(Path(holder.gateway.data_dir)):
+                self.learn(life["life"], life["profiles"])
             yield "up", b""
             yield from listen.tap_chunks(Path(holder.gateway.data_dir), self._port, self._until)
             return
