@@ -43,7 +43,7 @@ outbox = life.outbox
 from firmware.profiles import wanted, fresh
 from firmware.grid import grid_body
 import json
-profile = fresh(wanted(json.load(open("/board.json")), stored.get)[0], stored.payload)
+profile = fresh(wanted(json.load(open("/board.json")), stored, False)[0], stored.payload)
 short, window_s, index = profile.short, profile.window_s, %d
 if short in outbox.state.grids:
     index = outbox.state.grids[short][1]
