@@ -3,10 +3,9 @@ at import."""
 
 import asyncio
 import json
-import sys
 
+from firmware import forget, settings, slots, version
 from firmware import grid as grids
-from firmware import settings, slots, version
 from firmware.aggregate import Window
 from firmware.clock import FIRST, REFUSED, STEPPED, Clock
 from firmware.leases import LeaseLost
@@ -68,14 +67,6 @@ class Node:
             description: dict = json.load(f)
         return description
 
-    def forget(self, *names: str) -> None:
-        """Modules whose code is not needed for long: it may go, and is loaded again when somebody asks for it."""
-        for name in names:
-            if name in sys.modules:
-                package, leaf = name.rsplit(".", 1)
-                del sys.modules[name]
-                delattr(sys.modules[package], leaf)
-
     def session_of(self, life: Life) -> Session:
         return Session(life, frame.SERIAL, self.clock, self.settings.get, self._hello, self._asked)
 
@@ -94,7 +85,7 @@ class Node:
         from firmware import sensors
 
         self.sensors = sensors.build(self.board, self.port, self.clock, self.settings, self.log)
-        self.forget("firmware.sensors", "wire.channel_table")
+        forget("firmware.sensors", "wire.channel_table")
         for sensor in self.sensors:
             self.supervisor.add("sensor %d" % sensor.number, self._sensor_task(sensor))
         for key in list(self.board):
@@ -157,7 +148,7 @@ class Node:
         """What has to be looked after now and then."""
         while True:
             task.beat()
-            self.forget("wire.channel_table")  # a new profile asks for it, too
+            forget("wire.channel_table")  # a new profile asks for it, too
             self.port.collect()
             self._watch_supply(self.port.supply_mv())
             if self._control and self._control.rested():
@@ -264,7 +255,7 @@ def _load(node: Node) -> None:
     from firmware import begin
 
     begin.load(node)
-    node.forget("firmware.begin", "firmware.profiles", "wire.calibration")
+    forget("firmware.begin", "firmware.profiles", "wire.calibration")
 
 
 async def run(node: Node) -> None:

@@ -1,9 +1,8 @@
 """What a boot does once: settings, lives, repairs, the first windows. Its code leaves the heap when it is done."""
 
 import os
-import sys
 
-from firmware import profiles, settings, slots
+from firmware import forget, profiles, settings, slots
 from firmware.leases import LeaseLost
 from firmware.life import Life, flash_blocks, remove_folder
 from firmware.outbox.log import OutboxFull
@@ -53,7 +52,7 @@ def _check_privacy(board: dict) -> None:
     from wire import privacy
 
     found = privacy.conflict([[profiles.item(name) for name in entry["items"]] for entry in board["profiles"]])
-    del sys.modules["wire.privacy"], sys.modules["wire"].privacy
+    forget("wire.privacy")
     if found:
         raise settings.NeedsProvisioning("%s in profile %d would tell of single vehicles" % (found[1], found[0]))
 

@@ -13,8 +13,7 @@ Behind those of a counter of vehicles is its habit: vehicles expected since the 
 hour, or -1 if not to be learned; the vehicles of 24 hours, 0 where not known.
 """
 
-import sys
-
+from firmware import forget
 from wire import channels
 from wire.quality import BAD, BLOCKED, FLAT_LINE, GOOD, HUMIDITY, RANGE, RATE, SPIKE, SUSPECT, WIND
 
@@ -47,7 +46,7 @@ def memory(items: "Sequence[tuple[int, int]]", window_s: int) -> "array[int]":
     from firmware import limits
 
     made = limits.memory(items, window_s)
-    del sys.modules["firmware.limits"], sys.modules["firmware"].limits
+    forget("firmware.limits")
     return made
 
 

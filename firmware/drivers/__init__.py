@@ -22,8 +22,7 @@ Values are integers with ONE decimal more than their channel (so that a mean doe
 Two events within one `read()` (two vehicles) are two readings of the same channel.
 """
 
-import sys
-
+from firmware import forget
 from wire import quality
 
 try:
@@ -123,9 +122,7 @@ def load(name: str) -> "Any":
 def seldom(module: str, name: str) -> "Any":
     """What a driver seldom does lies in a module of its own, which leaves the heap again: `name` of it."""
     found = getattr(__import__(module, None, None, (name,)), name)
-    del sys.modules[module]
-    package, _, leaf = module.rpartition(".")
-    delattr(sys.modules[package], leaf)
+    forget(module)
     return found
 
 

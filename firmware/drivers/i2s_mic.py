@@ -6,9 +6,8 @@ The SPH0645 changes its data on the other edge of the clock, so that a receiver 
 early: their lowest bit tells.
 """
 
-import sys
-
-from firmware.drivers import GOOD, NO_ANSWER, READY, STALE, SUSPECT, WARMING_UP, WARMUP, SensorError, const
+from firmware import forget
+from firmware.drivers import GOOD, NO_ANSWER, READY, STALE, SUSPECT, WARMING_UP, WARMUP, SensorError, const, seldom
 from firmware.dsp.meter import BINS, FULL_SCALE, RATE_HZ, Meter
 from wire import channels
 from wire.messages import FAILED, MIC_NOT_YET
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from firmware.drivers import Reading, TestRow
+
+CARE = "firmware.drivers.i2s_care"
 
 # What a microphone is called, how many bits it gives, its own noise in 0.01 dB (data sheets), and what makes it flat
 # (firmware.dsp.meter): after the published equalisers (ikostoski/esp32-i2s-slm) for the data sheets' typical curves,
@@ -58,15 +59,6 @@ def look(block: "bytes | bytearray", size: int, stride: int = _STRIDE) -> "tuple
         low |= last | block[at + 1] << 8
         high |= block[at + 2] | block[at + 3] << 8
     return high, low, odd
-
-
-def _seldom(name: str) -> "Any":
-    """A function of the module with what is seldom needed; the next time it is loaded anew."""
-    from firmware.drivers import i2s_care
-
-    function = getattr(i2s_care, name)
-    del sys.modules["firmware.drivers.i2s_care"], sys.modules["firmware.drivers"].i2s_care
-    return function
 
 
 class I2SMic:
@@ -139,7 +131,7 @@ class I2SMic:
 
     def keep(self, wanted: "Any") -> None:
         """Give no other items than these: what nobody asks for is not measured."""
-        _seldom("keep")(self, wanted)
+        seldom(CARE, "keep")(self, wanted)
 
     def _begin(self) -> None:
         """Filters without a past."""
@@ -200,7 +192,7 @@ class I2SMic:
         self._settle_left_ms -= part_ms
         if self._settle_left_ms <= 0:
             self._running = False
-            if await _seldom("examine")(self):
+            if await seldom(CARE, "examine")(self):
                 self.state = READY
                 self._meter.settled()
             else:
@@ -264,7 +256,7 @@ class I2SMic:
         constant = meter.constant_samples * 2 > frames
         high, low, odd = look(self._block, self._size)  # of the last block
         if laeq is None or lafmax is None or constant or peak < DEAD_PEAK or odd >= _ODD:
-            raise _seldom("no_sound")(self, constant, high, low, odd)
+            raise seldom(CARE, "no_sound")(self, constant, high, low, odd)
         self._dead = 0
         if meter.constant_samples:
             self._break(meter.constant_samples)
@@ -305,7 +297,7 @@ class I2SMic:
         """A calibrator sounds on the microphone: listen to it for some seconds; `calibration` has what came of it."""
         from firmware.dsp.calibrator import listen
 
-        del sys.modules["firmware.dsp.calibrator"], sys.modules["firmware.dsp"].calibrator
+        forget("firmware.dsp.calibrator")
         self.calibration = (FAILED, MIC_NOT_YET)
         self.calibration = await listen(self)
 
@@ -316,5 +308,5 @@ class I2SMic:
 
     async def self_test(self) -> "list[TestRow]":
         """From the start: which slot has sound, its bits, whether they come late; level, peak, lost samples."""
-        rows: "list[TestRow]" = await _seldom("self_test")(self)
+        rows: "list[TestRow]" = await seldom(CARE, "self_test")(self)
         return rows

@@ -5,8 +5,6 @@ nothing moves, so silence is no vehicle; after a longer one the radar is asked. 
 vehicle, and the node only per window (firmware.aggregate holds the minimum count).
 """
 
-import sys
-
 from firmware.drivers import (
     BLOCKED,
     GOOD,
@@ -20,6 +18,7 @@ from firmware.drivers import (
     SensorError,
     const,
     passages,
+    seldom,
 )
 from firmware.drivers.tracker import Tracker
 from wire.quality import CONTRADICTION
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     Target = tuple[int, int, int, int, int]  # angle deg, distance m, direction, km/h, snr
 
 
+CARE = "firmware.drivers.ld2451_care"
 _REPORT_HEAD = b"\xf4\xf3\xf2\xf1"
 _REPORT_TAIL = b"\xf8\xf7\xf6\xf5"
 _ACK_HEAD = b"\xfd\xfc\xfb\xfa"
@@ -89,15 +89,6 @@ def decode_ack(payload: bytes) -> "tuple[int, int, bytes] | None":
     if len(payload) < 4 or payload[1] != 0x01:
         return None
     return payload[0], payload[2] | payload[3] << 8, bytes(payload[4:])
-
-
-def _seldom(name: str) -> "Any":
-    """A function of the module with what is seldom needed; the next time it is loaded anew."""
-    from firmware.drivers import ld2451_care
-
-    found = getattr(ld2451_care, name)
-    del sys.modules["firmware.drivers.ld2451_care"], sys.modules["firmware.drivers"].ld2451_care
-    return found
 
 
 class Parser:
@@ -216,7 +207,7 @@ class LD2451:
         if name == "direction_flip":
             self._flip = self._flip_wired ^ value
         elif name == "speed_angle_deg":
-            self._secant = _seldom("secant")(value)
+            self._secant = seldom("firmware.drivers.secant", "secant")(value)
 
     async def start(self) -> None:
         """Configure: both directions, range, least speed. SensorError NO_ANSWER, REFUSED."""
@@ -229,7 +220,7 @@ class LD2451:
         self._talks_idle = False
         now_ms = self._clock.ticks_ms()
         self._frame_ms = self._byte_ms = self._report_ms = now_ms
-        self.identity = await _seldom("set_up")(self.command, self._detection, self._snr_threshold)
+        self.identity = await seldom(CARE, "set_up")(self.command, self._detection, self._snr_threshold)
         self._read_ms = self._clock.ticks_ms()
         self.state = READY
 
@@ -344,5 +335,5 @@ class LD2451:
 
     async def self_test(self) -> "list[TestRow]":
         """Answer, frames thrown away, and whether its direction agrees with its distances."""
-        rows: "list[TestRow]" = await _seldom("self_test")(self.command, self.parser, self.tracker)
+        rows: "list[TestRow]" = await seldom(CARE, "self_test")(self.command, self.parser, self.tracker)
         return rows

@@ -1,4 +1,4 @@
-"""What a HLK-LD2451's driver seldom does: set the chip up, test it, work out what an angle does to a speed."""
+"""What a HLK-LD2451's driver seldom does: set the chip up, test it."""
 
 from firmware.drivers import SensorError, const
 
@@ -17,15 +17,6 @@ _SET_DETECTION = const(0x0002)
 _SET_SENSITIVITY = const(0x0003)
 _GET_DETECTION = const(0x0012)
 _FIRMWARE = const(0x00A0)
-
-# 1/cos in 1/1000 at 0, 5 ... 60 degrees: a radar beside the road sees the speed times the cosine.
-_SECANTS = (1000, 1004, 1015, 1035, 1064, 1103, 1155, 1221, 1305, 1414, 1556, 1743, 2000)
-
-
-def secant(angle_deg: int) -> int:
-    """What the speed along the road is of the speed that is seen, in 1/1000."""
-    row, rest = divmod(min(max(angle_deg, 0), 59), 5)
-    return _SECANTS[row] + (_SECANTS[row + 1] - _SECANTS[row]) * rest // 5
 
 
 async def set_up(command: "Command", detection: bytes, snr_threshold: int) -> str:

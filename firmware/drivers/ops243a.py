@@ -19,6 +19,7 @@ from firmware.drivers import (
     SensorError,
     const,
     passages,
+    seldom,
 )
 from firmware.drivers.speed_tracks import SpeedTracks
 
@@ -43,8 +44,6 @@ _TICKS_MASK = const(0x3FFFFFFF)
 
 # 0.01 km/h in 10000 of a hundredth of the unit; units as the radar spells them.
 _UNITS = ((b"m-per-sec", 36000), (b"km-per-hr", 10000), (b"mph", 16093), (b"cm-per-sec", 360), (b"ft-per-sec", 10973))
-# 1/cos in 1/1000 at 0, 5 ... 60 degrees: a radar beside the road sees the speed times the cosine.
-_SECANTS = (1000, 1004, 1015, 1035, 1064, 1103, 1155, 1221, 1305, 1414, 1556, 1743, 2000)
 
 
 def hundredths(text: bytes) -> "int | None":
@@ -196,8 +195,7 @@ class OPS243A:
         if name == "direction_flip":
             self._flip = self._flip_wired ^ value
         elif name == "speed_angle_deg":
-            row, rest = divmod(min(max(value, 0), 59), 5)
-            self._secant = _SECANTS[row] + (_SECANTS[row + 1] - _SECANTS[row]) * rest // 5
+            self._secant = seldom("firmware.drivers.secant", "secant")(value)
 
     async def start(self) -> None:
         """Wake, identify, set up. SensorError NO_ANSWER, WRONG_CHIP, REFUSED (an unknown unit)."""

@@ -1,7 +1,7 @@
 """Takes a calibration that a gateway gives, without what answers its other questions: a heap that is nearly full has room for
 one of them. Loaded when one comes, and forgotten."""
 
-from firmware import profiles
+from firmware import forget, profiles
 from firmware.settings import Settings, key_of
 from firmware.tasks import plan
 from wire import messages
@@ -50,5 +50,5 @@ def answer(node: "Any", message: "messages.Calibrate") -> "messages.SettingValue
     except (OSError, MemoryError) as error:
         node.log.error("settings", "not stored, %s", error)
     finally:
-        node.forget("firmware.tasks.calibrate", "wire.settings_list", *plan.MODULES)
+        forget("firmware.tasks.calibrate", "wire.settings_list", *plan.MODULES)
     return messages.SettingValue(passport, 0, node.settings.wanted("passport"), ok)

@@ -3,6 +3,7 @@ no more: there is no state in here."""
 
 import asyncio
 
+from firmware import forget
 from firmware.tasks import health, plan
 from firmware.tasks.commands import Commands
 from wire import messages
@@ -40,7 +41,7 @@ class Control:
         """Whether nobody asked since this was called before: then its code is forgotten."""
         idle, self._idle = self._idle, True
         if idle:
-            self._node.forget("firmware.tasks.control", "firmware.tasks.commands", *plan.MODULES)
+            forget("firmware.tasks.control", "firmware.tasks.commands", *plan.MODULES)
         return idle
 
     def _value(self, setting_id: int, instance: int, ok: int) -> "messages.SettingValue":

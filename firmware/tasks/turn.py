@@ -1,7 +1,7 @@
 """A changed profile takes over from another when windows end. Loaded when one does, and forgotten."""
 
+from firmware import forget, profiles
 from firmware import grid as grids
-from firmware import profiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,4 +61,4 @@ def turn(node: "Any") -> None:
         node.turning.pop(0)
     for sensor in node.sensors:
         sensor.configure(node.settings)
-    node.forget("firmware.tasks.turn", "firmware.profiles")
+    forget("firmware.tasks.turn", "firmware.profiles")
