@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from gateway import control
 from gateway.calibration import CalibrationSet, default, find_set, write_set
-from gateway.errors import GatewayError
+from tools.ask_node import ask
 from tools.board_link import BoardLink
 from tools.errors import NoConnection, SteigerError, UsageError
 from tools.passports import Wish, changes, merged
@@ -21,7 +20,6 @@ from wire.calibration import CALIBRATION, calibration
 from wire.messages import SETTINGS_MAX
 from wire.settings import by_name
 
-MARGIN_S = 10.0  # beyond what the gateway waits for a node, so that "no answer" is its answer
 # Of the program that runs; one that is older does not know of calibrations.
 _PROGRAM = """
 import os
@@ -156,23 +154,13 @@ class ByGateway:
 
     def ask(self, verb: str, **fields: Any) -> Any:
         """A verb of the gateway's control socket."""
-        try:
-            return control.call(
-                self._data_dir,
-                verb,
-                timeout_s=self._wait_s + MARGIN_S,
-                node_s=self._wait_s,
-                **fields,
-            )
-        except GatewayError as error:
-            if error.where != self.where or "no answer" not in error.what:
-                raise
-            raise NoConnection(
-                f"no answer within {self._wait_s:g} s",
-                where=self.where,
-                next_step="Look at its supply and cable; one that sleeps needs a longer --wait; one whose firmware is "
-                "older than calibrations is provisioned anew",
-            ) from None
+        silent = NoConnection(
+            f"no answer within {self._wait_s:g} s",
+            where=self.where,
+            next_step="Look at its supply and cable; one that sleeps needs a longer --wait; one whose firmware is "
+            "older than calibrations is provisioned anew",
+        )
+        return ask(self._data_dir, verb, self._wait_s, silent, **fields)
 
 
 class Calibrated(NamedTuple):

@@ -22,7 +22,6 @@ app.command()(command)
 
 LEND_S = 900.0  # copying all files at 115200 baud takes two minutes; if we die, the gateway takes the port back
 RETIRE_IN_S = 30  # beyond the wait for its answer, so that the end lies ahead when the node hears of it
-MARGIN_S = 10.0  # beyond what the gateway waits for a node, so that "no answer" is its answer
 ANSWER_TIMEOUT_S = 15.0  # boot, self tests and the first hello take about 3 s
 
 _WORDS = {
@@ -256,25 +255,19 @@ def retire(
 
 def _tell_end(data_dir: Path, address: int, until_s: int, config: Path, wait_s: float, *, quiet: bool) -> None:
     """Set the end of the node's grid on the node itself; NoConnection says what to do about one that is silent."""
-    from gateway import control
-    from gateway.errors import GatewayError
+    from tools.ask_node import ask
 
     if not quiet:
         print(f"node {address}: asking it, for at most {wait_s:g} s", file=sys.stderr)
-    try:
-        answer = control.call(
-            data_dir, "set-setting", timeout_s=wait_s + MARGIN_S, node_s=wait_s,
-            node=address, name="grid_until_s", instance=0, value=until_s,
-        )  # fmt: skip
-    except GatewayError as error:
-        if error.where != f"node {address}" or "no answer" not in error.what:
-            raise
-        raise NoConnection(
-            f"node {address} is silent: no answer within {wait_s:g} s",
-            where=str(config),
-            next_step="Look at its supply and cable and try again; one that is lost for good is ended without it: "
-            f"steiger node retire {address} --config {config} --lost",
-        ) from None
+    silent = NoConnection(
+        f"node {address} is silent: no answer within {wait_s:g} s",
+        where=str(config),
+        next_step="Look at its supply and cable and try again; one that is lost for good is ended without it: "
+        f"steiger node retire {address} --config {config} --lost",
+    )
+    answer = ask(
+        data_dir, "set-setting", wait_s, silent, node=address, name="grid_until_s", instance=0, value=until_s
+    )  # fmt: skip
     if not answer["ok"]:
         raise SteigerError(
             f"node {address} refuses to end at {until_s}",

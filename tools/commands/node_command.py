@@ -12,8 +12,6 @@ import typer
 
 from tools.errors import NoConnection, SteigerError, UsageError
 
-MARGIN_S = 10.0  # beyond what the gateway waits for a node, so that "no answer" is its answer
-
 
 class Order(StrEnum):
     """What a node does when it is told to."""
@@ -37,9 +35,8 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
     """Have a node test a sensor, clean a fan, show itself, tell its health, or start again. It does so at most once."""
-    from gateway import control
     from gateway.config import load
-    from gateway.errors import GatewayError
+    from tools.ask_node import ask
     from tools.german import german
 
     if lang not in ("en", "de"):
@@ -51,24 +48,12 @@ def command(
 
     data_dir = Path(load(config).gateway.data_dir)
     tell(f"node {address}: asking it, for at most {wait_s:g} s", sys.stderr)
-    try:
-        answer = control.call(
-            data_dir,
-            "command",
-            timeout_s=wait_s + MARGIN_S,
-            node_s=wait_s,
-            node=address,
-            command=order.value,
-            arg=sensor,
-        )
-    except GatewayError as error:
-        if error.where != f"node {address}" or "no answer" not in error.what:
-            raise
-        raise NoConnection(
-            f"node {address} is silent: no answer within {wait_s:g} s",
-            where=str(config),
-            next_step="Look at its supply and cable and try again",
-        ) from None
+    silent = NoConnection(
+        f"node {address} is silent: no answer within {wait_s:g} s",
+        where=str(config),
+        next_step="Look at its supply and cable and try again",
+    )
+    answer = ask(data_dir, "command", wait_s, silent, node=address, command=order.value, arg=sensor)
     if answer["result"] != "done":
         raise SteigerError(
             f"node {address} does not do it ({answer['result']})",
