@@ -9,6 +9,7 @@ from msgspec import Struct, structs, to_builtins
 
 from boards.loading import BoardError, board_names, load_board
 from boards.model import Board, Chip
+from boards.radio import Link, OnAir
 
 __all__ = ["Board", "BoardError", "board_names", "compile_board", "load_board", "simulated_chips"]
 
@@ -22,17 +23,34 @@ def compile_board(board: Board, simulated: bool = False) -> dict[str, object]:
         params = to_builtins(sensor.params) | _overrides(getattr(twin, entry["driver"], None))
         entry["params"] = {name: int(value) if isinstance(value, bool) else value for name, value in params.items()}
         sensors.append(entry)
-    light = {} if board.led is None else {"led": board.led}
-    return light | {
+    optional: dict[str, object] = {} if board.led is None else {"led": board.led}
+    for part in (board.radio, board.pmu):
+        if part is not None:
+            name = "pmu" if part is board.pmu else "radio"
+            optional[name] = {key: _whole(value) for key, value in to_builtins(part).items() if value not in (None, [])}
+    return optional | {
         "board": board.name,
         "name": board.title,
         "mcu": board.mcu,
         "power": board.power,
-        "link": to_builtins(board.link),
+        "link": _link(board.link),
         "buses": {name: to_builtins(bus) for name, bus in board.buses.items()},
         "sensors": sensors,
         "profiles": to_builtins(board.profiles),
     }
+
+
+def _link(link: Link) -> dict[str, object]:
+    """Gain and loss as one whole number (cdBi): a board has no floats worth the name."""
+    entry: dict[str, object] = {key: _whole(value) for key, value in to_builtins(link).items()}
+    if isinstance(link, OnAir):
+        del entry["antenna_gain_dbi"], entry["cable_loss_db"]
+        entry["gain_cdbi"] = round(100 * (link.antenna_gain_dbi - link.cable_loss_db))
+    return entry
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, bool) else value
 
 
 def _overrides(params: Struct | None) -> dict[str, object]:

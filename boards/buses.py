@@ -48,4 +48,14 @@ class I2s(Table, frozen=True, tag_field="kind", tag="i2s"):
     ] = 48_000
 
 
-Bus = I2c | Uart | I2s
+class Spi(Table, frozen=True, tag_field="kind", tag="spi"):
+    """An SPI bus, for the radio alone. 0 is the flash's."""
+
+    id: Annotated[int, Meta(ge=1, le=2)]
+    sck: Pin
+    mosi: Pin
+    miso: Pin
+    freq: Annotated[int, Meta(ge=100_000, le=8_000_000, description="Hz")] = 4_000_000
+
+
+Bus = I2c | Uart | I2s | Spi

@@ -26,6 +26,7 @@ from boards.params import (
     Sps30Params,
     TFLunaParams,
 )
+from boards.radio import Link, Pmu, Radio, SerialLink
 from wire import channels
 
 
@@ -155,12 +156,6 @@ class Profile(Table, frozen=True):
     window_setting: Annotated[int, Meta(ge=0, le=3)] = 0
 
 
-class SerialLink(Table, frozen=True, tag_field="kind", tag="serial"):
-    """Frames over the port that the console uses too (UART 0 or USB)."""
-
-    baudrate: Literal[115_200] = 115_200
-
-
 class Chip(Table, frozen=True):
     """A simulated chip on a bus of the simulated twin."""
 
@@ -204,11 +199,15 @@ class Board(Table, frozen=True, kw_only=True):
     mcu: Literal["esp32", "esp32s3"]
     image: Annotated[str, Meta(pattern=r"^[A-Z0-9_-]+$", description="MicroPython image that belongs on it.")]
     power: Literal["mains", "buffered", "sleep"] = "mains"
-    link: SerialLink = SerialLink()
+    link: Link = SerialLink()
+    radio: Radio | None = None
+    pmu: Pmu | None = None
     led: Annotated[int, Meta(ge=0, le=48, description="GPIO of a light that blinks for `identify`.")] | None = None
     buses: dict[str, Bus]
-    sensors: Annotated[list[AnySensor], Meta(min_length=1, max_length=8)]
-    profiles: Annotated[list[Profile], Meta(min_length=1, max_length=4)]
+    sensors: Annotated[
+        list[AnySensor], Meta(max_length=8, description="None on a bridge, at least one elsewhere.")
+    ] = []
+    profiles: Annotated[list[Profile], Meta(max_length=4)] = []
     simulation: Simulation | None = None
 
 

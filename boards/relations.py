@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from boards.buses import I2c, Uart
+from boards.buses import I2c, Spi, Table, Uart
 from boards.model import (
     ADDRESS_OF,
     BAUDRATE_OF,
@@ -49,8 +49,15 @@ OF_PSRAM = {
     ("esp32s3", "-SPIRAM_OCT"): {33, 34, 35, 36, 37},  # a quad PSRAM is told by no name and leaves them
 }
 IMAGES = {"esp32": "ESP32_GENERIC", "esp32s3": "ESP32_GENERIC_S3"}  # of images with these names: before the first "-"
-OUTPUTS = {"i2c": ("scl", "sda"), "uart": ("tx",), "i2s": ("sck", "ws")}
-INPUTS = {"i2c": (), "uart": ("rx",), "i2s": ("sd",)}
+OUTPUTS = {
+    "i2c": ("scl", "sda"),
+    "uart": ("tx",),
+    "i2s": ("sck", "ws"),
+    "spi": ("sck", "mosi"),
+    "radio": ("nss", "reset", "rxen"),
+}
+INPUTS = {"i2c": (), "uart": ("rx",), "i2s": ("sd",), "spi": ("miso",), "radio": ("irq", "busy")}
+PMU_ADDRESS = 0x34  # AXP192 and AXP2101
 
 Problem = tuple[KeyPath, str]
 
@@ -59,6 +66,7 @@ def relation_problems(board: Board) -> Iterator[Problem]:
     """Each contradiction within a board whose types are right: (key path, what)."""
     yield from _image(board)
     yield from _pins(board)
+    yield from _link(board)
     yield from _sensors(board)
     yield from _profiles(board)
     if board.simulation is not None:
@@ -79,14 +87,21 @@ def _pins(board: Board) -> Iterator[Problem]:
         if mcu == board.mcu and board.image.endswith(variant):
             used |= dict.fromkeys(pins, "the module's PSRAM")
     ports: dict[tuple[str, int], str] = {}
+    tables: list[tuple[KeyPath, str, Table]] = []
     for name, bus in board.buses.items():
         kind = str(bus.__struct_config__.tag)
         if (kind, bus.id) in ports:
             yield ("buses", name, "id"), f"{kind} {bus.id} is already buses.{ports[kind, bus.id]}"
         ports[kind, bus.id] = name
+        tables.append((("buses", name), kind, bus))
+    if board.radio is not None:
+        tables.append((("radio",), "radio", board.radio))
+    for where, kind, table in tables:
         for role in (*OUTPUTS[kind], *INPUTS[kind]):
-            pin = getattr(bus, role)
-            path = ("buses", name, role)
+            pin = getattr(table, role, None)
+            if pin is None:
+                continue
+            path = (*where, role)
             if pin in used:
                 yield path, f"GPIO {pin} is taken by {used[pin]}"
             elif pin not in usable:
@@ -95,7 +110,7 @@ def _pins(board: Board) -> Iterator[Problem]:
                 yield path, f"GPIO {pin} decides at power-up ({straps[pin]}): a bus on it keeps the board from starting"
             elif pin in input_only and role in OUTPUTS[kind]:
                 yield path, f"GPIO {pin} is input only"
-            used[pin] = f"buses.{name}.{role}"
+            used[pin] = ".".join(str(part) for part in path)
     if board.led is not None:
         if board.led in used:
             yield ("led",), f"GPIO {board.led} is taken by {used[board.led]}"
@@ -103,9 +118,46 @@ def _pins(board: Board) -> Iterator[Problem]:
             yield ("led",), f"GPIO {board.led} cannot drive a light on an {board.mcu}"
 
 
+def _link(board: Board) -> Iterator[Problem]:
+    """A radio where the link needs one, on an SPI bus of its own; sensors where there is no bridge."""
+    kind = str(board.link.__struct_config__.tag)
+    if kind == "serial" and board.radio is not None:
+        yield ("radio",), 'no link uses the radio: say kind = "lora" or kind = "bridge" in [link]'
+    if kind != "serial" and board.radio is None:
+        yield ("link", "kind"), f"{kind} needs a radio: [radio] says which chip sits on which pins"
+    if kind == "bridge" and (board.sensors or board.profiles):
+        yield (
+            ("sensors",) if board.sensors else ("profiles",),
+            "a bridge measures nothing: it hands on what others send, and has no sensors nor profiles",
+        )
+    if kind == "bridge" and board.power != "mains":
+        yield ("power",), "a bridge listens all the time, so it has mains"
+    for name, given in (("sensors", board.sensors), ("profiles", board.profiles)):
+        if kind != "bridge" and not given:
+            yield (), f"[[{name}]] is missing: only a bridge has none"
+    if board.radio is not None:
+        yield from _bus_of(board, ("radio", "bus"), board.radio.bus, Spi, "a radio")
+    if board.radio is None or isinstance(board.buses.get(board.radio.bus), Spi):
+        for name, bus in board.buses.items():
+            if isinstance(bus, Spi) and (board.radio is None or name != board.radio.bus):
+                yield ("buses", name), "an SPI bus is for a radio, and no radio is on it"
+    if board.pmu is not None:
+        yield from _bus_of(board, ("pmu", "bus"), board.pmu.bus, I2c, "a power chip")
+
+
+def _bus_of(board: Board, path: KeyPath, name: str, kind: type[Table], what: str) -> Iterator[Problem]:
+    bus = board.buses.get(name)
+    if bus is None:
+        yield path, f"there is no bus {name!r}; there are {', '.join(board.buses)}"
+    elif not isinstance(bus, kind):
+        yield path, f"{what} needs a bus of kind {kind.__struct_config__.tag}"
+
+
 def _sensors(board: Board) -> Iterator[Problem]:
     given: dict[tuple[str, int], int] = {}
-    addresses: dict[tuple[str, int], int] = {}
+    addresses: dict[tuple[str, int], str] = {}
+    if board.pmu is not None:
+        addresses[board.pmu.bus, PMU_ADDRESS] = "pmu"
     alone: dict[str, int] = {}
     for at, sensor in enumerate(board.sensors):
         driver = str(sensor.__struct_config__.tag)
@@ -121,8 +173,8 @@ def _sensors(board: Board) -> Iterator[Problem]:
             address = ADDRESS_OF.get(driver) or sensor.params.address  # type: ignore[union-attr]
             if (sensor.bus, address) in addresses:
                 other = addresses[sensor.bus, address]
-                yield ("sensors", at), f"address 0x{address:02x} on {sensor.bus} is already sensors[{other}]"
-            addresses[sensor.bus, address] = at
+                yield ("sensors", at), f"address 0x{address:02x} on {sensor.bus} is already {other}"
+            addresses[sensor.bus, address] = f"sensors[{at}]"
             if bus.freq > MAX_FREQ_OF[driver]:
                 yield ("buses", sensor.bus, "freq"), f"{driver} takes at most {MAX_FREQ_OF[driver]} Hz"
         elif sensor.bus in alone:
@@ -134,10 +186,9 @@ def _sensors(board: Board) -> Iterator[Problem]:
         alone[sensor.bus] = at
         for channel in channels_of(sensor):
             if (channel, sensor.instance) in given:
-                other = given[channel, sensor.instance]
                 yield (
                     ("sensors", at, "instance"),
-                    f"{channel} of instance {sensor.instance} already comes from sensors[{other}]",
+                    f"{channel} of instance {sensor.instance} already comes from sensors[{given[channel, sensor.instance]}]",
                 )
                 break
             given[channel, sensor.instance] = at

@@ -174,6 +174,13 @@ def i2s(bus_id: int, sck: int, ws: int, sd: int, rate: int, ibuf: int) -> _Recei
     return _Receiver(bus_id, sck, ws, sd, rate, ibuf)
 
 
+def radio_port(*pins: int) -> "Any":
+    """(spi_id, sck, mosi, miso, nss, reset, irq, busy, rxen, baudrate); busy and rxen -1: no such pin."""
+    from firmware.hal.esp32_radio import RadioPort
+
+    return RadioPort(*pins)
+
+
 class Console:
     """The port of the REPL, raw. 0x03 keeps its meaning: mpremote can always break in, and no frame holds one."""
 

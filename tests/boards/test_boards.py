@@ -278,7 +278,7 @@ def test_compiled(load) -> None:
         ("sda = 21", "sda = 22", 13, "buses.i2c0.sda: GPIO 22 is taken by buses.i2c0.scl"),
         ("sda = 21", "", 9, "buses.i2c0: 'sda' is missing"),
         ("sda = 21", "sda = 21\nfreq = 2000000", 14, "buses.i2c0.freq: expected `int` <= 1000000"),
-        ('kind = "i2c"', 'kind = "spi"', 10, "buses.i2c0.kind: 'spi' is not known; it is one of i2c, uart, i2s"),
+        ('kind = "i2c"', 'kind = "can"', 10, "buses.i2c0.kind: 'can' is not known; it is one of i2c, uart, i2s, spi"),
         ('kind = "i2c"\n', "", 9, "buses.i2c0: 'kind' is missing"),
         ('driver = "bme280"', 'driver = "bme680"', 22, "sensors[0].driver: 'bme680' is not known; it is one of sps30, bme280"),
         ('driver = "bme280"\nbus = "i2c0"', 'driver = "bme280"\nbus = "i2c1"', 23, "sensors[0].bus: there is no bus 'i2c1'"),

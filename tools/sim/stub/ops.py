@@ -63,11 +63,23 @@ WRITE = 49
 CONSOLE_OPEN = 50
 WANT = 51  # I2S; argument: frames that make the input ready
 
+# A radio; handle: id of its SPI bus
+SPI_OPEN = 52  # argument: Hz
+SPI_TRANSFER = 53  # payload out -> as many bytes in
+PIN_GET = 54  # argument: PIN_* -> level
+PIN_SET = 55  # argument: PIN_* << 1 | level
+IRQ_US = 56  # -> uptime in us of the interrupt's last rising edge, as the program noticed it
+PIN_BUSY = 0
+PIN_IRQ = 1
+PIN_RESET = 2
+PIN_RXEN = 3
+
 # Handles of what can be waited for
 CONSOLE = 0
 UART = 1  # + id 0..3
 I2S = 8  # + id 0..3
-HANDLES = 12
+RADIO = 12  # + id 0..3
+HANDLES = 16
 
 # STATE
 STATE_BOOT = 0
