@@ -34,6 +34,10 @@ class Listening(NamedTuple):
     sync_word: int
 
 
+Key = tuple[int, int, int, bool, int]  # what Listening has: equal to it
+_NOTHING: frozenset[Key] = frozenset()
+
+
 class Signal(NamedTuple):
     """One frame as it leaves a transmitter. `cr`: 5..8 for 4/5..4/8; `power_dbm`: at the antenna's socket; `ldro` None: as is
     usual at this rate."""
@@ -90,7 +94,7 @@ class Antenna(Protocol):
     place: Position
     gain_dbi: float
 
-    def listening(self) -> tuple[int, int, int, bool, int] | frozenset[tuple[int, int, int, bool, int]] | None:
+    def listening(self) -> Key | frozenset[Key] | None:
         """What it listens to now, as Listening: None for nothing, a set for a concentrator."""
         ...
 
@@ -150,8 +154,8 @@ class _Place:
     def __init__(self, antenna: Antenna, demodulators: int) -> None:
         self.antenna = antenna
         self.demodulators = demodulators
-        self.since: dict[tuple[int, int, int, bool, int], int] = {}
-        self.locks: dict[tuple[int, int, int, bool, int], _Lock] = {}
+        self.since: dict[Key, int] = {}
+        self.locks: dict[Key, _Lock] = {}
         self.sending: _Frame | None = None
         self.ppm = 0.0
 
@@ -171,6 +175,8 @@ class Ether:
         self.counts = dict.fromkeys(("received", "weak", "lost", "busy", "spoiled", "cut"), 0)
         self._places: dict[str, _Place] = {}
         self._in_air: list[_Frame] = []
+        self._waiting: dict[Key, dict[_Place, None]] = {}  # who listens to what
+        self._following: dict[_Place, None] = {}  # who follows a frame
         self._number = 0
         self._links: dict[tuple[str, str, int], float] = {}
 
@@ -190,6 +196,8 @@ class Ether:
         self.stop(antenna)
         place = self._places.pop(antenna.name)
         self._drop(place, list(place.locks))
+        for key in place.since:
+            del self._waiting[key][place]
 
     def changed(self, antenna: Antenna) -> None:
         """To be called after every change of what `antenna.listening()` says: also for off and on again."""
@@ -197,6 +205,11 @@ class Ether:
         now_us = self.time.now_us
         found = self._listens(place)
         self._drop(place, [key for key in place.locks if key not in found])
+        for key in place.since:
+            if key not in found:
+                del self._waiting[key][place]
+        for key in found:
+            self._waiting.setdefault(key, {})[place] = None
         place.since = {key: place.since.get(key, now_us) for key in found}
         for frame in self._in_air:
             if frame.key in found and frame.sender is not place:
@@ -206,24 +219,26 @@ class Ether:
         """The same for a receiver that started anew with what it listened to before."""
         place = self._places[antenna.name]
         self._drop(place, list(place.locks))
-        place.since = {}
+        place.since = dict.fromkeys(place.since, self.time.now_us)
         self.changed(antenna)
 
     @staticmethod
-    def _listens(place: _Place) -> frozenset[tuple[int, int, int, bool, int]]:
+    def _listens(place: _Place) -> frozenset[Key]:
         if place.sending is not None:
-            return frozenset()
+            return _NOTHING
         found = place.antenna.listening()
         if found is None:
-            return frozenset()
+            return _NOTHING
         return found if isinstance(found, frozenset) else frozenset((found,))
 
-    def _drop(self, place: _Place, keys: list[tuple[int, int, int, bool, int]]) -> None:
+    def _drop(self, place: _Place, keys: list[Key]) -> None:
         for key in keys:
             lock = place.locks.pop(key)
             self.counts["cut"] += 1
             if lock.timer is not None:
                 lock.timer.cancel()
+        if not place.locks:
+            self._following.pop(place, None)
 
     # --- Sending ---------------------------------------------------------------------------------------------------------
 
@@ -245,13 +260,11 @@ class Ether:
             )
         )  # fmt: skip
         self._in_air.append(frame)
-        for other in self._places.values():
-            if other is place:
-                continue
+        for other in self._following:
             for lock in other.locks.values():
                 self._test(other, lock)
-            if frame.key in other.since:
-                self._look(other, frame)
+        for other in self._waiting.get(frame.key, ()):
+            self._look(other, frame)
         self.time.call_at(frame.end_us, lambda: self._end(frame))
         return frame.end_us
 
@@ -263,7 +276,7 @@ class Ether:
         now_us = self.time.now_us
         frame.cut_us = now_us
         self.log[frame.line] = self.log[frame.line]._replace(end_us=now_us)
-        for place in self._places.values():
+        for place in self._following:
             for lock in place.locks.values():
                 if lock.frame is frame and lock.spoiled_us is None:
                     lock.spoiled_us = now_us
@@ -312,6 +325,8 @@ class Ether:
 
     def _clean(self, frame: _Frame, place: _Place) -> bool:
         """Whether nothing that is in the air at this instant is too strong for the frame."""
+        if len(self._in_air) == 1:
+            return True
         power = self._power_dbm(frame, place)
         others: dict[float, list[float]] = {}
         signal = frame.signal
@@ -379,6 +394,7 @@ class Ether:
             return
         lock = _Lock(frame)
         place.locks[frame.key] = lock
+        self._following[place] = None
         told_us = frame.end_us if frame.signal.implicit else frame.header_end_us
         lock.timer = self.time.call_at(told_us, lambda: self._tell(place, lock))
         place.antenna.preamble(frame.begin_us, frame.signal)
@@ -396,6 +412,8 @@ class Ether:
             lock.timer = self.time.call_at(frame.end_us, lambda: self._tell(place, lock))
             return
         del place.locks[frame.key]
+        if not place.locks:
+            del self._following[place]
         self.counts["spoiled" if spoiled else "received"] += 1
         signal = frame.signal
         if spoiled:
