@@ -9,6 +9,7 @@ import json
 import sys
 
 from wire import WireError, channels, crypto, frame, messages, profiles, records, stream
+from wire.airtime import airtime_us
 from wire.settings import SETTINGS
 
 
@@ -157,6 +158,7 @@ DO = {
     "encode_records": _encode_records,
     "decode_records": _decode_records,
     "peek_records": _peek_records,
+    "airtime_us": airtime_us,
     "channels": lambda: channels.CHANNELS,
     "settings": lambda: SETTINGS,
     # the gateway's half: hosts only

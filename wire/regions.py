@@ -1,0 +1,53 @@
+"""Where LoRa may transmit, how loud and for how long: EU868 (ETSI EN 300 220-2 V3.2.1, annex B).
+
+The sub-bands K to Q by ascending frequency; a duty cycle holds for a whole sub-band, in any 3,600 s. Frequencies in Hz,
+bandwidth 125 kHz.
+"""
+
+BANDS = "KLMNPQ"
+HOUR_MS = 3600000  # the observation period of every duty cycle
+
+UPLINKS_HZ = (868100000, 868300000, 868500000, 867100000, 867300000, 867500000, 867700000, 867900000)
+DOWNLINK_HZ = 869525000
+SYNC_WORD = 0x12  # private networks; 0x34 is LoRaWAN's
+
+FRAME_AIRTIME_MAX_US = 3600000  # also what one reservation of the ledger can hold
+
+# low kHz, high kHz, duty cycle in permille, effective radiated power in dBm
+_TABLE = (
+    (863000, 865000, 1, 14),
+    (865000, 868000, 10, 14),
+    (868000, 868600, 10, 14),
+    (868700, 869200, 1, 14),
+    (869400, 869650, 100, 27),
+    (869700, 870000, 10, 14),  # Q and R: 25 mW with a duty cycle; 5 mW would be free
+)
+
+
+def band_of(freq_hz: int) -> int:
+    """Index in `BANDS` of the sub-band that holds the whole channel around `freq_hz`; -1: no transmission there."""
+    for index, (low, high, _, _) in enumerate(_TABLE):
+        if low * 1000 + 62500 <= freq_hz <= high * 1000 - 62500:
+            return index
+    return -1
+
+
+def duty_permille(band: int) -> int:
+    """Part of any hour that may be spent transmitting in the sub-band with this index."""
+    return _TABLE[band][2]
+
+
+def power_limit_dbm(freq_hz: int, gain_cdbi: int) -> int:
+    """Highest transmitter power at `freq_hz`, whole dBm. `gain_cdbi`: antenna gain less cable loss, in hundredths of dBi.
+
+    The limit is radiated power against a dipole: power + gain - 2.15 dB. ValueError where nothing may be sent.
+    """
+    band = band_of(freq_hz)
+    if band < 0:
+        raise ValueError("%d Hz: outside of EU868" % freq_hz)
+    return (_TABLE[band][3] * 100 + 215 - gain_cdbi) // 100
+
+
+def frame_limit(sf: int) -> int:
+    """Most bytes of a whole frame at this spreading factor: none stays on air for longer than 3.6 s."""
+    return 60 if sf > 9 else 124 if sf == 9 else 231
