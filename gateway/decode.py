@@ -121,7 +121,7 @@ class Decoder:
         """
         self._unstored = None
         try:
-            if message_type == messages.RECORDS:
+            if message_type in (messages.RECORDS, messages.RECORDS_ASK):
                 return self._records(payload, now_ms)
             message = messages.decode(message_type, payload)
             if message_type == messages.GAP:

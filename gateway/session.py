@@ -34,7 +34,7 @@ ASK_END_TIMES = 5  # when a profile that another one replaced ended; a node may 
 ACK_WINDOWS = 4  # a commit: 256 seqs above a hole; the rest is acknowledged when it comes again
 HELD_MS_MAX = 65_535
 
-OUTBOX_TYPES = (messages.RECORDS, messages.GAP, messages.HEALTH, messages.EVENT)
+OUTBOX_TYPES = (messages.RECORDS, messages.RECORDS_ASK, messages.GAP, messages.HEALTH, messages.EVENT)
 
 
 class AckFacts(NamedTuple):

@@ -30,6 +30,7 @@ HIGH_GUESSES = 256
 TYPES = {
     messages.HELLO: "hello",
     messages.RECORDS: "records",
+    messages.RECORDS_ASK: "records, answer wanted",
     messages.GAP: "gap",
     messages.HEALTH: "health",
     messages.EVENT: "event",
@@ -44,6 +45,7 @@ TYPES = {
     messages.GET_SETTING: "get setting",
     messages.SET_SETTING: "set setting",
     messages.COMMAND: "command",
+    messages.RATE: "rate",
 }
 _CAUSES = {
     messages.OFF: "node off",
@@ -57,7 +59,7 @@ _EVENTS = {
     for name in (
         "DOOR_OPENED", "DOOR_CLOSED", "SUPPLY_LOST", "SUPPLY_BACK", "SELF_TEST_PASSED", "SELF_TEST_FAILED", "SENSOR_LOST",
         "SENSOR_BACK", "SAFE_MODE", "SLOT_FELL_BACK", "CLOCK_STEPPED", "TASK_RESTARTED", "SETTINGS_REPAIRED",
-        "LEASE_REPAIRED", "SETTING_CHANGED", "OUTBOX_REPAIRED",
+        "LEASE_REPAIRED", "SETTING_CHANGED", "OUTBOX_REPAIRED", "DUTY_SPENT", "RADIO_LOST", "RADIO_BACK",
     )
 }  # fmt: skip
 _PRETTY_UNITS = {"ug/m3": "µg/m³", "Cel": "°C", "[ppm]": "ppm", "[ppb]": "ppb", "1": "", "1/cm3": "1/cm³", "um": "µm"}
@@ -144,7 +146,7 @@ class Decoder:
 
     def _message(self, node: Node, message_type: int, payload: bytes) -> dict[str, Any]:
         try:
-            if message_type == messages.RECORDS:
+            if message_type in (messages.RECORDS, messages.RECORDS_ASK):
                 return self._records(node, payload)
             message = messages.decode(message_type, payload)
         except WireError as error:

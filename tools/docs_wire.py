@@ -34,11 +34,13 @@ VECTORS = ROOT / "tests" / "vectors"
 # What each field of a message means. A field without a line here stops the generator.
 FIELDS = {
     "address": "node address",
+    "after_s": "s after the receipt of this from which on it holds",
     "arg": "argument of the code",
     "base": "with `bits`: seq of bit 0",
     "bits": "seqs above `cum` that are stored",
     "boot": "number of this boot, modulo 65536",
     "cause": "see causes",
+    "channels": "mask of the region's uplink channels, bit 0 the first",
     "clock_synced": "1: the node knows the time",
     "code": "see the codes of this message",
     "command_id": "id of the command",
@@ -62,6 +64,7 @@ FIELDS = {
     "next_seq": "seq that the next entry will get",
     "ok": "1: the value holds; 0: it was refused and this one still holds",
     "number": "of the calibration that shall be in force then, see settings",
+    "power_dbm": "of the transmitter",
     "oldest_seq": "oldest seq that the node still holds unacknowledged; `next_seq` if none",
     "profile": "descriptor, see profiles",
     "profile_ids": "ids of the profiles that run",
@@ -69,6 +72,7 @@ FIELDS = {
     "reset_cause": "see reset causes",
     "rssi_dbm": "of the last downlink, radio only",
     "seq": "own seq, from the same series as records",
+    "sf": "spreading factor",
     "settings": "those that change; the others stay",
     "snr_db": "of the last downlink, radio only",
     "supply_mv": "mV",
@@ -129,7 +133,7 @@ def _message_rows(cls: Any, fields: tuple[Any, ...]) -> list[tuple[str, str, str
 
 def section_types() -> str:
     """All types with their codes and directions."""
-    rows = [(messages.RECORDS, "records", "up")]
+    rows = [(messages.RECORDS, "records", "up"), (messages.RECORDS_ASK, "records_ask", "up")]
     for code, _, _ in messages.TABLE:
         rows.append((code, names.MESSAGES[code], "up" if code < frame.DOWNLINK else "down"))
     marked = [

@@ -182,6 +182,8 @@ SetSetting = namedtuple("SetSetting", "id instance value")
 Command = namedtuple("Command", "id code arg expiry_s")
 # All of these settings, or none of them: none if the calibration (wire/calibration.py) would not have this number then.
 Calibrate = namedtuple("Calibrate", "number settings")
+# Over LoRa, from `after_s` after its receipt on: `channels` is a mask of the region's uplink channels, as in lora_channels.
+Rate = namedtuple("Rate", "sf power_dbm channels after_s")
 
 HELLO = 1
 RECORDS = 2
@@ -191,6 +193,7 @@ EVENT = 5
 DESCRIPTOR = 6
 SETTING_VALUE = 7
 COMMAND_RESULT = 8
+RECORDS_ASK = 9  # as RECORDS, and an answer is wanted: over LoRa none comes to a frame that does not ask
 ACK = 16
 TIME = 17
 ACK_TIME = 18
@@ -200,6 +203,7 @@ GET_SETTING = 22  # 22 and above have the 8-byte tag on every link (wire.frame.S
 SET_SETTING = 23
 COMMAND = 24
 CALIBRATE = 25
+RATE = 26
 
 TABLE: "tuple[tuple[int, Any, tuple[Any, ...]], ...]" = (
     (
@@ -227,6 +231,7 @@ TABLE: "tuple[tuple[int, Any, tuple[Any, ...]], ...]" = (
     (SET_SETTING, SetSetting, (U8, INSTANCE, SETTING_FIELD)),
     (COMMAND, Command, (U32, _CODE, _I32, UTC_S)),
     (CALIBRATE, Calibrate, (U32, _SETTINGS)),
+    (RATE, Rate, ((1, 7, 12), (1, -9, 22), (2, 1, 0xFFFF), _U16)),
 )
 
 # Causes of a gap. VOID: a seq that was leased and never given to a window; not scheduled, not in the ledger.
@@ -253,6 +258,9 @@ SETTINGS_REPAIRED = 13
 LEASE_REPAIRED = 14
 SETTING_CHANGED = 15
 OUTBOX_REPAIRED = 16
+DUTY_SPENT = 17  # the airtime that the law allows; arg: s until some comes free; records wait
+RADIO_LOST = 18  # arg: error number; records wait
+RADIO_BACK = 19
 
 # Commands and what a node answers.
 RESTART = 1

@@ -25,6 +25,9 @@ EVENTS = (
     "lease_repaired",
     "setting_changed",
     "outbox_repaired",
+    "duty_spent",
+    "radio_lost",
+    "radio_back",
 )
 # by command code, from 1
 COMMANDS = ("restart", "self_test", "identify", "fan_clean", "send_health", "calibrate_mic", "mic_offset")
@@ -44,7 +47,7 @@ MIC_REASONS = (
 # by HAL reset cause, from 0
 RESET_CAUSES = ("unknown", "power_on", "hard", "watchdog", "deep_sleep", "soft")
 
-MESSAGES: dict[int, str] = {2: "records"}
+MESSAGES: dict[int, str] = {2: "records", 9: "records_ask"}
 for _code, _cls, _fields in TABLE:
     MESSAGES[_code] = {"DescriptorMsg": "descriptor", "TimeMsg": "time"}.get(_cls.__name__) or "".join(
         "_" + letter.lower() if letter.isupper() and place else letter.lower()

@@ -5,6 +5,10 @@ Boards that save power: one that sleeps wakes `warmup_s` before the last `measur
 sleeps or is buffered is used every `exchange_s`, for at most `exchange_wait_s` while a gateway is silent.
 `writable` is 0 for settings that only provisioning changes. Times of day do not exist here: `grid_until_s` is unix UTC.
 The `cal_…` settings and `passport` are explained in wire/calibration.py.
+`lora_sf`, `lora_power_dbm` and `lora_channels` (a mask of the region's uplink channels, bit 0 the first) are the rate that
+a boot begins with, until a gateway commands another one; at `lora_rendezvous_sf` a node that hears nothing is looked for.
+Every `lora_ask_every` frames of records an answer is asked for, and what a window's end brings waits a random time up to
+`lora_spread_s`, so that nodes with the same windows do not speak at once.
 """
 
 from collections import namedtuple
@@ -37,6 +41,12 @@ SETTINGS = (
     Setting(23, "cal_offset", -1000000, 1000000, 0, "1", 1, 16),
     Setting(24, "cal_kappa", 0, 2000, 0, "1e-3", 1, 16),
     Setting(25, "passport", 0, 4294967295, 0, "1", 1, 1),
+    Setting(26, "lora_sf", 7, 12, 9, "1", 1, 1),
+    Setting(27, "lora_power_dbm", -9, 22, 14, "dB[mW]", 1, 1),
+    Setting(28, "lora_channels", 1, 255, 1, "1", 1, 1),
+    Setting(29, "lora_rendezvous_sf", 7, 12, 10, "1", 1, 1),
+    Setting(30, "lora_ask_every", 1, 32, 4, "1", 1, 1),
+    Setting(31, "lora_spread_s", 0, 600, 20, "s", 1, 1),
 )
 
 

@@ -67,6 +67,7 @@ def some_messages() -> list[tuple[int, bytes]]:
         messages.SetSetting(1, 0, 30),
         messages.GetSetting(1, 0),
         messages.Command(77, messages.IDENTIFY, 5, AT_S),
+        messages.Rate(9, 14, 1, 30),
     ]
     return [messages.encode(message) for message in made]
 
@@ -87,6 +88,7 @@ def some_records() -> list[bytes]:
 def some_uplinks() -> list[bytes]:
     payloads = [(code, data) for code, data in some_messages() if code < frame.DOWNLINK]
     payloads += [(messages.RECORDS, data) for data in some_records()]
+    payloads += [(messages.RECORDS_ASK, data) for data in some_records()[:1]]
     return [
         bytes(frame.seal_uplink(KEYS, frame.SERIAL, ADDRESS, COUNTER - at, code, data))
         for at, (code, data) in enumerate(payloads)

@@ -737,6 +737,28 @@ def test_a_clock_that_is_behind_dates_backfill_rightly(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_records_that_ask_for_an_answer_are_records(tmp_path: Path) -> None:
+    """Also those of a profile that is learned later."""
+
+    async def scenario() -> None:
+        node = FakeNode(7)
+        node.faults.mute_descriptor = True
+        async with rig(tmp_path / "spool.db") as r:
+            await r.add(node)
+            for i in range(3):
+                node.seal(W0 + i)
+            held = [node.outbox[seq] for seq in sorted(node.outbox)]
+            node.hello()
+            node.send(messages.RECORDS_ASK, encode_records(node.profile, held, (W0 + 3) * 60, 1))
+            await r.settle()
+            assert node.outbox == {}
+            node.descriptor()
+            await r.settle()
+            assert [row[0] for row in await r.sql("SELECT seq FROM records ORDER BY seq")] == [0, 1, 2]
+
+    asyncio.run(scenario())
+
+
 def test_a_fault_of_ours_never_counts_a_record_as_received(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         node = FakeNode(7)

@@ -82,7 +82,7 @@ def test_every_message_fits_into_one_lora_frame() -> None:
 
 
 def test_types_are_unique_and_on_the_right_side() -> None:
-    codes = [row[0] for row in messages.TABLE] + [messages.RECORDS]
+    codes = [row[0] for row in messages.TABLE] + [messages.RECORDS, messages.RECORDS_ASK]
     assert Counter(codes).most_common(1)[0][1] == 1
     assert messages.HELLO == HELLO
     up = {messages.Hello, messages.Gap, messages.Health, messages.Event}
@@ -90,7 +90,7 @@ def test_types_are_unique_and_on_the_right_side() -> None:
     for code, cls, _ in messages.TABLE:
         assert 0 < code < 32
         assert (code < DOWNLINK) == (cls in up)
-    strong = {messages.GetSetting, messages.SetSetting, messages.Command, messages.Calibrate}
+    strong = {messages.GetSetting, messages.SetSetting, messages.Command, messages.Calibrate, messages.Rate}
     assert {row[1] for row in messages.TABLE if row[0] >= STRONG} == strong
 
 
@@ -110,7 +110,7 @@ def test_names_name_every_number() -> None:
         assert getattr(messages, f"MIC_{name.upper()}") == place + 1
     for place, name in enumerate(names.RESULTS):
         assert getattr(messages, name.upper()) == place
-    assert set(names.MESSAGES) == {row[0] for row in messages.TABLE} | {messages.RECORDS}
+    assert set(names.MESSAGES) == {row[0] for row in messages.TABLE} | {messages.RECORDS, messages.RECORDS_ASK}
 
 
 def test_channels_make_sense() -> None:

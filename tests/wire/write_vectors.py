@@ -159,6 +159,9 @@ MESSAGES = (
         messages.Calibrate(0x1F2E3D4C, ((21, 0, 32), (22, 0, 8700), (23, 0, -12), (25, 0, 0xFFFFFFFF))),
     ),
     ("nothing but its number", messages.Calibrate(0, ())),
+    ("at SF10, least power, from now on", messages.Rate(10, -9, 1, 0)),
+    ("every field at its top", messages.Rate(12, 22, 65535, 65535)),
+    ("the budget is spent for a minute", messages.Event(66, (UTC, T), messages.DUTY_SPENT, 60)),
 )
 
 CANNOT_ENCODE = (
@@ -182,6 +185,9 @@ CANNOT_ENCODE = (
     ("Command", [1, 1, 0, 0], "no expiry"),
     ("Hello", [0, 0, 0, 0, 0, 0, 0, 0, [0, 0, 0, 0, 0], []], "five totals"),
     ("Hello", [0, 0, 0, 0, 0, 0, 0, 0, [0] * 6, [1] * 5], "five profiles"),
+    ("Rate", [6, 14, 1, 0], "SF6 needs an implicit header"),
+    ("Rate", [9, 23, 1, 0], "more than a radio gives"),
+    ("Rate", [9, 14, 0, 0], "no channel"),
 )
 
 CANNOT_DECODE = (
@@ -202,6 +208,9 @@ CANNOT_DECODE = (
     (messages.DESCRIPTOR, "00000000000000000100003c0000000000", "no item"),
     (messages.DESCRIPTOR, "00000000000000000100003c0000000001fe00", "unknown channel"),
     (messages.DESCRIPTOR, "00000000000000000100003c00000000010210", "instance 16"),
+    (messages.RATE, "0d0e00010000", "SF13"),
+    (messages.RATE, "09f600010000", "-10 dBm"),
+    (messages.RATE, "090e00000000", "no channel"),
 )
 
 
