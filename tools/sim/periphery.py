@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Protocol
 
 from tools.sim.console import Console
-from tools.sim.devices import I2S, Attached, I2CBus, Uart, attach
+from tools.sim.devices import Attached, attach
 from tools.sim.devices import Owner as DeviceOwner
 from tools.sim.stub import ops
 
@@ -14,6 +15,7 @@ Answer = tuple[int, bytes]
 Carry = Callable[[int, int, bytes], Answer | None]
 """Carries out a request (handle, argument, payload); None: it is answered later."""
 RECOVER_US = 200  # nine clocks by hand
+PIN_US = 10  # a pin is read or set by the interpreter
 
 
 class Owner(DeviceOwner, Protocol):
@@ -29,10 +31,7 @@ class Periphery:
 
     def __init__(self, owner: Owner, chips: list[Attached]) -> None:
         self._owner = owner
-        self.i2c: dict[int, I2CBus]
-        self.uarts: dict[int, Uart]
-        self.i2s: dict[int, I2S]
-        self.i2c, self.uarts, self.i2s = attach(owner, chips)
+        self.i2c, self.uarts, self.i2s, self.spi = attach(owner, chips)
 
     def requests(self) -> dict[int, Carry]:
         """Operation -> what carries it out."""
@@ -48,6 +47,11 @@ class Periphery:
             ops.WRITE: self._write,
             ops.WANT: self._want,
             ops.CLOSE: self._close,
+            ops.SPI_OPEN: self._spi_open,
+            ops.SPI_TRANSFER: self._spi_transfer,
+            ops.PIN_GET: self._pin_get,
+            ops.PIN_SET: self._pin_set,
+            ops.IRQ_US: lambda handle, argument, data: (self.spi[handle].irq_us, b""),
         }
 
     def stop(self) -> None:
@@ -62,6 +66,8 @@ class Periphery:
         self._owner.console.fifo.serve()
         for uart in self.uarts.values():
             uart.serve()
+        for spi in self.spi.values():
+            spi.serve()
 
     def ready_mask(self) -> int:
         """Bits of the handles that have something to read."""
@@ -73,6 +79,9 @@ class Periphery:
         for number, i2s in self.i2s.items():
             if i2s.available():
                 mask |= 1 << (ops.I2S + number)
+        for number, spi in self.spi.items():
+            if spi.level(ops.PIN_IRQ):
+                mask |= 1 << (ops.RADIO + number)
         return mask
 
     def _i2c_open(self, handle: int, freq: int, data: bytes) -> Answer:
@@ -99,6 +108,22 @@ class Periphery:
     def _i2s_open(self, handle: int, argument: int, data: bytes) -> Answer:
         self.i2s[handle].open(argument >> 24, argument & 0xFFFFF, 1 + (argument >> 20 & 1))
         return 0, b""
+
+    def _spi_open(self, handle: int, freq: int, data: bytes) -> Answer:
+        self.spi[handle].freq = freq
+        return 0 if self.spi[handle].present else -errno.ENODEV, b""
+
+    def _spi_transfer(self, handle: int, argument: int, data: bytes) -> Answer | None:
+        spi = self.spi[handle]
+        answer = spi.transfer(data)
+        return self._owner.after(spi.charge_us(len(data)), (len(answer), answer))
+
+    def _pin_get(self, handle: int, pin: int, data: bytes) -> Answer | None:
+        return self._owner.after(PIN_US, (self.spi[handle].level(pin), b""))
+
+    def _pin_set(self, handle: int, argument: int, data: bytes) -> Answer | None:
+        self.spi[handle].drive(argument >> 1, argument & 1)
+        return self._owner.after(PIN_US, (0, b""))
 
     def _console_open(self, handle: int, argument: int, data: bytes) -> Answer:
         self._owner.console.opened = True

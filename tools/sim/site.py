@@ -10,6 +10,8 @@ from boards import Board as Description
 from boards import BoardError, simulated_chips
 from tools.errors import UsageError
 from tools.sim.chips import create
+from tools.sim.chips.axp import AXP
+from tools.sim.chips.radio_chip import RadioChip
 from tools.sim.devices import Attached
 from tools.sim.world import World
 
@@ -34,6 +36,8 @@ def attach_chips(description: Description, world: World, seed: int, site: int = 
                 create(entry.chip, world, seed * 16 + number, **{"site": site, **entry.params}),
             )
         )
+    for power in (entry.chip for entry in found if isinstance(entry.chip, AXP)):
+        power.loads = [entry.chip for entry in found if isinstance(entry.chip, RadioChip) and entry.chip.supply]
     return found
 
 

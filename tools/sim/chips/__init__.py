@@ -31,6 +31,8 @@ CHIPS = {
     "sht4x": "tools.sim.chips.sht4x:SHT4x",
     "ops243a": "tools.sim.chips.ops243a:OPS243A",
     "tfluna": "tools.sim.chips.tfluna:TFLuna",
+    "sx1262": "tools.sim.chips.sx1262:SX1262",
+    "axp": "tools.sim.chips.axp:AXP",
 }
 
 __all__ = ["CHIPS", "Chip", "Nack", "chip_class", "create"]

@@ -1,0 +1,330 @@
+"""Semtech SX1262 as a LoRa radio of 125 kHz, 4/5, explicit header with CRC. Surface: firmware.drivers.radio.
+
+Data sheet DS.SX1261-2 rev. 2.1 ("DS"); its chapter 15 names the workarounds. Between two operations the chip rests in
+STDBY_XOSC, so that the oscillator is ready; `sleep()` keeps its settings. GetStatus is never sent right after SetRx: some
+chips then transmit without end; the interrupt flags are read instead.
+"""
+
+from firmware.drivers import const, seldom
+from wire.airtime import airtime_us
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from firmware.drivers import TestRow
+
+    Heard = tuple[bytes, int, int, int, int, int]
+
+CARE = "firmware.drivers.sx1262_care"
+
+_CLEAR_IRQ = b"\x02\xff\xff"
+_CLEAR_ERRORS = b"\x07\x00\x00"
+_GET_IRQ = b"\x12\x00\x00\x00"
+_GET_STATUS = b"\xc0\x00"
+_STANDBY_XOSC = b"\x80\x01"
+
+# Interrupt flags (DS 13.3.1).
+_TX_DONE = const(0x0001)
+_RX_DONE = const(0x0002)
+_HEADER_VALID = const(0x0010)
+_HEADER_ERROR = const(0x0020)
+_CRC_ERROR = const(0x0040)
+_CAD_DONE = const(0x0080)
+_CAD_FOUND = const(0x0100)
+_TIMEOUT = const(0x0200)
+
+_IQ = const(0x0736)
+_FREQ_ERROR = const(0x076B)  # 3 bytes: bit 20 whether the frame has a CRC, 20 bits of frequency error
+_MODULATION = const(0x0889)
+_RTC = const(0x0902)
+_EVENT_MASK = const(0x0944)
+
+_BUSY_US = const(1800)  # DS 8.3.1: at most 0.126 ms for what is awaited so; longer waits are slept
+_MODE_MS = const(60)  # oscillator, calibration (DS 9.2: 3.5 ms; up to 18 ms were seen)
+_MARGIN_MS = const(50)
+_SEARCH_SYMBOLS = const(
+    29
+)  # the chip's timer runs until a header was read: preamble 12.25, header 8, and what SF12 rounds
+_FRAME_MAX = const(255)
+_STUCK = const(256)  # no status byte: BUSY stays high
+_TICKS = const(0x3FFFFFFF)
+
+
+class Sx1262:
+    """See firmware.drivers.radio. `options`: busy, tcxo_mv, tcxo_ms, dio2_switch, dcdc, public of the board's description."""
+
+    def __init__(self, port: "Any", clock: "Any", options: dict) -> None:
+        self._port = port
+        self._clock = clock
+        self._options = options
+        self._buf = memoryview(bytearray(_FRAME_MAX + 3))
+        self._wanted = (868100000, 9, 14, False)
+        self._freq_hz = self._sf = self._power_dbm = 0  # what the chip is set to
+        self._band_mhz = (0, 0)  # first and last, that its image rejection is calibrated for
+        self._listening = self._asleep = False
+        self.crc_errors = self.header_errors = 0
+        self.missed_irqs = 0  # the chip was done, and its line did not say so
+        self.identity = ""
+        seldom(CARE, "prove")(self)
+
+    # --- Commands ---
+
+    def _transfer(self, whole: memoryview) -> None:
+        """One command as soon as the chip takes it."""
+        port = self._port
+        if port.busy():
+            begun_us = port.now_us()
+            while port.busy():
+                if port.us_diff(port.now_us(), begun_us) > _BUSY_US:
+                    raise self._fault(_STUCK)
+        port.transfer(whole)
+
+    def _do(self, command: bytes) -> memoryview:
+        """The answer to a command: as long as it, and valid until the next one."""
+        size = len(command)
+        answer = self._buf[:size]
+        answer[:] = command
+        self._transfer(answer)
+        if size > 1 and answer[1] in (0x00, 0xFF):  # no mode has these (DS 13.5.1)
+            raise self._fault(answer[1])
+        return answer
+
+    async def _settle(self) -> None:
+        """Until BUSY is low, for commands that take long."""
+        clock = self._clock
+        begun_ms = clock.ticks_ms()
+        while self._port.busy():
+            if clock.ticks_diff(clock.ticks_ms(), begun_ms) > _MODE_MS:
+                raise self._fault(_STUCK)
+            await clock.sleep_ms(1)
+
+    def _fault(self, status: int = -1) -> OSError:
+        """What is wrong, in words."""
+        error: OSError = seldom(CARE, "fault")(self, status)
+        return error
+
+    def _register(self, address: int, value: int) -> None:
+        self._do(bytes((0x0D, address >> 8, address & 0xFF, value)))
+
+    def _change(self, address: int, clear: int, add: int) -> None:
+        """Single bits of a register."""
+        high, low = address >> 8, address & 0xFF
+        value = self._do(bytes((0x1D, high, low, 0, 0)))[4]
+        self._register(address, value & ~clear | add)
+
+    def _flags(self) -> int:
+        answer = self._do(_GET_IRQ)
+        return answer[2] << 8 | answer[3]
+
+    # --- Settings ---
+
+    def tune(self, freq_hz: int, sf: int, power_dbm: int, inverted: bool) -> None:
+        """Frequency, spreading factor 7 to 12, power -9 to 22 dBm at the chip's output, direction of the chirps."""
+        if (freq_hz, sf, power_dbm, inverted) != self._wanted:
+            self._wanted = (freq_hz, sf, power_dbm, inverted)
+            self._listening = False
+
+    async def _standby(self) -> None:
+        """At rest with the oscillator running, from wherever the chip is."""
+        self._listening = False
+        if self._asleep:
+            self._asleep = False
+            self._port.transfer(self._awaken())
+            await self._settle()
+            self._do(_CLEAR_ERRORS)  # DS 9.2.1: a TCXO without supply is an error that says nothing
+        self._do(_STANDBY_XOSC)
+        await self._settle()
+
+    def _awaken(self) -> memoryview:
+        answer = self._buf[:2]
+        answer[:] = _GET_STATUS
+        return answer
+
+    async def _prepare(self, length: int) -> None:
+        """At rest, with what is wanted, for frames of `length` bytes."""
+        await self._standby()
+        freq_hz, sf, power_dbm, inverted = self._wanted
+        if freq_hz != self._freq_hz:
+            if not self._band_mhz[0] <= freq_hz // 1000000 < self._band_mhz[1]:
+                await seldom(CARE, "calibrate_image")(self, freq_hz)
+            steps = freq_hz // 15625 * 16384 + freq_hz % 15625 * 16384 // 15625  # of 32 MHz / 2^25
+            self._do(b"\x86" + steps.to_bytes(4, "big"))
+            self._freq_hz = freq_hz
+        if sf != self._sf:
+            self._do(bytes((0x8B, sf, 0x04, 0x01, sf > 10)))
+            self._sf = sf
+        if power_dbm != self._power_dbm:
+            # DS 13.1.14: the amplifier that gives the most for its current; each is told 22 dBm for what it is made for.
+            amplifier, most = b"\x04\x07", 22
+            for entry, limit in ((b"\x03\x05", 20), (b"\x02\x03", 17), (b"\x02\x02", 14)):
+                if power_dbm <= limit:
+                    amplifier, most = entry, limit
+            self._do(b"\x95" + amplifier + b"\x00\x01")
+            self._do(bytes((0x8E, power_dbm + 22 - most & 0xFF, 0x04)))
+            self._power_dbm = power_dbm
+        self._do(bytes((0x8C, 0x00, 0x08, 0x00, length, 0x01, bool(inverted))))
+        self._change(_IQ, 0x04, 0 if inverted else 0x04)  # DS 15.4
+
+    async def _begin(self, command: bytes, at_us: "int | None") -> int:
+        """Give the command that begins an operation, now or at `at_us`; when that was."""
+        self._do(_CLEAR_IRQ)
+        port = self._port
+        if at_us is not None:
+            left_us = port.us_diff(at_us, port.now_us())
+            if left_us >= 2000:
+                await self._clock.sleep_ms(left_us // 1000)  # lasts up to a millisecond less
+            while port.us_diff(at_us, port.now_us()) > 0:
+                pass
+        self._do(command)
+        begun_us: int = port.now_us()
+        return begun_us
+
+    async def _event(self, timeout_ms: int) -> int:
+        """The flags when the interrupt line or the deadline says so."""
+        told = await self._port.wait_irq(timeout_ms)
+        flags = self._flags()
+        if not told and flags & (_TX_DONE | _RX_DONE | _CAD_DONE | _TIMEOUT):
+            self.missed_irqs += 1
+        return flags
+
+    # --- Operations ---
+
+    async def start(self) -> None:
+        """Reset, calibrate, configure. OSError, with a word."""
+        self._freq_hz = self._sf = self._power_dbm = 0
+        self._band_mhz = (0, 0)
+        self._listening = self._asleep = False
+        await seldom(CARE, "start")(self)
+
+    async def cad(self) -> bool:
+        """Whether chirps of this rate are in the air."""
+        await self._prepare(_FRAME_MAX)
+        sf = self._sf
+        # AN1200.48: symbols, what a peak must have, over what it must stand out
+        self._do(bytes((0x88, 1 if sf < 9 else 2, sf + (15 if sf < 9 else 16 if sf == 12 else 14), 10, 0, 0, 0, 0)))
+        self._port.rx_path(1)
+        await self._begin(b"\xc5", None)
+        flags = await self._event((5 << sf) // 125 + _MARGIN_MS)
+        if not flags & _CAD_DONE:
+            raise self._fault()
+        return bool(flags & _CAD_FOUND)
+
+    async def transmit(self, frame: "bytes | bytearray", at_us: "int | None" = None) -> int:
+        """Send; `port.now_us` at the end on air. OSError 110 when the chip does not come to an end."""
+        length = len(frame)
+        await self._prepare(length)
+        size = length + 2
+        whole = self._buf[:size]
+        whole[0], whole[1] = 0x0E, 0x00
+        whole[2:] = frame
+        self._transfer(whole)
+        self._change(_MODULATION, 0, 0x04)  # DS 15.1: not 500 kHz
+        self._port.rx_path(0)
+        air_us = airtime_us(length, self._sf)
+        deadline_ms = air_us // 1000 + _MARGIN_MS
+        begun_us = await self._begin(b"\x83" + (deadline_ms * 64).to_bytes(3, "big"), at_us)
+        flags = await self._event(deadline_ms + _MARGIN_MS)
+        port = self._port
+        end_us: int = port.irq_us() if flags & _TX_DONE else begun_us
+        late_us: int = port.us_diff(end_us, begun_us) - air_us
+        if not flags & _TX_DONE or flags & _TIMEOUT:
+            raise self._fault()
+        if (
+            not 0 <= late_us < 2000
+        ):  # the program noticed it late, or not at all: the chip's own time is known (DS 8.3.1)
+            end_us = end_us - late_us + 400 & _TICKS
+        self._do(_CLEAR_IRQ)
+        return end_us
+
+    async def receive(self, timeout_ms: int, at_us: "int | None" = None) -> "Heard | None":
+        """A frame whose preamble begins within `timeout_ms`. OSError when the chip does not answer."""
+        await self._prepare(_FRAME_MAX)
+        self._port.rx_path(1)
+        chip_ms = timeout_ms + (_SEARCH_SYMBOLS << self._sf) // 125
+        begun_us = await self._begin(b"\x82" + (chip_ms * 64).to_bytes(3, "big"), at_us)
+        try:
+            return await self._hear(begun_us, chip_ms, True)
+        finally:
+            self._stop_timer()
+
+    def _stop_timer(self) -> None:
+        """DS 15.3: else the timer of a reception that is over may end the next one."""
+        self._register(_RTC, 0x00)
+        self._change(_EVENT_MASK, 0, 0x02)
+
+    async def listen(self, timeout_ms: int) -> "Heard | None":
+        """The same, and the chip goes on listening when this returns."""
+        if not self._listening:
+            await self._prepare(_FRAME_MAX)
+            self._port.rx_path(1)
+            await self._begin(b"\x82\xff\xff\xff", None)
+            self._listening = True
+        return await self._hear(self._port.now_us(), timeout_ms, False)
+
+    async def _hear(self, begun_us: int, timeout_ms: int, single: bool) -> "Heard | None":
+        """`single`: the chip's own timer counts `timeout_ms`, and stops when a header was read."""
+        port = self._port
+        begun_ms = self._clock.ticks_ms()
+        amid = False  # a frame
+        wait_ms = timeout_ms + (_MARGIN_MS if single else 0)
+        while True:
+            flags = await self._event(wait_ms)
+            if flags & (_RX_DONE | _HEADER_ERROR | _TIMEOUT):
+                end_us = port.irq_us()
+                if port.us_diff(end_us, begun_us) <= 0:
+                    end_us = port.now_us()
+                self._do(_CLEAR_IRQ)
+                if flags & _TIMEOUT:
+                    return None
+                heard = None
+                if flags & _HEADER_ERROR:
+                    self.header_errors += 1
+                elif not flags & _CRC_ERROR:
+                    heard = self._heard(end_us)
+                if heard is not None:
+                    return heard
+                if not flags & _HEADER_ERROR:
+                    self.crc_errors += 1
+            elif flags & _HEADER_VALID and single and not amid:
+                amid = True
+                begun_ms = self._clock.ticks_ms()
+                timeout_ms = airtime_us(_FRAME_MAX, self._sf) // 1000  # amid a frame: its end comes
+            wait_ms = timeout_ms - self._clock.ticks_diff(self._clock.ticks_ms(), begun_ms)
+            if wait_ms <= 0:
+                if single:
+                    await self._standby()
+                return None
+            if single and flags & (_RX_DONE | _HEADER_ERROR):
+                await self._standby()
+                self._stop_timer()
+                self._do(b"\x82" + (wait_ms * 64).to_bytes(3, "big"))  # what was no frame of ours must not hide one
+
+    def _heard(self, end_us: int) -> "Heard | None":
+        """The frame in the chip's buffer; None if it was sent without a CRC, so that nobody knows whether it is whole."""
+        answer = self._do(b"\x13\x00\x00\x00")
+        length, start = answer[2], answer[3]
+        answer = self._do(b"\x14\x00\x00\x00\x00")
+        rssi, snr, signal = answer[2], answer[3], answer[4]
+        answer = self._do(bytes((0x1D, _FREQ_ERROR >> 8, _FREQ_ERROR & 0xFF, 0, 0, 0, 0)))
+        if not answer[4] & 0x10:
+            return None
+        error = (answer[4] & 0x0F) << 16 | answer[5] << 8 | answer[6]
+        error -= (error & 0x80000) << 1
+        whole = self._buf[: length + 3]
+        whole[0], whole[1], whole[2] = 0x1E, start, 0
+        self._transfer(whole)
+        frame = bytes(whole[3:])
+        # a step of the error is 1.55 Hz / 12.8 at 125 kHz; of 20 bits a product with 31 stays a small number
+        return frame, -(rssi >> 1), snr - ((snr & 0x80) << 1), -(signal >> 1), error * 31 >> 8, end_us
+
+    async def sleep(self) -> None:
+        """As little current as can be; the settings stay."""
+        await self._standby()
+        self._do(b"\x84\x04")
+        self._asleep = True
+
+    async def self_test(self) -> "list[TestRow]":
+        """Starts the radio anew; what a technician reads."""
+        rows: "list[TestRow]" = await seldom(CARE, "self_test")(self)
+        return rows
