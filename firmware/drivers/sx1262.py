@@ -6,6 +6,7 @@ chips then transmit without end; the interrupt flags are read instead.
 """
 
 from firmware.drivers import const, seldom
+from firmware.drivers.lora_chip import FRAME_MAX, MARGIN_MS, SEARCH_SYMBOLS, LoraChip
 from wire.airtime import airtime_us
 
 TYPE_CHECKING = False
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from firmware.drivers import TestRow
-
-    Heard = tuple[bytes, int, int, int, int, int]
+    from firmware.drivers.lora_chip import Heard
 
 CARE = "firmware.drivers.sx1262_care"
 
@@ -42,30 +42,18 @@ _EVENT_MASK = const(0x0944)
 
 _BUSY_US = const(1800)  # DS 8.3.1: at most 0.126 ms for what is awaited so; longer waits are slept
 _MODE_MS = const(60)  # oscillator, calibration (DS 9.2: 3.5 ms; up to 18 ms were seen)
-_MARGIN_MS = const(50)
-_SEARCH_SYMBOLS = const(
-    29
-)  # the chip's timer runs until a header was read: preamble 12.25, header 8, and what SF12 rounds
-_FRAME_MAX = const(255)
 _STUCK = const(256)  # no status byte: BUSY stays high
-_TICKS = const(0x3FFFFFFF)
 
 
-class Sx1262:
-    """See firmware.drivers.radio. `options`: busy, tcxo_mv, tcxo_ms, dio2_switch, dcdc, public of the board's description."""
+class Sx1262(LoraChip):
+    """See firmware.drivers.radio. `options`: tcxo_mv, tcxo_ms, dio2_switch, dcdc, public of the board's description.
+
+    Power: -9 to 22 dBm.
+    """
 
     def __init__(self, port: "Any", clock: "Any", options: dict) -> None:
-        self._port = port
-        self._clock = clock
-        self._options = options
-        self._buf = memoryview(bytearray(_FRAME_MAX + 3))
-        self._wanted = (868100000, 9, 14, False)
-        self._freq_hz = self._sf = self._power_dbm = 0  # what the chip is set to
+        LoraChip.__init__(self, port, clock, options)
         self._band_mhz = (0, 0)  # first and last, that its image rejection is calibrated for
-        self._listening = self._asleep = False
-        self.crc_errors = self.header_errors = 0
-        self.missed_irqs = 0  # the chip was done, and its line did not say so
-        self.identity = ""
         seldom(CARE, "prove")(self)
 
     # --- Commands ---
@@ -119,12 +107,6 @@ class Sx1262:
 
     # --- Settings ---
 
-    def tune(self, freq_hz: int, sf: int, power_dbm: int, inverted: bool) -> None:
-        """Frequency, spreading factor 7 to 12, power -9 to 22 dBm at the chip's output, direction of the chirps."""
-        if (freq_hz, sf, power_dbm, inverted) != self._wanted:
-            self._wanted = (freq_hz, sf, power_dbm, inverted)
-            self._listening = False
-
     async def _standby(self) -> None:
         """At rest with the oscillator running, from wherever the chip is."""
         self._listening = False
@@ -169,13 +151,9 @@ class Sx1262:
     async def _begin(self, command: bytes, at_us: "int | None") -> int:
         """Give the command that begins an operation, now or at `at_us`; when that was."""
         self._do(_CLEAR_IRQ)
+        await self._await(at_us)
         port = self._port
-        if at_us is not None:
-            left_us = port.us_diff(at_us, port.now_us())
-            if left_us >= 2000:
-                await self._clock.sleep_ms(left_us // 1000)  # lasts up to a millisecond less
-            while port.us_diff(at_us, port.now_us()) > 0:
-                pass
+        self._irq_us = port.irq_us()
         self._do(command)
         begun_us: int = port.now_us()
         return begun_us
@@ -199,13 +177,13 @@ class Sx1262:
 
     async def cad(self) -> bool:
         """Whether chirps of this rate are in the air."""
-        await self._prepare(_FRAME_MAX)
+        await self._prepare(FRAME_MAX)
         sf = self._sf
         # AN1200.48: symbols, what a peak must have, over what it must stand out
         self._do(bytes((0x88, 1 if sf < 9 else 2, sf + (15 if sf < 9 else 16 if sf == 12 else 14), 10, 0, 0, 0, 0)))
         self._port.rx_path(1)
         await self._begin(b"\xc5", None)
-        flags = await self._event((5 << sf) // 125 + _MARGIN_MS)
+        flags = await self._event((5 << sf) // 125 + MARGIN_MS)
         if not flags & _CAD_DONE:
             raise self._fault()
         return bool(flags & _CAD_FOUND)
@@ -222,29 +200,22 @@ class Sx1262:
         self._change(_MODULATION, 0, 0x04)  # DS 15.1: not 500 kHz
         self._port.rx_path(0)
         air_us = airtime_us(length, self._sf)
-        deadline_ms = air_us // 1000 + _MARGIN_MS
+        deadline_ms = air_us // 1000 + MARGIN_MS
         begun_us = await self._begin(b"\x83" + (deadline_ms * 64).to_bytes(3, "big"), at_us)
-        flags = await self._event(deadline_ms + _MARGIN_MS)
-        port = self._port
-        end_us: int = port.irq_us() if flags & _TX_DONE else begun_us
-        late_us: int = port.us_diff(end_us, begun_us) - air_us
-        if not flags & _TX_DONE or flags & _TIMEOUT:
+        flags = await self._event(deadline_ms + MARGIN_MS)
+        if not flags & _TX_DONE:
             raise self._fault()
-        if (
-            not 0 <= late_us < 2000
-        ):  # the program noticed it late, or not at all: the chip's own time is known (DS 8.3.1)
-            end_us = end_us - late_us + 400 & _TICKS
         self._do(_CLEAR_IRQ)
-        return end_us
+        return self._ended(begun_us, length)
 
     async def receive(self, timeout_ms: int, at_us: "int | None" = None) -> "Heard | None":
         """A frame whose preamble begins within `timeout_ms`. OSError when the chip does not answer."""
-        await self._prepare(_FRAME_MAX)
+        await self._prepare(FRAME_MAX)
         self._port.rx_path(1)
-        chip_ms = timeout_ms + (_SEARCH_SYMBOLS << self._sf) // 125
-        begun_us = await self._begin(b"\x82" + (chip_ms * 64).to_bytes(3, "big"), at_us)
+        chip_ms = timeout_ms + (SEARCH_SYMBOLS << self._sf) // 125
+        await self._begin(b"\x82" + (chip_ms * 64).to_bytes(3, "big"), at_us)
         try:
-            return await self._hear(begun_us, chip_ms, True)
+            return await self._hear(chip_ms, True)
         finally:
             self._stop_timer()
 
@@ -256,24 +227,21 @@ class Sx1262:
     async def listen(self, timeout_ms: int) -> "Heard | None":
         """The same, and the chip goes on listening when this returns."""
         if not self._listening:
-            await self._prepare(_FRAME_MAX)
+            await self._prepare(FRAME_MAX)
             self._port.rx_path(1)
             await self._begin(b"\x82\xff\xff\xff", None)
             self._listening = True
-        return await self._hear(self._port.now_us(), timeout_ms, False)
+        return await self._hear(timeout_ms, False)
 
-    async def _hear(self, begun_us: int, timeout_ms: int, single: bool) -> "Heard | None":
+    async def _hear(self, timeout_ms: int, single: bool) -> "Heard | None":
         """`single`: the chip's own timer counts `timeout_ms`, and stops when a header was read."""
-        port = self._port
         begun_ms = self._clock.ticks_ms()
         amid = False  # a frame
-        wait_ms = timeout_ms + (_MARGIN_MS if single else 0)
+        wait_ms = timeout_ms + (MARGIN_MS if single else 0)
         while True:
             flags = await self._event(wait_ms)
             if flags & (_RX_DONE | _HEADER_ERROR | _TIMEOUT):
-                end_us = port.irq_us()
-                if port.us_diff(end_us, begun_us) <= 0:
-                    end_us = port.now_us()
+                end_us = self._told()
                 self._do(_CLEAR_IRQ)
                 if flags & _TIMEOUT:
                     return None
@@ -289,7 +257,7 @@ class Sx1262:
             elif flags & _HEADER_VALID and single and not amid:
                 amid = True
                 begun_ms = self._clock.ticks_ms()
-                timeout_ms = airtime_us(_FRAME_MAX, self._sf) // 1000  # amid a frame: its end comes
+                timeout_ms = self._longest_ms()  # amid a frame: its end comes
             wait_ms = timeout_ms - self._clock.ticks_diff(self._clock.ticks_ms(), begun_ms)
             if wait_ms <= 0:
                 if single:

@@ -272,6 +272,19 @@ def test_an_ear_listens_without_an_end() -> None:
     pair.clean()
 
 
+def test_a_frame_that_nobody_fetched_keeps_its_time() -> None:
+    """It came while the program did something else; a gateway answers by its end, to the microsecond."""
+    pair = Pair()
+
+    async def hear() -> Any:
+        assert await pair.ear.listen(10) is None
+        await pair.stage.clock.sleep_ms(700)
+        return await pair.ear.listen(10)
+
+    end_us, heard = pair.stage.run(pair.send_after(50, b"x"), hear())
+    assert heard[5] == end_us
+
+
 def test_foreign_and_broken_frames_do_not_hide_ours() -> None:
     pair = Pair()
     chip = pair.ports[0].chip
