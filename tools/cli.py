@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "node": ("tools.commands.node", "Put firmware, settings and a fresh key onto a board"),
     "calibrate": ("tools.commands.calibrate", "Fit a sensor to a reference; look up what a calibration stands for"),
     "monitor": ("tools.commands.monitor", "Watch a port live: frames, values with units, bad frames, text logs"),
+    "plan": ("tools.commands.plan", "Plan a LoRa deployment before a board hangs"),
     "wire": ("tools.commands.wire", "Decode frames of the wire protocol"),
 }
 
