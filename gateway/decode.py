@@ -67,6 +67,7 @@ class Decoder:
         self.wanted: set[int] = set()  # profiles to ask for
         self.clockless = False  # the node's last record had no clock
         self.duplicates = 0
+        self.receptions: bytes | None = None  # who heard what is decoded now; None: it came over a wire
         self.barren = 0  # windows in a row in which no sensor gave anything
         self._unstored: tuple[int, int] | None = None  # received, and not yet handed to the store
 
@@ -222,6 +223,7 @@ class Decoder:
         profile = known.row
         self.store.put(
             (self.row, seq, 1, RECORD, profile, hour, end_ms, length_ms, bound_ms, code, received_ms, coverage, data)
+            + (self.receptions,)
         )
         self.store.count(CountKey(self.row, profile, hour, 0, STORED))
         self.barren = 0
@@ -293,7 +295,7 @@ class Decoder:
         end_ms = (first + count) * known.window_ms
         hours = hours_of_windows(first, count, known.window_s)
         row = (self.row, seq, count, GAP, known.row, hours[0][0], end_ms, count * known.window_ms, bound_ms, code)
-        self.store.put((*row, received_ms, 0, detail))
+        self.store.put((*row, received_ms, 0, detail, self.receptions))
         for hour, windows in hours:
             self.store.count(CountKey(self.row, known.row, hour, 0, cause), windows)
         if cause in (messages.NOT_SAMPLED, messages.REFUSED):
@@ -343,7 +345,9 @@ class Decoder:
 
     def put_other(self, kind: int, seq: int, at: Resolved, code: int, received_ms: int, data: bytes) -> None:
         hour = at.at_ms // HOUR_MS
-        self.store.put((self.row, seq, 1, kind, 0, hour, at.at_ms, 0, at.bound_ms, code, received_ms, 0, data))
+        self.store.put(
+            (self.row, seq, 1, kind, 0, hour, at.at_ms, 0, at.bound_ms, code, received_ms, 0, data, self.receptions)
+        )
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -384,7 +388,9 @@ class Decoder:
         head = b"".join(seq.to_bytes(4, "big") for seq in new)
         blob = len(head).to_bytes(2, "big") + head + typed
         row_id = self.store.next_id("undecoded")
-        self.store.hold_undecoded(Undecoded(row_id, self.row, short, seqs, self.memory.next_seq, now_ms, blob))
+        self.store.hold_undecoded(
+            Undecoded(row_id, self.row, short, seqs, self.memory.next_seq, now_ms, blob, self.receptions)
+        )
         self.undecoded += seqs
         self.wanted.add(short)
 
@@ -394,6 +400,7 @@ class Decoder:
         if known is None:
             self.wanted.add(row.profile_short)
             return False
+        self.receptions = row.receptions
         size = int.from_bytes(row.payload[:2], "big")
         new = [int.from_bytes(row.payload[at : at + 4], "big") for at in range(2, 2 + size, 4)]
         message_type, payload = row.payload[2 + size], row.payload[3 + size :]
@@ -432,7 +439,21 @@ class Decoder:
         boot = boot if boot == NO_BOOT else boot16(boot)
         row_id = self.store.next_id("unresolved")
         self.store.hold_unresolved(
-            Unresolved(row_id, self.row, seq, span, kind, profile, boot, end_ms, length_ms, received_ms, coverage, data)
+            Unresolved(
+                row_id,
+                self.row,
+                seq,
+                span,
+                kind,
+                profile,
+                boot,
+                end_ms,
+                length_ms,
+                received_ms,
+                coverage,
+                data,
+                self.receptions,
+            )
         )
         self.unresolved += span
         if boot != self.memory.boot:  # that boot will say no hello any more

@@ -39,6 +39,7 @@ COLUMNS = (
     "received",
     "record_id",
     "calibration",  # empty: none; docs/calibration.md
+    "heard",  # over LoRa: "ear RSSI SNR" of each that received it, in dBm and dB, the best first; empty: over a wire
 )
 ROW_GROUP = 50_000  # observations: some 10 MB of memory while a Parquet row group is built
 PROGRESS_EVERY = 2_000  # records
@@ -127,7 +128,7 @@ def _write_csv(records: _Counter, stream: IO[bytes], gateway: str) -> Summary:
         board = record.life_info.board
         start, end = iso(record.start_ms), iso(record.end_ms)
         told = record.coverage, record.bound_ms / 1000, record.time_state, iso(record.received_ms), record.id
-        tail = (*told, _calibration(record.profile))
+        tail = (*told, _calibration(record.profile), _heard(record))
         for index, (quantity, suffix, unit, decimals) in enumerate(_quantities(record.profile)):
             raw = record.values[index]
             value = "" if raw is None else f"{raw / 10**decimals:.{decimals}f}"
@@ -147,7 +148,7 @@ def _write_parquet(records: _Counter, stream: IO[bytes], gateway: str) -> Summar
     word = pa.dictionary(pa.int32(), pa.string())
     moment = pa.timestamp("ms", tz="UTC")
     types = (word, word, word, moment, moment, pa.float64(), word, word, word, pa.int8(), pa.float64(), word, moment)
-    schema = pa.schema(list(zip(COLUMNS, (*types, pa.string(), word), strict=True)))
+    schema = pa.schema(list(zip(COLUMNS, (*types, pa.string(), word, word), strict=True)))
     observations = 0
     rows: list[tuple[Any, ...]] = []
 
@@ -163,7 +164,7 @@ def _write_parquet(records: _Counter, stream: IO[bytes], gateway: str) -> Summar
                 raise LookupError(f"record {record.id} has no profile")
             station, board = f"{gateway}-{record.node}", record.life_info.board
             told = record.coverage, record.bound_ms / 1000, record.time_state, record.received_ms, record.id
-            tail = (*told, _calibration(record.profile))
+            tail = (*told, _calibration(record.profile), _heard(record))
             for index, (quantity, suffix, unit, decimals) in enumerate(_quantities(record.profile)):
                 raw = record.values[index]
                 value = None if raw is None else raw / 10**decimals
@@ -177,6 +178,10 @@ def _write_parquet(records: _Counter, stream: IO[bytes], gateway: str) -> Summar
         if rows:
             flush()
     return Summary(records.count, observations)
+
+
+def _heard(record: Record) -> str:
+    return "; ".join(f"{one.ear} {one.rssi_dbm} {one.snr_db:g}" for one in record.heard)
 
 
 def _calibration(profile: ProfileInfo) -> str:

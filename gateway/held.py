@@ -87,6 +87,7 @@ async def _date(session: LifeSession, store: Store) -> int:
 
 def _put(decoder: Decoder, row: Unresolved, end: Resolved, code: int) -> int:
     decoder.unresolved -= row.span
+    decoder.receptions = row.receptions
     if row.kind == RECORD:
         known = decoder.by_row(row.profile)
         decoder.put_resolved(known, row.seq, end, code, row.received_ms, row.coverage, row.data)

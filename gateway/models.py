@@ -53,6 +53,24 @@ class LifeInfo(msgspec.Struct, frozen=True):
     name: str
 
 
+class Reception(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """How one ear heard the frame that a record came in. Fields are only ever appended, each with a default."""
+
+    ear: str
+    freq_hz: int
+    sf: int
+    rssi_dbm: int
+    snr_qdb: int  # quarters of a dB
+
+    @property
+    def snr_db(self) -> float:
+        return self.snr_qdb / 4
+
+
+_receptions = msgspec.msgpack.Decoder(tuple[Reception, ...])
+encode_receptions = msgspec.msgpack.Encoder().encode
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One entry of a node's outbox, decoded and with its time resolved.
 
@@ -75,6 +93,12 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     flags: tuple[int, ...] | None
     detail: dict[str, int] | None
     time_code: int
+    receptions: bytes | None = None  # as they are stored; `heard` reads them
+
+    @property
+    def heard(self) -> tuple[Reception, ...]:
+        """Who received it over LoRa, the best one first; nothing for what came over a wire."""
+        return () if self.receptions is None else _receptions.decode(self.receptions)
 
     @property
     def node(self) -> int:

@@ -41,6 +41,16 @@ class Quality(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     ) = None
 
 
+class Heard(msgspec.Struct, forbid_unknown_fields=True):
+    """How one ear of the gateway received it over LoRa."""
+
+    ear: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="its name in the gateway's configuration")]
+    mhz: float
+    sf: Annotated[int, Meta(ge=5, le=12, description="spreading factor")]
+    rssi_dbm: int
+    snr_db: float
+
+
 class RecordJson(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """One entry of a node's outbox. `id` is unique for ever and the same in every repeat: key by it."""
 
@@ -63,6 +73,9 @@ class RecordJson(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
         str, Meta(pattern=r"^[0-9a-f]{8}$", description="what made these values: docs/calibration.md; absent: none")
     ] = ""
     detail: Annotated[dict[str, int], Meta(description="integers of a gap, health or event entry")] = {}
+    heard: Annotated[
+        list[Heard], Meta(description="who received it over LoRa, the best one first; absent: it came over a wire")
+    ] = []
 
 
 class Payload(msgspec.Struct, forbid_unknown_fields=True):
@@ -121,17 +134,29 @@ def encode_record(record: Record) -> str:
     )
     if record.kind_code != RECORD:
         named = _named(profile) if profile is not None else ""
-        return f'{head}{{}}{named},"detail":{json.dumps(record.detail or {}, separators=(",", ":"))}}}'
+        detail = json.dumps(record.detail or {}, separators=(",", ":"))
+        return f'{head}{{}}{named},"detail":{detail}{_heard(record)}}}'
     if profile is None:  # to send it without its values would be to lose them
         raise LookupError(f"record {record.id} has no profile")
     template, scales = _template(profile)
     if record.flags is None:
         try:  # the usual case: nothing missing, all good; None in the tuple raises TypeError
             values = template % tuple([raw / scale for raw, scale in zip(record.values, scales, strict=True)])  # type: ignore[operator]
-            return f"{head}{values}{_named(profile)}}}"
+            return f"{head}{values}{_named(profile)}{_heard(record)}}}"
         except TypeError:
             pass
-    return f"{head}{_values(record, profile)}{_named(profile)}}}"
+    return f"{head}{_values(record, profile)}{_named(profile)}{_heard(record)}}}"
+
+
+def _heard(record: Record) -> str:
+    """Who received it over LoRa; nothing for what came over a wire."""
+    if record.receptions is None:
+        return ""
+    parts = [
+        f'{{"ear":"{one.ear}","mhz":{one.freq_hz / 1e6:g},"sf":{one.sf},"rssi_dbm":{one.rssi_dbm},"snr_db":{one.snr_db}}}'
+        for one in record.heard
+    ]
+    return f',"heard":[{",".join(parts)}]'
 
 
 def _named(profile: ProfileInfo) -> str:

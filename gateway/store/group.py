@@ -46,6 +46,7 @@ class Undecoded(NamedTuple):
     next_seq: int
     received_ms: int
     payload: bytes
+    receptions: bytes | None
 
 
 class Unresolved(NamedTuple):
@@ -61,6 +62,7 @@ class Unresolved(NamedTuple):
     received_ms: int
     coverage: int
     data: bytes
+    receptions: bytes | None
 
 
 class Anchor(NamedTuple):

@@ -42,6 +42,7 @@ class Row(NamedTuple):
     received_ms: int
     coverage: int
     data: bytes
+    receptions: bytes | None = None
 
 
 COLUMNS = ", ".join(Row._fields)
@@ -94,8 +95,11 @@ def unpack_detail(data: bytes) -> dict[str, int]:
 
 def to_record(row: tuple[int, ...], lives: dict[int, LifeInfo], profiles: dict[int, ProfileInfo]) -> Record:
     """A row as it comes from SELECT {COLUMNS} → the record that sinks and exports see."""
-    pos, life, seq, _, kind, profile, _, end_ms, length_ms, bound_ms, time_code, received_ms, coverage, data = row
-    blob: bytes = data  # type: ignore[assignment]  # the one column that is no integer
+    pos, life, seq, _, kind, profile, _, end_ms, length_ms, bound_ms, time_code, received_ms, coverage, data, heard = (
+        row
+    )
+    blob: bytes = data  # type: ignore[assignment]  # the columns that are no integers
+    receptions: bytes | None = heard  # type: ignore[assignment]
     if kind == RECORD:
         values, flags = unpack_values(blob)
         detail = None
@@ -117,4 +121,5 @@ def to_record(row: tuple[int, ...], lives: dict[int, LifeInfo], profiles: dict[i
         flags,
         detail,
         time_code,
+        receptions,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.clock import SystemClock
 from gateway.keys import Life
-from gateway.models import EVENT, GAP, RECORD, hour_of, record_id
+from gateway.models import EVENT, GAP, RECORD, Reception, encode_receptions, hour_of, record_id
 from gateway.store import Store
 from gateway.store.group import ProfileRow
 from gateway.store.rows import Row, pack_detail, pack_values
@@ -22,10 +22,14 @@ WINDOW_MS = 60_000
 PROFILE = Profile(tuple((by_name(name).id, 0) for name in ("pm2_5", "temperature", "vehicles")), 60)
 
 
+# Of the record with seq 3, which came over LoRa.
+HEARD = encode_receptions((Reception("roof", 868_100_000, 9, -97, 26), Reception("mast", 868_100_000, 9, -120, -13)))
+
+
 async def fill(path: Path, count: int, *, node: int = 7, sink: str = "mqtt", extras: bool = False) -> set[str]:
     """Store `count` windows of `node` (pm2_5, temperature, vehicles), with `extras` also a gap and an event; the ids.
 
-    Every tenth temperature is missing and flagged; every seventh vehicles count is suspect, blocked.
+    Every tenth temperature is missing and flagged; every seventh vehicles count is suspect, blocked. The record with seq 3 came over LoRa.
     """
     store = Store(path, SystemClock())
     await store.open()
@@ -40,7 +44,21 @@ async def fill(path: Path, count: int, *, node: int = 7, sink: str = "mqtt", ext
         end_ms = START_MS + (seq + 1) * WINDOW_MS
         hour = hour_of(end_ms - WINDOW_MS)
         row = Row(
-            0, life.row, seq, 1, kind, row_profile, hour, end_ms, WINDOW_MS, 2003, 0, end_ms + 250, coverage, data
+            0,
+            life.row,
+            seq,
+            1,
+            kind,
+            row_profile,
+            hour,
+            end_ms,
+            WINDOW_MS,
+            2003,
+            0,
+            end_ms + 250,
+            coverage,
+            data,
+            HEARD if kind == RECORD and seq == 3 else None,
         )
         store.put(tuple(row)[1:])
         ids.add(record_id(node, LIFE, seq))

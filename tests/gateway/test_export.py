@@ -68,6 +68,7 @@ def test_csv_is_rfc_4180_with_a_header_and_one_observation_a_row(archive: Path, 
         "received": iso(START_MS + WINDOW_MS + 250),
         "record_id": f"7-{LIFE:08x}-0",
         "calibration": "",
+        "heard": "",
     }
     by_key = {(row["record_id"], row["quantity"]): row for row in rows}
     assert len(by_key) == 1200
@@ -76,6 +77,7 @@ def test_csv_is_rfc_4180_with_a_header_and_one_observation_a_row(archive: Path, 
     assert by_key[f"7-{LIFE:08x}-10", "temperature"]["value"] == "-2.40"
     suspect = by_key[f"7-{LIFE:08x}-6", "vehicles"]
     assert (suspect["quality"], suspect["reason"]) == ("suspect", "blocked")
+    assert by_key[f"7-{LIFE:08x}-3", "pm2_5"]["heard"] == "roof -97 6.5; mast -120 -3.25"
     assert "nan" not in text.decode().lower()
 
 
@@ -103,7 +105,7 @@ def test_parquet_holds_the_same(archive: Path, tmp_path: Path) -> None:
         assert found["quantity"] == row["quantity"]
         assert found["value"] is None if row["value"] == "" else found["value"] == float(row["value"])
         assert iso(round(found["time_from"].timestamp() * 1000)) == row["time_from"]
-        assert (found["quality"], found["reason"]) == (row["quality"], row["reason"])
+        assert (found["quality"], found["reason"], found["heard"]) == (row["quality"], row["reason"], row["heard"])
 
 
 def test_parquet_of_nothing_is_a_valid_file(archive: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.forward.payload import Payload, decode, encode, encode_record, iso, json_schema
-from gateway.models import GAP, HEALTH, Batch, Record
+from gateway.models import GAP, HEALTH, Batch, Reception, Record, encode_receptions
 from tests.fakes.spool import PROFILE, event, record
 from wire.quality import FLAT_LINE, GOOD, HUMIDITY, MISSING, SUSPECT
 
@@ -50,6 +50,20 @@ def test_a_record_in_full() -> None:
         },
         "profile": "c0ffee01",
     }
+
+
+def test_who_heard_a_record_over_lora_is_told_and_nothing_for_a_wire() -> None:
+    stored = encode_receptions(
+        (Reception("roof", 868_100_000, 9, -97, 26), Reception("mast", 867_900_000, 12, -120, -13))
+    )
+    heard = [
+        {"ear": "roof", "mhz": 868.1, "sf": 9, "rssi_dbm": -97, "snr_db": 6.5},
+        {"ear": "mast", "mhz": 867.9, "sf": 12, "rssi_dbm": -120, "snr_db": -3.25},
+    ]
+    usual, flagged = record(15), record(1, (None, -505, 801, 17), (9, 3, 1, 1))
+    for item in (usual, flagged, event(3)):
+        assert "heard" not in one(item)
+        assert one(msgspec.structs.replace(item, receptions=stored)) == one(item) | {"heard": heard}
 
 
 def test_missing_values_are_null_and_flags_tell_why() -> None:
