@@ -14,6 +14,7 @@ from wire.profiles import Profile
 
 if TYPE_CHECKING:
     from gateway.forward.base import Forwarder
+    from gateway.links.cell import Cell
 
 SINK_LATE_MS = 120_000  # something waits for a sink that has confirmed nothing for so long
 NODE_SILENT_MS = 7_200_000  # two health intervals
@@ -35,10 +36,11 @@ def status(
     links: Sequence[Any],
     sinks: Sequence[Forwarder],
     tasks: dict[str, int],
+    cell: Cell | None = None,
 ) -> dict[str, Any]:
     """`problems` is empty when all is well; each entry is one sentence for a person."""
     now_ms = clock.wall_ms()
-    report = {
+    report: dict[str, Any] = {
         "now_ms": now_ms,
         "spool": _spool(store, now_ms),
         "sinks": [_sink(store, sink, now_ms) for sink in sinks],
@@ -49,6 +51,9 @@ def status(
         "restarted_tasks": tasks,
         "beats_s": _beats(clock, store, uplinks, links),  # since each task's last turn
     }
+    if cell is not None:
+        report["lora"] = cell.status()
+        report["beats_s"]["lora"] = round(clock.monotonic_s() - cell.beat_s, 3)
     report["problems"] = _problems(report)
     return report
 
@@ -121,6 +126,7 @@ def _node(key: tuple[int, int], uplinks: Uplinks, now_ms: int) -> dict[str, Any]
         "boot": memory.boot,
         "boots_seen": session.boots_seen,
         "frames": session.frames,
+        "on_air": memory.on_air,
         "next_seq": memory.next_seq,
         "missing_seqs": sum(end - start for start, end in memory.received.missing(memory.floor, memory.next_seq)),
         "duplicates": decoder.duplicates,
@@ -171,6 +177,12 @@ def _problems(report: dict[str, Any]) -> list[str]:
     for link in report["links"]:
         if link["state"] not in ("open", "released"):
             out.append(f"port {link['port']}: {link['state']}")
+    ports = {link["port"]: link["state"] for link in report["links"]}
+    for ear in report.get("lora", {}).get("ears", []):
+        if ear["state"] != "open" and ports.get(ear.get("port"), "open") == "open":  # else the port's problem is told
+            out.append(f"ear {ear['name']}: {ear['state']}")
+        if ear["duty_wait_s"] > 0:
+            out.append(f"ear {ear['name']}: its lawful airtime is spent, no answers for {ear['duty_wait_s']:.0f} s")
     for name, age_s in report["beats_s"].items():
         if age_s > BEAT_LATE_S:
             out.append(f"task {name}: no sign of life for {age_s:.0f} s")

@@ -40,6 +40,7 @@ class LifeState(msgspec.Struct, array_like=True):
     newest: tuple[int, int] = (-1, 0)
     hellos: list[tuple[int, int, int]] = []
     lost: bool = False
+    on_air: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -77,6 +78,7 @@ class Memory:
         self.last_ms = state.last_ms  # last authenticated uplink, 0: never
         self.hellos = state.hellos  # the latest: counter, boot, uptime_ms
         self.lost = state.lost  # the key file says that this node will not be heard again
+        self.on_air = state.on_air  # the last uplink came over LoRa
         self.newest = state.newest  # seq and end (unix s) of the newest record of a clocked node
 
     def encode(self) -> bytes:
@@ -105,6 +107,7 @@ class Memory:
                 self.newest,
                 self.hellos,
                 self.lost,
+                self.on_air,
             )
         )
 

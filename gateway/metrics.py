@@ -26,6 +26,8 @@ class _Collector:
         yield from _sinks(report["sinks"])
         yield from _links(report["links"])
         yield from _nodes(report["nodes"])
+        if "lora" in report:
+            yield from _lora(report["lora"])
         dropped = CounterMetricFamily("steiger_frames_dropped", "Frames not accepted, by reason", labels=["reason"])
         for reason, n in report["dropped_frames"].items():
             dropped.add_metric([reason], n)
@@ -67,6 +69,39 @@ def _links(links: list[dict[str, Any]]) -> Iterable[Metric]:
         for reason, n in link["bad"].items():
             bad.add_metric([link["port"], reason], n)
     return (up, bad, resets)
+
+
+def _lora(lora: dict[str, Any]) -> Iterable[Metric]:
+    hears = GaugeMetricFamily("steiger_ear_open", "1: hears", labels=["ear"])
+    frames = CounterMetricFamily("steiger_ear_frames", "Frames heard, copies included", labels=["ear"])
+    downlinks = CounterMetricFamily(
+        "steiger_ear_downlinks", "Answers ordered, by what became of them", labels=["ear", "result"]
+    )
+    airtime = CounterMetricFamily(
+        "steiger_ear_airtime_seconds", "Airtime of answers by sub-band", labels=["ear", "band"]
+    )
+    wait = GaugeMetricFamily("steiger_ear_duty_wait_seconds", "Until the law allows an answer", labels=["ear"])
+    for ear in lora["ears"]:
+        name = ear["name"]
+        hears.add_metric([name], ear["state"] == "open")
+        frames.add_metric([name], ear["frames"])
+        wait.add_metric([name], ear["duty_wait_s"])
+        for result, n in ear["downlinks"].items():
+            downlinks.add_metric([name, result], n)
+        for band, seconds in ear["airtime_s"].items():
+            airtime.add_metric([name, band], seconds)
+    unsent = CounterMetricFamily("steiger_lora_answers_unsent", "Answers that no ear could send", labels=["reason"])
+    for reason, n in lora["answers_unsent"].items():
+        unsent.add_metric([reason], n)
+    copies = CounterMetricFamily("steiger_lora_copies", "Copies of an uplink by further ears", labels=["kept"])
+    copies.add_metric(["merged"], lora["copies_merged"])
+    copies.add_metric(["late"], lora["copies_late"])
+    uplinks = CounterMetricFamily("steiger_lora_uplinks", "Frames heard, each once", value=lora["uplinks"])
+    rates = CounterMetricFamily("steiger_lora_rates_commanded", "Rates commanded", value=lora["rates"]["commands"])
+    missing = GaugeMetricFamily(
+        "steiger_lora_nodes_missing", "Nodes silent for longer than expected", value=len(lora["rendezvous"]["missing"])
+    )
+    return (hears, frames, downlinks, airtime, wait, unsent, copies, uplinks, rates, missing)
 
 
 def _nodes(nodes: list[dict[str, Any]]) -> Iterable[Metric]:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from gateway.answers import Turn, Window, on_air
 from gateway.calibration_check import CalibrationCheck
 from gateway.clock import Clock
 from gateway.decode import Decoder
@@ -28,6 +29,7 @@ log = logging.getLogger("session")
 
 TIME_EVERY_MS = 300_000  # 50 ppm make 15 ms of it
 TIME_UNSET_MS = 2_000  # to a node without a clock
+TIME_ON_AIR_MS = 3_600_000  # over LoRa, where it takes airtime: 50 ppm make 0.2 s of it
 CLOCKS_APART_S = 86_400  # the clock of the machine that provisioned may differ from ours
 ASK_EVERY_MS = 10_000  # for one profile
 ASK_END_TIMES = 5  # when a profile that another one replaced ended; a node may have forgotten it
@@ -43,6 +45,7 @@ class AckFacts(NamedTuple):
     wanted: bool  # something came that waits for an acknowledgement
     cum: int
     windows: list[tuple[int, int]]
+    air: Window | None = None  # of the latest uplink that these facts hold, if it came over LoRa
 
 
 class LifeSession:
@@ -81,6 +84,7 @@ class LifeSession:
         self._asked_ms: dict[int, int] = {}
         self._ends: dict[int, int] = {}  # short → how often to ask when it ended
         self._requests: list[Request] = []
+        self._turn = Turn()
 
     # -- uplink ----------------------------------------------------------------------------------------------------
 
@@ -94,9 +98,15 @@ class LifeSession:
         memory.last_ms = now_ms
         self.frames += 1
         self.link = link
-        if counter > self._answers or message_type == messages.HELLO:
+        air = link if on_air(link) else None
+        if counter > self._answers or message_type == messages.HELLO or air is not None:
             self._answers, self._answers_ms = counter, now_ms
         self._store.touch(self.info.row, self)
+        self.decoder.receptions = None if air is None else air.receptions
+        memory.on_air = air is not None
+        if air is not None:
+            self._accept_on_air(air, message_type, payload, now_ms, fresh)
+            return
         if message_type in OUTBOX_TYPES:
             known = self.decoder.duplicates
             self._to_ack += self.decoder.accept(message_type, payload, now_ms)
@@ -106,21 +116,48 @@ class LifeSession:
                 self._time_unproven_ms = 0
             if self.decoder.wanted or self._ends:
                 self._ask_profiles(now_ms)
-            if self.decoder.anchored:
-                self.decoder.anchored = False
-                if self.decoder.unresolved:
-                    self._held_ready(self)
+            self._look_at_anchor()
         else:
-            message = messages.decode(message_type, payload)
-            if message_type == messages.HELLO:
-                memory.greeted((counter, message.boot, message.uptime_ms))
-                self._hello(message, now_ms, fresh)
-            elif message_type == messages.DESCRIPTOR:
-                self._descriptor(message, now_ms)
-            else:
-                self._result(message)
+            self._other(message_type, counter, payload, now_ms, fresh)
         if self._requests:
             self._send_requests()
+
+    def _accept_on_air(self, air: Window, message_type: int, payload: bytes, now_ms: int, fresh: bool) -> None:
+        """The same for what came over LoRa: nothing is said before `committed`, when it is known what is worth airtime."""
+        air.heard_from(self.info.node, self.info.life, hello=message_type == messages.HELLO)
+        seqs: list[int] = []
+        known = False
+        if message_type in OUTBOX_TYPES:
+            if self._time_unproven_ms and message_type == messages.RECORDS:
+                # It does not ask again, so what it asked before was answered, and the time was in that answer.
+                self.memory.clock.synced(self._time_unproven_ms)
+                self._time_unproven_ms = 0
+            received = len(self.memory.received)
+            seqs = self.decoder.accept(message_type, payload, now_ms)
+            known = len(self.memory.received) == received
+            self._look_at_anchor()
+        else:
+            self._other(message_type, self._answers, payload, now_ms - air.airtime_ms, fresh)
+        # What carried nothing new is of a node that does not know of its acknowledgement.
+        wanted = known or air.proving(self.info.node, self.info.life)
+        self._turn.heard(message_type, seqs, wanted=wanted)
+
+    def _look_at_anchor(self) -> None:
+        if self.decoder.anchored:
+            self.decoder.anchored = False
+            if self.decoder.unresolved:
+                self._held_ready(self)
+
+    def _other(self, message_type: int, counter: int, payload: bytes, now_ms: int, fresh: bool) -> None:
+        """What holds no entries of the outbox."""
+        message = messages.decode(message_type, payload)
+        if message_type == messages.HELLO:
+            self.memory.greeted((counter, message.boot, message.uptime_ms))
+            self._hello(message, now_ms, fresh)
+        elif message_type == messages.DESCRIPTOR:
+            self._descriptor(message, now_ms)
+        else:
+            self._result(message)
 
     def _hello(self, hello: Any, now_ms: int, fresh: bool) -> None:
         memory, decoder = self.memory, self.decoder
@@ -140,7 +177,8 @@ class LifeSession:
             decoder.anchor(hello.boot, hello.uptime_ms, now_ms)
             if decoder.unresolved:
                 self._held_ready(self)
-        self._answer_time(self._committed)
+        if not on_air(self.link):
+            self._answer_time(self._committed)
         if hello.profile_ids:
             self._ask_ends(set(hello.profile_ids))
         if decoder.wanted or self._ends:
@@ -171,8 +209,12 @@ class LifeSession:
     # -- commit and acknowledgement --------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        seqs, self._to_ack = self._to_ack, []
         cum = self.memory.cum
+        if on_air(self.link):
+            self._to_ack = []
+            window = self._turn.window(self.memory.received, cum)
+            return Snapshot(self.info.row, self.memory.encode(), AckFacts(False, cum, [window], self.link))
+        seqs, self._to_ack = self._to_ack, []
         windows = ack_windows(self.memory.received, cum, [s for s in seqs if s >= cum], ACK_WINDOWS) if seqs else []
         return Snapshot(self.info.row, self.memory.encode(), AckFacts(bool(seqs), cum, windows))
 
@@ -183,6 +225,10 @@ class LifeSession:
         if look_again is not None and facts.cum >= look_again:
             self.decoder.look_again = None
             self._held_ready(self)
+        if facts.air is not None:
+            if facts.air is self.link and facts.air.open:
+                self._answer_on_air(facts.air, facts)
+            return
         if not facts.wanted:
             return
         if self._time_due():
@@ -194,9 +240,33 @@ class LifeSession:
         for window in rest:
             self.send(messages.Ack(facts.cum, *window))
 
-    def _time_due(self) -> bool:
+    def _answer_on_air(self, air: Window, facts: AckFacts) -> None:
+        """One message for this window, if any is worth it."""
+        node, life = self.info.node, self.info.life
+        rate = air.rate_for(node, life)
+        request = self._due_request()
+        profiles = self._due_profiles(air.begins_ms)
+        if not (rate and air.astray(node, life)) and self._turn.acknowledge_first(
+            rate is not None or request is not None or bool(profiles)
+        ):
+            self._acknowledge_on_air(air, facts)
+        elif rate is not None:
+            if self.send(rate):
+                air.rate_sent(node, life, rate)
+                self._turn.told_other()
+        elif request is not None:
+            if self._send_request(request):
+                self._turn.told_other()
+        elif profiles:
+            if self.send(messages.DescriptorRequest(profiles[0])):
+                self._asked_profile(profiles[0], air.begins_ms)
+                self._turn.told_other()
+        elif self._turn.asked:
+            self._acknowledge_on_air(air, facts)
+
+    def _time_due(self, every_ms: int = TIME_EVERY_MS) -> bool:
         age = self._clock.wall_ms() - self._time_sent_ms
-        return age < 0 or age >= (TIME_UNSET_MS if self.decoder.clockless else TIME_EVERY_MS)
+        return age < 0 or age >= (TIME_UNSET_MS if self.decoder.clockless else every_ms)
 
     def _clock_can_be_right(self, now_ms: int) -> bool:
         """Whether this machine's clock may tell anybody the time: not before its first setting, not before the node was made."""
@@ -216,6 +286,19 @@ class LifeSession:
         if self.send(messages.AckTime(now_ms, held_ms, facts.cum, *window)):
             self._time_sent_ms = self._time_unproven_ms = now_ms
 
+    def _acknowledge_on_air(self, air: Window, facts: AckFacts) -> None:
+        """The time rides along when it is due: the instant at which the node will hear this begin."""
+        window = facts.windows[0]
+        now_ms = air.begins_ms
+        timed = self._time_due(TIME_ON_AIR_MS) and self._clock_can_be_right(now_ms)
+        if not self.send(
+            messages.AckTime(now_ms, air.held_ms, facts.cum, *window) if timed else messages.Ack(facts.cum, *window)
+        ):
+            return
+        self._turn.acknowledged()
+        if timed:
+            self._time_sent_ms = self._time_unproven_ms = now_ms
+
     def send(self, message: Any) -> bool:
         """Seal in answer to the latest uplink of this life and hand to the link that it came by; False if it cannot go."""
         if self.link is None or self._answers < 0:
@@ -231,15 +314,24 @@ class LifeSession:
         found = self.decoder.open_profiles()
         self._ends |= {each.short: ASK_END_TIMES for each in found if each.id not in running}
 
+    def _due_profiles(self, now_ms: int) -> list[int]:
+        """Those that may be asked for now."""
+        wanted = sorted(self.decoder.wanted | self._ends.keys())
+        return [short for short in wanted if abs(now_ms - self._asked_ms.get(short, 0)) >= ASK_EVERY_MS]
+
+    def _asked_profile(self, short: int, now_ms: int) -> None:
+        if short in self._ends:
+            self._ends[short] -= 1
+            if not self._ends[short]:
+                del self._ends[short]
+        self._asked_ms[short] = now_ms
+
     def _ask_profiles(self, now_ms: int) -> None:
-        for short in sorted(self.decoder.wanted | self._ends.keys()):
-            if abs(now_ms - self._asked_ms.get(short, 0)) >= ASK_EVERY_MS:
-                if short in self._ends:
-                    self._ends[short] -= 1
-                    if not self._ends[short]:
-                        del self._ends[short]
-                self._asked_ms[short] = now_ms
-                self.send(messages.DescriptorRequest(short))
+        if on_air(self.link):
+            return
+        for short in self._due_profiles(now_ms):
+            self._asked_profile(short, now_ms)
+            self.send(messages.DescriptorRequest(short))
 
     # -- settings and commands -------------------------------------------------------------------------------------
 
@@ -281,13 +373,24 @@ class LifeSession:
         finally:
             self._requests.remove(request)
 
+    def _due_request(self) -> Request | None:
+        """The first one, if it may be sent now."""
+        request = self._requests[0] if self._requests else None
+        if request is None or request.tries >= COMMAND_TRIES or request.future.done():
+            return None
+        return request if self._clock.monotonic_s() - request.sent_s >= COMMAND_RETRY_S else None
+
+    def _send_request(self, request: Request) -> bool:
+        if not self.send(request.message):
+            return False
+        request.tries += 1
+        request.sent_s = self._clock.monotonic_s()
+        return True
+
     def _send_requests(self) -> None:
-        request, now_s = self._requests[0], self._clock.monotonic_s()
-        if request.tries >= COMMAND_TRIES or request.future.done() or now_s - request.sent_s < COMMAND_RETRY_S:
-            return
-        if self.send(request.message):
-            request.tries += 1
-            request.sent_s = now_s
+        request = self._due_request()
+        if request is not None and not on_air(self.link):  # over LoRa the next window is waited for
+            self._send_request(request)
 
     def _result(self, message: Any) -> None:
         for request in self._requests:

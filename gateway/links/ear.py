@@ -47,12 +47,35 @@ HeardSink = Callable[[Heard], None]
 class Ear(Protocol):
     """`run` for as long as the gateway lives; it comes back by itself from whatever can come back."""
 
-    name: str  # unique among the ears of a gateway; travels with the records it heard
-    state: str  # "open" while it hears, else why it does not
-    single: bool  # one modem: one channel and one SF at once, both set by `tune`
-    channels: tuple[int, ...]  # Hz, heard at once now
-    sfs: tuple[int, ...]  # heard at once now on each of them
-    power_max_dbm: int  # at the transmitter, for a downlink in the 10 % band: what chip, antenna and law allow
+    @property
+    def name(self) -> str:
+        """Unique among the ears of a gateway; travels with the records it heard."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """ "open" while it hears, else why it does not and what to do, as one sentence."""
+        ...
+
+    @property
+    def single(self) -> bool:
+        """One modem: one channel and one SF at once, both set by `tune`."""
+        ...
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Hz, heard at once now."""
+        ...
+
+    @property
+    def sfs(self) -> tuple[int, ...]:
+        """Heard at once now on each channel."""
+        ...
+
+    @property
+    def power_max_dbm(self) -> int:
+        """At the transmitter, for a downlink in the 10 % band: what configuration, chip, antenna and law allow."""
+        ...
 
     async def run(self) -> None: ...
 
@@ -62,7 +85,7 @@ class Ear(Protocol):
         ...
 
     def tune(self, freq_hz: int, sf: int) -> None:
-        """Single ears alone: hear this from now on, and after each loss of the connection again."""
+        """Hear this from now on, and after each loss of the connection again. Called for single ears alone."""
         ...
 
 

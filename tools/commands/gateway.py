@@ -325,6 +325,7 @@ def _status_lines(answer: dict[str, Any]) -> Iterator[str]:
     for link in answer.get("links", []):
         bad = sum(link.get("bad", {}).values())
         yield f"port     {link.get('port')}: {link.get('state')}, {link.get('frames', 0)} frames, {bad} bad"
+    yield from _ear_lines(answer.get("lora", {}))
     for node in answer.get("nodes", []):
         age_s = node.get("age_s")
         seen = "never seen" if age_s is None else f"seen {_age(age_s)} ago"
@@ -336,6 +337,28 @@ def _status_lines(answer: dict[str, Any]) -> Iterator[str]:
         yield f"PROBLEM  {problem}"
     if not answer.get("problems"):
         yield "all is well"
+
+
+def _ear_lines(lora: dict[str, Any]) -> Iterator[str]:
+    rates = {(rate["node"], rate["life"]): rate for rate in lora.get("rates", {}).get("nodes", [])}
+    for ear in lora.get("ears", []):
+        downlinks = ear.get("downlinks", {})
+        unsent = sum(n for result, n in downlinks.items() if result != "sent")
+        where = ", ".join(f"{mhz:g}" for mhz in ear.get("channels_mhz", []))
+        sfs = ", ".join(f"SF{sf}" for sf in ear.get("sfs", []))
+        airtime = ", ".join(f"{seconds:g} s in {band}" for band, seconds in ear.get("airtime_s", {}).items())
+        yield (
+            f"ear      {ear.get('name')}: {ear.get('state')}, {where} MHz {sfs}, {ear.get('frames', 0)} frames, "
+            f"{downlinks.get('sent', 0)} answers, {unsent} failed{f', airtime {airtime}' if airtime else ''}"
+        )
+    for (node, _), rate in sorted(rates.items()):
+        margin = rate.get("margin_db")
+        yield (
+            f"rate     {node}: SF{rate.get('sf')}, {rate.get('power_dbm')} dBm, SNR {rate.get('snr_db')} dB, "
+            f"{'margin unknown yet' if margin is None else f'margin {margin:g} dB'}"
+        )
+    for gone in lora.get("rendezvous", {}).get("missing", []):
+        yield f"missing  {gone['node']}: looked for at SF{lora['rendezvous']['sf']}"
 
 
 def _ledger_lines(report: dict[str, Any], wanted: str | None, hours: bool) -> Iterator[str]:

@@ -1,0 +1,90 @@
+"""What a node that is heard over LoRa is told, and when: at most one message in the window after each of its uplinks.
+
+Airtime is what a gateway has least of, so that most uplinks stay without an answer: only what asks is answered, what shows
+that the node does not know that its records arrived, and what something waits for: a rate, a request, a profile.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeGuard
+
+from gateway.downlink import Outgoing
+from gateway.seqset import ACK_BITS, SeqSet
+from wire import messages
+from wire.frame import LORA
+
+ASKING = (messages.HELLO, messages.RECORDS_ASK)
+
+
+class Window(Outgoing, Protocol):
+    """The window after one uplink: `send` takes one frame for it, and False means that it is over, full or forbidden."""
+
+    receptions: bytes  # who heard the uplink and how well, as it is stored
+    airtime_ms: int  # of the uplink: it began so long before it was received
+    begins_ms: int  # when a downlink in it begins on air, by the gateway's clock
+    held_ms: int  # between the end of the uplink and that
+
+    @property
+    def open(self) -> bool: ...
+
+    def heard_from(self, node: int, life: int, *, hello: bool) -> None:
+        """The uplink was authentic and of this node."""
+        ...
+
+    def rate_for(self, node: int, life: int) -> messages.Rate | None:
+        """What this node should be told about its rate now."""
+        ...
+
+    def rate_sent(self, node: int, life: int, rate: messages.Rate) -> None: ...
+
+    def astray(self, node: int, life: int) -> bool:
+        """The node was met where it is looked for now and then only: its rate goes before all else."""
+        ...
+
+    def proving(self, node: int, life: int) -> bool:
+        """The node tries a new rate, and keeps it if this uplink is answered."""
+        ...
+
+
+def on_air(link: Outgoing | None) -> TypeGuard[Window]:
+    return link is not None and link.kind == LORA
+
+
+class Turn:
+    """Whose turn it is in the windows of one node: acknowledgements first, but never for ever."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._acked_last = False
+        self.lowest: int | None = None  # seq received and not acknowledged since
+
+    def heard(self, message_type: int, seqs: list[int], *, wanted: bool) -> None:
+        """An uplink; `wanted`: an answer is worth airtime, even if it does not ask for one."""
+        self._asked = self._asked or wanted or message_type in ASKING
+        if seqs:
+            self.lowest = min(seqs) if self.lowest is None else min(self.lowest, *seqs)
+
+    @property
+    def asked(self) -> bool:
+        return self._asked
+
+    def acknowledge_first(self, others: bool) -> bool:
+        """Whether an acknowledgement goes into this window; `others`: something else waits for one."""
+        return self._asked and not (others and self._acked_last)
+
+    def acknowledged(self) -> None:
+        self._asked, self._acked_last, self.lowest = False, True, None
+
+    def told_other(self) -> None:
+        self._acked_last = False
+
+    def window(self, received: SeqSet, cum: int) -> tuple[int, int]:
+        """(base, bits) that acknowledges most of what lies above the first hole: all of it if it lies within 64 seqs, else
+        from the lowest seq on that was not acknowledged yet."""
+        above = [(start, end) for start, end in received.ranges() if start > cum]
+        if not above:
+            return 0, 0
+        base = above[0][0]
+        if above[-1][1] - base > ACK_BITS and self.lowest is not None and self.lowest > base:
+            base = next((max(start, self.lowest) for start, end in above if end > self.lowest), base)
+        return base, received.bits(base)
