@@ -34,6 +34,7 @@ LEAD_S = (
 GUARD_US = 20_000  # an ear changes from one transmission to the next, and back to listening
 SEND_S = RX_DELAY_US / 1e6 + 6.0  # an ear that has not told by then what became of a downlink
 RECENT_MAX = 1_024  # uplinks remembered for their copies: 2 s of eight channels are far fewer
+STALE_S = 60.0  # what was read from some buffer is older than any window
 TURN_S = 5.0  # how often the rendezvous and a change of the common spreading factor are looked at
 
 
@@ -193,7 +194,7 @@ class Cell:
                 self._sink.on_frame(known, heard.frame, heard.received_ms, heard.fresh)
                 return
         self._forget(now_s)
-        age_s = max(0, self._clock.wall_ms() - heard.received_ms) / 1000
+        age_s = max(0, self._clock.wall_ms() - heard.received_ms) / 1000 if heard.fresh else STALE_S
         uplink = _Uplink(self, heard, now_s, age_s)
         self._recent[heard.frame] = uplink
         if self._complete(uplink):

@@ -22,7 +22,7 @@ Key = tuple[int, int]  # node, life
 
 # SNR in dB at which a frame is still received (SX1261/2 data sheet, table 6-1), by spreading factor.
 REQUIRED_DB = {7: -7.5, 8: -10.0, 9: -12.5, 10: -15.0, 11: -17.5, 12: -20.0}
-SAMPLES = 16  # uplinks that a node is judged by
+SAMPLES = 12  # uplinks that a node is judged by
 SAMPLES_MIN = 6  # fewer say too little: fading moves a single one by 10 dB
 STEP_DB = 3  # smallest change of power that is worth a downlink
 EASE_DB = 3.0  # more than the margin must be there before a node becomes faster: none swings to and fro
@@ -68,10 +68,17 @@ class _Node:
         self.shown: list[float] = []  # SNRs since
 
     def path_db(self) -> float | None:
-        """SNR that 0 dBm would give; None while too little is known."""
+        """SNR that 0 dBm would give; None while too little is known. A path that got worse is noticed soon, one that got
+        better is waited for."""
         if len(self.snrs) < SAMPLES_MIN:
             return None
-        return sum(snr - power for snr, power in self.snrs) / len(self.snrs)
+        paths = [snr - power for snr, power in self.snrs]
+        return min(sum(paths) / len(paths), sum(paths[-SHOW_SAMPLES:]) / SHOW_SAMPLES)
+
+    def level_now_db(self) -> float:
+        """SNR of the latest uplinks."""
+        latest = [snr for snr, _ in self.snrs][-SHOW_SAMPLES:]
+        return sum(latest) / len(latest) if latest else 0.0
 
 
 class Rates:
@@ -191,7 +198,7 @@ class Rates:
     def _await(self, node: _Node, rate: messages.Rate) -> None:
         node.commanded = rate
         node.shown = []
-        node.level_db = sum(snr for snr, _ in node.snrs) / len(node.snrs) if node.snrs else 0.0
+        node.level_db = node.level_now_db()
 
     def switched(self) -> None:
         """The planned moment has come: who was told sends at the new common spreading factor now."""
@@ -226,16 +233,16 @@ class Rates:
         return {sf for name in names if name in self._ears for sf in self._ears[name].sfs}
 
     def _power(self, node: _Node, sf: int) -> int:
-        """The lowest power that leaves the margin; while too little is known, all of it."""
+        """The lowest power that leaves the margin; while too little is known, what it has."""
         path = node.path_db()
         if path is None:
-            return self.rules.power_max_dbm
+            return node.power_dbm
         need = self.rules.margin_db + REQUIRED_DB[sf] - path
         power = self.rules.power_max_dbm
         while power - STEP_DB >= max(need, self.rules.power_min_dbm):
             power -= STEP_DB
-        if power < node.power_dbm < power + STEP_DB + EASE_DB and node.power_dbm >= need:
-            return node.power_dbm  # not worth it
+        if need - EASE_DB <= node.power_dbm < power + STEP_DB + EASE_DB:
+            return node.power_dbm  # a change is not worth it
         return power
 
     def _mask(self, node: _Node) -> int:

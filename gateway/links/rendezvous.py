@@ -25,6 +25,7 @@ SLOT_EVERY_MS = 600_000
 SLOT_MS = 120_000  # of these
 SLOT_MANY_MS = 300_000  # if more nodes are missing than are heard
 SLOT_RARE_MS = 3_600_000  # instead of SLOT_EVERY_MS for nodes that are missing for a day
+GOLDEN_PERMILLE = 618  # places of the slots in their periods: no node that calls regularly misses them all
 SILENT_GAPS = 4  # mean times between uplinks after which a node is missing
 SILENT_MIN_MS = 900_000
 SILENT_MS = 3_600_000  # if it is not known how often it speaks
@@ -143,9 +144,11 @@ class Rendezvous:
         if not self.missing or self.sf == self._rates.common_sf:
             self._slot_from_ms = now_ms
             return False
-        long = 2 * len(self.missing) > len(self._rates.nodes)
+        slot_ms = SLOT_MANY_MS if 2 * len(self.missing) > len(self._rates.nodes) else SLOT_MS
         period_ms = SLOT_RARE_MS if self._rare else SLOT_EVERY_MS
-        return (now_ms - self._slot_from_ms) % period_ms < (SLOT_MANY_MS if long else SLOT_MS)
+        number, at_ms = divmod(now_ms - self._slot_from_ms, period_ms)
+        begins_ms = number * GOLDEN_PERMILLE % 1000 * (period_ms - slot_ms) // 1000
+        return 0 <= at_ms - begins_ms < slot_ms
 
     def _tune(self) -> None:
         for index, ear in enumerate(self._ears):

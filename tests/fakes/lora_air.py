@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,9 @@ class FakeEar:
     async def run(self) -> None:
         await asyncio.get_running_loop().create_future()
 
+    def catch(self, frame: bytes, sf: int, freq_hz: int, snr: float) -> None:
+        self.air.hear(self, frame, sf, freq_hz, snr)
+
     def tune(self, freq_hz: int, sf: int) -> None:
         self.channels, self.sfs = (freq_hz,), (sf,)
         self.tuned.append((self.air.now_s(), sf))
@@ -94,7 +97,7 @@ class FakeEar:
         self.sent.append(downlink)
         begins_s = self.air.now_s()
         await asyncio.sleep(airtime_us(len(downlink.frame), downlink.sf) / 1e6)
-        self.air.down(self, downlink, begins_s)
+        self.air.down(downlink, begins_s)
         return ""
 
 
@@ -149,7 +152,7 @@ class AirNode(FakeNode):
 
 class Air:
     def __init__(self, seed: int) -> None:
-        self.ears: list[FakeEar] = []
+        self.ears: list[Any] = []
         self.nodes: list[AirNode] = []
         self.lose_up = 0.0
         self.lose_down = 0.0
@@ -175,7 +178,7 @@ class Air:
         for ear in self.ears:
             snr = node.path_db.get(ear.name, 0.0) + power_dbm + self.chance.gauss(0, self.fading_db)
             if ear.state == "open" and sf in ear.sfs and freq_hz in ear.channels and snr >= REQUIRED_DB[sf]:
-                self.hear(ear, frame, sf, freq_hz, snr)
+                ear.catch(frame, sf, freq_hz, snr)
 
     def hear(self, ear: FakeEar, frame: bytes, sf: int, freq_hz: int, snr: float, later_s: float = 0.0) -> None:
         """`later_s`: the way from ear to gateway takes so long."""
@@ -184,7 +187,7 @@ class Air:
         heard = Heard(ear.name, frame, freq_hz, sf, -110 + snr, snr, 250, end_us, self.wall_ms())
         asyncio.get_running_loop().call_later(later_s, self.on_heard, heard)
 
-    def down(self, ear: FakeEar, downlink: Downlink, began_s: float) -> None:
+    def down(self, downlink: Downlink, began_s: float) -> None:
         for node in self.nodes:
             if node.window is None or downlink.freq_hz != DOWNLINK_HZ or not downlink.inverted:
                 continue
@@ -225,8 +228,9 @@ class CellRig:
         self.air.ears.append(ear)
         return ear
 
-    def begin(self) -> None:
-        ears = self.air.ears
+    def begin(self, ears: Sequence[Ear] | None = None) -> None:
+        """`ears`: others than those that `ear` made."""
+        ears = self.air.ears if ears is None else ears
         rates = Rates(ears, self.rules, self.sf)
         rendezvous = Rendezvous([ear for ear in ears if ear.single], rates, self, self.path.with_name("lora"), 10)
         rendezvous.known = lambda: [
