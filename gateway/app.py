@@ -18,6 +18,7 @@ from gateway.control import ControlServer
 from gateway.downlink import Sealer
 from gateway.forward.base import Forwarder
 from gateway.keys import KeyFileError, KeyFileMissing, load_keys
+from gateway.links.beat import Beat
 from gateway.links.serial import SerialLink
 from gateway.steady_clock import SteadyClock
 from gateway.store import Budget, Store
@@ -96,7 +97,8 @@ class Gateway:
         self._stop_sinks = asyncio.Event()
 
     def _serial_links(self, sink: Input, clock: Clock) -> Sequence[Link]:
-        return [SerialLink(port.port, port.baudrate, sink, clock) for port in self.config.serial]
+        beat = Beat()
+        return [SerialLink(port.port, port.baudrate, sink, clock, beat) for port in self.config.serial]
 
     def _sinks(self) -> Sequence[Forwarder]:
         if self.config.mqtt is None:

@@ -90,7 +90,7 @@ class Mqtt(Section, frozen=True):
     # One message; brokers behind platforms often take no more than 256 kB.
     batch_bytes: Annotated[int, Meta(ge=16_384, le=16_777_216)] = 131_072
     # How long a first record waits for company: fewer, larger messages.
-    batch_wait_s: Annotated[float, Meta(ge=0, le=60)] = 0.5
+    batch_wait_s: Annotated[float, Meta(ge=0, le=60)] = 1.0
     inflight: Annotated[int, Meta(ge=1, le=4)] = 2  # batches on the way: what a fault can cause to be redelivered
     keepalive_s: Annotated[int, Meta(ge=5, le=3600)] = 15
     connect_timeout_s: Annotated[int, Meta(ge=15, le=300)] = 15  # a NATS election refuses CONNECT for more than 5 s

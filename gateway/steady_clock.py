@@ -36,7 +36,8 @@ class SteadyClock:
         kept_ms = self._load()
         self._kept = kept_ms is not None
         self._keep_at_s = 0.0
-        self._offset_ms = self._raw_offset_ms() if kept_ms is None else kept_ms  # wall less elapsed, as believed
+        # wall less elapsed, as believed
+        self._offset_ms = self._raw_offset_ms(self._elapsed_s()) if kept_ms is None else kept_ms
         self._set = self._is_set()
         self._strange_ms: int | None = None  # an offset that the wall clock insists on
         self._strange_since_s = 0.0
@@ -45,8 +46,9 @@ class SteadyClock:
         return self._source.monotonic_s()
 
     def wall_ms(self) -> int:
-        self._look()
-        return round(self._elapsed_s() * 1000) + self._offset_ms
+        elapsed_s = self._elapsed_s()
+        self._look(elapsed_s)
+        return round(elapsed_s * 1000) + self._offset_ms
 
     @property
     def trusted(self) -> bool:
@@ -54,16 +56,15 @@ class SteadyClock:
         at_ms = self.wall_ms()
         return self._set and UTC_LOW_S * 1000 <= at_ms < UTC_HIGH_S * 1000
 
-    def _raw_offset_ms(self) -> int:
-        return self._source.wall_ms() - round(self._elapsed_s() * 1000)
+    def _raw_offset_ms(self, elapsed_s: float) -> int:
+        return self._source.wall_ms() - round(elapsed_s * 1000)
 
     def _is_set(self) -> bool:
         return self._synchronised is None or bool(self._synchronised())
 
-    def _look(self) -> None:
-        offset_ms = self._raw_offset_ms()
+    def _look(self, now_s: float) -> None:
+        offset_ms = self._raw_offset_ms(now_s)
         step_ms = offset_ms - self._offset_ms
-        now_s = float(self._elapsed_s())
         if not self._set:
             self._set = self._is_set()
             self._offset_ms, self._strange_ms = offset_ms, None
@@ -89,13 +90,13 @@ class SteadyClock:
 
     def _keep(self, now_s: float) -> None:
         """A few bytes, once: written by the loop itself. A restart before that believes what it finds."""
+        if now_s < self._keep_at_s:
+            return
+        self._keep_at_s = now_s + KEEP_AGAIN_S
         boot = _machine_boot()
         if self._file is None or not boot:
             self._kept = True
             return
-        if now_s < self._keep_at_s:
-            return
-        self._keep_at_s = now_s + KEEP_AGAIN_S
         half = self._file.with_name(self._file.name + ".part")
         try:
             half.write_text(f"{boot} {self._offset_ms}\n")

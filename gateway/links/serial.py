@@ -13,6 +13,7 @@ from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError
+from gateway.links.beat import Beat
 from gateway.links.port import PortBusy, close_port, open_port
 from wire.frame import SERIAL
 from wire.stream import Parser, encode
@@ -27,7 +28,6 @@ RETRY_FIRST_S, RETRY_MAX_S = 0.25, 5.0  # a board that comes back is found withi
 ROOM_S = 10.0  # one wait for the spool; then it is looked at again
 SETTLE_S = 0.25  # what the driver held back comes within this after open
 STALL_S = 1.5  # the loop stood still for so long: what is read now did not arrive now
-TICK_S = 0.5
 
 Tap = Callable[[str, bytes], None]  # ("up" | "down", raw bytes)
 
@@ -50,7 +50,7 @@ class SerialLink:
 
     kind = SERIAL
 
-    def __init__(self, path: str, baudrate: int, sink: Input, clock: Clock) -> None:
+    def __init__(self, path: str, baudrate: int, sink: Input, clock: Clock, beat: Beat | None = None) -> None:
         self.name = path
         self.state = "starting"
         self.opened_ms = 0
@@ -72,10 +72,15 @@ class SerialLink:
         self._closed = asyncio.Event()
         self._closed.set()
         self._stale = 0
-        self.beat_s = 0.0
+        self._beat = beat or Beat()  # one for all ports, where there are many
         self._fresh_from_s = 0.0
         self._waiting: asyncio.Task[None] | None = None
-        self._ticker: asyncio.TimerHandle | None = None
+        self._writing = False  # the loop watches for room in the port
+
+    @property
+    def beat_s(self) -> float:
+        """Loop time at which the loop was last seen turning."""
+        return self._beat.last_s
 
     # -- life cycle ------------------------------------------------------------------------------------------------
 
@@ -109,6 +114,7 @@ class SerialLink:
 
     def _open(self) -> None:
         self._fd = open_port(self.name, self._baudrate)
+        self._beat.start()
         self.state = "open"
         self.opens += 1
         self.opened_ms = self._clock.wall_ms()
@@ -130,18 +136,10 @@ class SerialLink:
 
     async def _serve(self) -> None:
         asyncio.get_running_loop().add_reader(self._fd, self._readable)
-        self._tick()
         try:
-            await self._gone.wait()  # the loop's ticks and the reader run beside it
+            await self._gone.wait()  # the beat and the reader run beside it
         finally:
             self._close()
-
-    def _tick(self) -> None:
-        """Note that the loop turns, again and again; at whole ticks, so that it wakes once for all ports."""
-        loop = asyncio.get_running_loop()
-        self.beat_s = loop.time()
-        ahead = int(self.beat_s / TICK_S + 1.5)  # half a tick to one and a half from now
-        self._ticker = loop.call_at(ahead * TICK_S, self._tick)
 
     def _close(self) -> None:
         if self._fd < 0:
@@ -149,9 +147,8 @@ class SerialLink:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._fd)
         loop.remove_writer(self._fd)
-        if self._ticker is not None:
-            self._ticker.cancel()
-            self._ticker = None
+        self._writing = False
+        self._beat.stop()
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
@@ -200,7 +197,7 @@ class SerialLink:
         self.bytes_in += len(data)
         now_ms = self._clock.wall_ms()
         now_s = asyncio.get_running_loop().time()
-        fresh = self._stale <= 0 and now_s >= self._fresh_from_s and now_s - self.beat_s <= STALL_S
+        fresh = self._stale <= 0 and now_s >= self._fresh_from_s and now_s - self._beat.last_s <= STALL_S
         self._stale -= len(data)
         for tap in self.taps:
             tap("up", data)
@@ -246,7 +243,6 @@ class SerialLink:
         return True
 
     def _writable(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             sent = os.write(self._fd, self._out)
         except BlockingIOError:
@@ -256,7 +252,10 @@ class SerialLink:
             return
         self.bytes_out += sent
         del self._out[:sent]
-        if self._out:
-            loop.add_writer(self._fd, self._writable)
-        else:
-            loop.remove_writer(self._fd)
+        if bool(self._out) != self._writing:
+            self._writing = not self._writing
+            loop = asyncio.get_running_loop()
+            if self._writing:
+                loop.add_writer(self._fd, self._writable)
+            else:
+                loop.remove_writer(self._fd)

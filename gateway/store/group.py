@@ -13,7 +13,6 @@ from gateway.store.rows import COLUMNS, Row
 # The interpreter's lock is given up once a statement: many rows in one keep the loop running. Few sizes, because SQLite keeps
 # each statement that it compiled, and one of 64 rows is as large as 100 KB.
 ROWS_PER_STATEMENT = (64, 16, 4, 1)
-MS_PER_DAY = 86_400_000
 
 
 class Stateful(Protocol):
@@ -105,17 +104,9 @@ class Group:
 
     def write(self, conn: sqlite3.Connection) -> None:
         insert_many(conn, f"INSERT INTO records ({COLUMNS}) VALUES ", "", self.rows)
-        if self.rows:
-            spans: Counter[int] = Counter()
-            for row in self.rows:
-                spans[row[1]] += row[3]
-            conn.executemany(
-                "UPDATE lives SET stored = stored + ? WHERE id = ?", [(n, life) for life, n in spans.items()]
-            )
-            conn.execute(
-                "INSERT INTO days (day, records) VALUES (?, ?) ON CONFLICT (day) DO UPDATE SET records = records + excluded.records",
-                (self.now_ms // MS_PER_DAY, len(self.rows)),
-            )
+        spans: Counter[int] = Counter()
+        for row in self.rows:
+            spans[row[1]] += row[3]
         insert_many(
             conn,
             "INSERT INTO profiles (id, life, descriptor, first_window, ended_window) VALUES ",
@@ -131,12 +122,18 @@ class Group:
             "",
             list(self.anchors.values()),
         )
-        conn.executemany("DELETE FROM undecoded WHERE id = ?", [(row,) for row in self.decoded_ids])
-        conn.executemany("DELETE FROM unresolved WHERE id = ?", [(row,) for row in self.resolved_ids])
+        if self.decoded_ids:
+            conn.executemany("DELETE FROM undecoded WHERE id = ?", [(row,) for row in self.decoded_ids])
+        if self.resolved_ids:
+            conn.executemany("DELETE FROM unresolved WHERE id = ?", [(row,) for row in self.resolved_ids])
         conn.executemany(
-            "UPDATE lives SET state = ? WHERE id = ?",
-            [(snapshot.state, snapshot.life) for _, snapshot in self.snapshots],
+            "UPDATE lives SET state = ?, stored = stored + ? WHERE id = ?",
+            [(snapshot.state, spans.pop(snapshot.life, 0), snapshot.life) for _, snapshot in self.snapshots],
         )
+        if spans:  # rows whose session was not touched
+            conn.executemany(
+                "UPDATE lives SET stored = stored + ? WHERE id = ?", [(n, life) for life, n in spans.items()]
+            )
 
 
 def add_counts(conn: sqlite3.Connection, counts: Counter[CountKey]) -> None:

@@ -25,6 +25,11 @@ log = logging.getLogger("spool")
 T = TypeVar("T")
 
 GROUP_S = 0.1  # longest wait for company before a commit
+# Where few records come the wait is longer: each commit costs the card some pages, and a processor's time, for one record or
+# for three. A node waits seconds for its acknowledgement before it sends again.
+SPARSE_TIMES = 2.5
+SPARSE_PER_S = 40  # fewer records a second than this are few
+SPARSE_ROWS = 64  # … and this many at once are not
 GROUP_ROWS = 1_024  # closes a group early: about 50 ms at 20,000 records a second, and half a megabyte
 RETRY_S = 1.0  # while the disk is full or read-only
 BUDGET_EVERY_S = 60.0
@@ -84,15 +89,17 @@ class Store(Cursors):
         self._group_s = group_s
         self._group = Group()
         self._in_flight = 0
+        self._sparse = False  # few came lately
         self._dirty = False  # the group holds something
         self._due = asyncio.Event()  # the group is to be closed: its time is over, or it is full
         self._closing: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
         self._closed_groups = self._done_groups = 0
         self._done = asyncio.Event()  # a group was committed
         self._room = asyncio.Event()
         self._room.set()
         self._next: dict[str, int] = {}
-        self._day_written: tuple[int, int] = (0, 0)
+        self._day_counted = (0, 0)  # rows and bytes that the table of days has
         self._wal_seen = 0
         self._wal_copied = 0  # pages of the present WAL that are in the file already
         self._checkpoint_at = CHECKPOINT_BYTES
@@ -191,7 +198,7 @@ class Store(Cursors):
         pos = self._next["pos"]
         self._next["pos"] = pos + 1
         self._group.rows.append((pos, *row))  # type: ignore[arg-type]  # a plain tuple in Row's order is faster to make
-        if len(self._group.rows) >= GROUP_ROWS:
+        if len(self._group.rows) >= (SPARSE_ROWS if self._sparse else GROUP_ROWS):
             self._due.set()
 
     def count(self, key: CountKey, n: int = 1) -> None:
@@ -204,7 +211,7 @@ class Store(Cursors):
             group.touched[row] = session
             if not self._dirty:
                 self._dirty = True
-                self._closing = asyncio.get_running_loop().call_later(self._group_s, self._due.set)
+                self._closing = asyncio.get_running_loop().call_later(self._wait_s, self._due.set)
 
     def add_profile(self, row: ProfileRow) -> None:
         self._group.profiles[row.id] = row
@@ -250,26 +257,37 @@ class Store(Cursors):
         """Close groups by time or count and commit them, for ever; keeps the budget. Survives a full or read-only disk."""
         loop = asyncio.get_running_loop()
         budget_at = loop.time() + BUDGET_EVERY_S
-        while True:
-            self.beat_s = loop.time()
-            try:
-                async with asyncio.timeout(BEAT_S):
-                    await self._due.wait()
-            except TimeoutError:
+        self._look_up()
+        try:
+            while True:
+                self.beat_s = loop.time()
+                await self._due.wait()
+                if self._dirty or self._group_holds():
+                    await self._commit_until_done(self._take_group())
+                else:
+                    self._due.clear()
                 if loop.time() >= budget_at:
                     budget_at = loop.time() + BUDGET_EVERY_S
                     await self.keep_budget()
-                continue
-            await self._commit_until_done(self._take_group())
-            if loop.time() >= budget_at:
-                budget_at = loop.time() + BUDGET_EVERY_S
-                await self.keep_budget()
+        finally:
+            if self._looking is not None:
+                self._looking.cancel()
+
+    def _look_up(self) -> None:
+        """Wake the writer's task, now and then, though nothing comes. A deadline of each wait would cost more than most waits."""
+        self._due.set()
+        self._looking = asyncio.get_running_loop().call_later(BEAT_S, self._look_up)
 
     def _group_holds(self) -> bool:
         return bool(self._group.touched or self._group.rows)
 
+    @property
+    def _wait_s(self) -> float:
+        return self._group_s * (SPARSE_TIMES if self._sparse else 1)
+
     def _take_group(self) -> Group:
         group = self._group
+        self._sparse = len(group.rows) < SPARSE_PER_S * self._wait_s
         group.close(self._clock.wall_ms())
         self._group = Group()
         self._dirty = False
@@ -362,12 +380,15 @@ class Store(Cursors):
         def work(conn: sqlite3.Connection) -> retention.Trimmed:
             trimmed = retention.trim(conn, self.budget, now_ms, going_on=going_on)
             self.used_bytes = retention.used_bytes(conn)
-            day = self._clock.wall_ms() // DAY_MS
-            written, self._day_written = self.written_bytes - self._day_written[1], (day, self.written_bytes)
+            # Once a minute and not with each group: it would be one more page of every commit. A crash may cost a minute of it.
+            counted = self.rows_stored, self.written_bytes
+            records, written = counted[0] - self._day_counted[0], counted[1] - self._day_counted[1]
             conn.execute(
-                "INSERT INTO days (day, written) VALUES (?, ?) ON CONFLICT (day) DO UPDATE SET written = written + excluded.written",
-                (day, written),
+                "INSERT INTO days (day, records, written) VALUES (?, ?, ?) ON CONFLICT (day) "
+                "DO UPDATE SET records = records + excluded.records, written = written + excluded.written",
+                (self._clock.wall_ms() // DAY_MS, records, written),
             )
+            self._day_counted = counted
             return trimmed
 
         return work

@@ -23,6 +23,7 @@ from gateway import ledger
 from gateway.app import Gateway
 from gateway.clock import Clock
 from gateway.config import load
+from gateway.links.beat import Beat
 from gateway.links.serial import SerialLink
 from gateway.store import spool
 from gateway.store.worker import Worker, _Job
@@ -96,17 +97,21 @@ class VirtualClock:
 class StepLink(SerialLink):
     """A serial link whose bytes come from the conductor and go to it."""
 
-    def __init__(self, path: str, sink: Any, clock: Clock, out: Callable[[str, bytes], None]) -> None:
-        super().__init__(path, 115_200, sink, clock)
+    def __init__(
+        self, path: str, sink: Any, clock: Clock, out: Callable[[str, bytes], None], beat: Beat | None = None
+    ) -> None:
+        super().__init__(path, 115_200, sink, clock, beat)
         self._put = out
 
     async def run(self) -> None:
         self.state = "open"
         self.opens += 1
         self.opened_ms = self._clock.wall_ms()
-        while True:
-            self.beat_s = asyncio.get_running_loop().time()
-            await asyncio.sleep(0.5)
+        self._beat.start()
+        try:
+            await self._gone.wait()  # never: it ends with its task
+        finally:
+            self._beat.stop()
 
     def send(self, frame: bytes) -> bool:
         if self.state != "open":
@@ -201,8 +206,9 @@ class Runner:
             self._answers.append({"id": question["id"], "ok": False, "error": f"{type(error).__name__}: {error}"})
 
     def _make_links(self, sink: Any, clock: Clock) -> list[StepLink]:
+        beat = Beat()
         for port in self._loaded.serial:
-            self._links[port.port] = StepLink(port.port, sink, clock, self._put)
+            self._links[port.port] = StepLink(port.port, sink, clock, self._put, beat)
         return list(self._links.values())
 
     def _put(self, port: str, data: bytes) -> None:
