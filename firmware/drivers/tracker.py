@@ -42,6 +42,7 @@ _TWIN_KMH = const(4)
 _TWINS_KMH = const(20)  # in a queue two cars may be as close
 _TURNS = const(118)  # percent of the reports, of both together
 _TRACKS_MAX = const(16)  # standing ones too
+_VOTES_MAX = const(64)  # on the direction, then the former ones count half
 # The place where time headways are taken, and a stretch as long as a car over a loop of 2 m: both directions are in
 # sight there, and most vehicles still shine.
 _ZONE_CM = const(2200)
@@ -161,7 +162,7 @@ class Tracker:
         self._rain = 0  # sixteen for each short track, forgotten within a quarter of a minute
         self.tracks: "list[Track]" = []
         self.refused = 0  # tracks that were no vehicles
-        self.agreeing = 0  # vehicles whose distance changed as the radar's direction says
+        self.agreeing = 0  # vehicles of late whose distance changed as the radar's direction says
         self.contradicting = 0
         self._ended: "list[Passage]" = []
 
@@ -235,6 +236,9 @@ class Tracker:
             self.agreeing += 1
         else:
             self.contradicting += 1
+        if self.agreeing + self.contradicting >= _VOTES_MAX:  # a radar that is turned round must be seen within a day
+            self.agreeing >>= 1
+            self.contradicting >>= 1
         self._ended.append((track.direction, track.mean_ckmh(), track.zone_ms, track.there_ms))
 
     def ended(self) -> "list[Passage]":

@@ -192,6 +192,19 @@ async def scene_contradicting_directions_are_flagged():
     assert rows[-1][:2] == ("direction contradicts distance", False)
 
 
+async def scene_a_radar_that_is_turned_round_after_long_is_flagged():
+    _clock, chip, driver = radar()
+    await driver.start()
+    for turned, hundreds in ((0, 4), (1, 2)):
+        driver.configure("direction_flip", turned)
+        name = "vehicles_depart" if turned else "vehicles_approach"
+        for _ in range(hundreds):
+            chip.drive([(at, 1, 60) for at in range(0, 88000, 4000)], 100000)
+            seen = await listen(driver, 100)
+            assert sum(seen[name]) == 22
+        assert seen[name + " flags"][-1] == (SUSPECT | CONTRADICTION << 4 if turned else GOOD)
+
+
 async def scene_speed_along_the_road():
     _clock, chip, driver = radar()
     driver.configure("speed_angle_deg", 30)
