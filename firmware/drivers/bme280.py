@@ -38,6 +38,7 @@ _REG_DATA = const(0xF7)  # 8 bytes, one burst: the chip keeps them together
 _MEASURING = const(0x08)
 _MEASURE_MS = const(10)  # x1, x1, x1: 9.3 ms at most
 _LATE_MS = const(40)  # beyond this a measurement is not slow, it did not happen
+_SILENT_MAX = const(3)  # in a row, then it is started anew: what is plugged in again may be another chip
 
 
 def unpack_data(data: bytes) -> "tuple[int | None, int | None, int | None]":
@@ -125,6 +126,7 @@ class BME280:
         self._calibration: "tuple[int, ...]" = ()
         self._repeats = Repeats(stuck_reads)
         self._last = b""
+        self._silent = 0
         self._offset_cdeg = 0
         self._covered = Covered(clock, self.period_ms)
 
@@ -138,7 +140,8 @@ class BME280:
     def _no_answer(self, register: int, error: OSError) -> SensorError:
         if error.args and error.args[0] != 19:  # ENODEV: nobody there, and the bus is free
             self._bus.recover()
-        return SensorError(NO_ANSWER, detail=register, text="BME280 at 0x%02x" % self._address)
+        self._silent += 1
+        return SensorError(NO_ANSWER, self._silent < _SILENT_MAX, register, "BME280 at 0x%02x" % self._address)
 
     def _read(self, register: int, size: int) -> bytearray:
         buffer = bytearray(size)
@@ -179,6 +182,7 @@ class BME280:
         if self._repeats.seen(data):
             raise SensorError(STUCK, retry=self._repeats.worth_waiting())
         temperature, humidity, pressure = decode(self._calibration, data)
+        self._silent = 0
         self.covered_ms = self._covered.reading()
         values = (temperature + self._offset_cdeg * 10, humidity, pressure)
         return [self.items[at] + (values[at], GOOD) for at in range(3)]

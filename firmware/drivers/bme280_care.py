@@ -66,6 +66,7 @@ async def start(driver: "Any") -> None:
     driver._calibration = calibration
     driver._write(_REG_CONFIG, 0x00)
     driver._covered.restart()
+    driver._silent = 0
     driver.identity = "BME280 id 0x%02x at 0x%02x" % (CHIP_ID, driver._address)
     driver.state = READY
 

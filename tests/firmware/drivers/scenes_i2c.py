@@ -510,6 +510,24 @@ async def scene_bme280_absent():
     await driver.stop()
 
 
+async def scene_bme280_another_one_is_plugged_in():
+    _clock, chip, bus, driver = bme280()
+    await driver.start()
+    await driver.read()
+    bus.absent.add(0x76)
+    await fails(driver.read(), NO_ANSWER, True)
+    await fails(driver.read(), NO_ANSWER, True)
+    await fails(driver.read(), NO_ANSWER, False)
+    bus.absent.clear()
+    chip.registers[0x88] ^= 0x40  # its own factory's numbers
+    before = driver._calibration
+    await driver.start()
+    assert driver._calibration != before
+    await driver.read()
+    bus.absent.add(0x76)
+    await fails(driver.read(), NO_ANSWER, True)
+
+
 async def scene_bme280_bus_out_of_step():
     _clock, chip, _bus, driver = bme280()
     await driver.start()
