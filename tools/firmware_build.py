@@ -53,14 +53,16 @@ class Entry(NamedTuple):
     native: bool  # holds machine code: differs between architectures
 
 
-def slot_files(board: Board, arch: str, port: str) -> dict[str, bytes]:
+def slot_files(
+    board: Board, arch: str, port: str, change: Callable[[dict[str, bytes]], dict[str, bytes]] | None = None
+) -> dict[str, bytes]:
     """What lies in a slot of `board`: name relative to the slot ("firmware/app.mpy") -> content.
 
     `arch`: of machine code, as mpy-cross names it; "": bytecode alone, modules with machine code are left out.
-    `port`: "esp32" or "sim": which hal goes with it.
+    `port`: "esp32" or "sim": which hal goes with it. `change`: of the sources, for laboratories.
     """
     files = {}
-    sources = lean_sources(board, port)
+    sources = lean_sources(board, port, change)
     with ThreadPoolExecutor(4) as pool:
         for name, content in zip(
             sources, pool.map(lambda item: _compiled(item[0], item[1], arch), sources.items()), strict=True
@@ -70,9 +72,13 @@ def slot_files(board: Board, arch: str, port: str) -> dict[str, bytes]:
     return files
 
 
-def lean_sources(board: Board, port: str) -> dict[str, bytes]:
+def lean_sources(
+    board: Board, port: str, change: Callable[[dict[str, bytes]], dict[str, bytes]] | None = None
+) -> dict[str, bytes]:
     """What is compiled: the sources that `board` needs, without what costs heap and does nothing (tools/firmware_lean.py)."""
     sources = source_files(board, port)
+    if change is not None:
+        sources = change(sources)
     sources[DRIVER_TABLE] = _rows_of(sources[DRIVER_TABLE], {_driver_of(sensor) for sensor in board.sensors})
     return dict(_leaned(tuple(sources.items())))
 

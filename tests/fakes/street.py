@@ -7,16 +7,17 @@ whole path is walked, at a cost that allows a day.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from boards import load_board
 from gateway.keys import Life, add_life
 from tests.sim.running import PROVISION, START_S, key_of, settings_of
 from tools import firmware_build
 from tools.sim.conductor import Conductor, GatewayProcess
+from tools.sim.heap import STREET_HEAP as HEAP
+from tools.sim.heap import Heap, parse_heap
 from tools.sim.interpreter import find
 from wire import messages
 from wire.crypto import subkeys
@@ -25,28 +26,9 @@ from wire.frame_gateway import parse_uplink_header
 from wire.stream import Parser
 
 STREET = "street-v1"
-HEAP = "240k"  # objects of a 64-bit port are twice an ESP32's, which has 110 to 160 KB
-BLOCK_BYTES = 32  # what the 64-bit collector hands out
 MIC_SLOWDOWN = 12
 PORT = "/dev/n1"
 HEALTH_KIND = 2  # of rows in the gateway's store
-
-
-class Heap(NamedTuple):
-    """After a collection; bytes."""
-
-    total: int
-    used: int
-    largest: int  # free block
-    modules: tuple[str, ...]
-
-
-def parse_heap(text: str) -> Heap:
-    """What the board printed (tools.sim.board.Board.ask_heap)."""
-    numbers = re.search(r"GC: total: (\d+), used: (\d+), free: \d+\n.*max free sz: (\d+)\n", text)
-    assert numbers is not None, text
-    total, used, largest = (int(number) for number in numbers.groups())
-    return Heap(total, used, largest * BLOCK_BYTES, tuple(text[numbers.end() :].split()))
 
 
 class Street:
@@ -167,3 +149,6 @@ def loaded_bytes(board: str | Path, modules: tuple[str, ...]) -> dict[str, int]:
             if name in files:
                 found[name] = len(files[name])
     return found
+
+
+__all__ = ["HEAP", "MIC_SLOWDOWN", "STREET", "Heap", "Street", "loaded_bytes", "parse_heap"]

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.fakes.street import MIC_SLOWDOWN, STREET, Heap, Street
+from tools.sim.heap import BREATH_BYTES, WARM_H
 
-WARM_H = 2  # tracks, windows, batches: everything has been there once
-# The live set breathes: vehicles in sight, frames on their way, ranges acknowledged out of order, a list entry for each
-# segment of the outbox. 2 KB are 64 objects; a leak of one object an hour's 60 windows would show as 40 KB.
-BREATH_BYTES = 2048
 # The largest free block may lose to where the heap's live objects happen to lie, but not shrink hour by hour.
 LARGEST_SHARE = 0.5
 

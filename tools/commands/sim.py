@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from tools.commands.sim_faults import faults
+from tools.commands.sim_week import week
 from tools.errors import UsageError
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ def _noun() -> None:
 
 
 app.command()(faults)
+app.command()(week)
 
 
 @app.command()

@@ -123,11 +123,11 @@ def markdown(figures: dict[str, Any], facts: Sequence[str]) -> str:
     return "\n".join([*lines, END])
 
 
-def put_into(page: Path, part: str) -> None:
+def put_into(page: Path, part: str, begin: str = BEGIN, end: str = END) -> None:
     """Replace what stands between the marks of a page; a page without marks gets it at its end."""
     text = page.read_text(encoding="utf-8") if page.exists() else ""
-    before, mark, rest = text.partition(BEGIN)
+    before, mark, rest = text.partition(begin)
     if not mark:
         page.write_text(f"{text.rstrip()}\n\n{part}\n".lstrip(), encoding="utf-8")
         return
-    page.write_text(before + part + rest.partition(END)[2], encoding="utf-8")
+    page.write_text(before + part + rest.partition(end)[2], encoding="utf-8")

@@ -201,6 +201,10 @@ class Board:
         """Whether the program runs towards its next request (and not at the REPL's prompt)."""
         return self.process is not None and self._op == 0 and not self.console.repl
 
+    def carry_out(self, op: int, how: Carry) -> None:
+        """One more request that the program may make: what a laboratory put beside the firmware asks for."""
+        self._requests[op] = how
+
     def take_output(self) -> None:
         if self.process is not None and (text := self.process.take_output()):
             if self.script is not None:

@@ -180,6 +180,7 @@ class I2S:
         self._kept = 0  # frames that the buffers hold
         self._wanted = 1  # frames that make the input ready
         self.lost = 0
+        self.given = 0  # frames that were read
 
     def open(self, rate: int, ibuf: int, slots: int = 1) -> None:
         """`slots` 1: the left one is read; 2: both, left first."""
@@ -208,6 +209,16 @@ class I2S:
         if late > 0:
             self.lost += late
             self._next += late
+
+    def lose(self, frames: int) -> None:
+        """So many frames are overwritten before anybody fetched them, as behind a long stall."""
+        if self._rate:
+            self.lost += frames
+            self._next += frames
+
+    def now_us(self) -> int:
+        """The world's time."""
+        return self._owner.world_us()
 
     def available(self) -> bool:
         return bool(self._rate) and self._captured() - self._next >= self._wanted
@@ -242,6 +253,7 @@ class I2S:
             both[1::2] = array("I", self._chip.frames(self._next, frames, now_us, slot="right"))
             data = both.tobytes()
         self._next += frames
+        self.given += frames
         return data
 
 

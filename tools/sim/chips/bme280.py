@@ -117,6 +117,7 @@ class BME280(Chip):
         "silence": "nothing is acknowledged",
         "stuck": "conversions give the last values again",
         "byte_shift": "each answer lacks its first byte and ends in FF",
+        "bus_held": "holds SDA low until it is clocked free: the whole bus hangs",
         "late_answer": "a conversion takes twenty times as long",
         "wrong_chip_id": "it is a BMP280: id 0x58, no humidity",
         "blank_calibration": "calibration reads FF everywhere",

@@ -351,17 +351,34 @@ class I2SMicrophone(Chip):
 
     def _noise_loop(self, block: int) -> bytes:
         if block != self._step_block:
-            assert self._opened_us is not None
-            if self.level_db is None:
-                middle_us = self._opened_us + block * _BLOCK_US + _BLOCK_US // 2
-                energy = self.world.sound_energy(middle_us, self.site)
-            else:
-                energy = 10.0 ** (self.level_db / 10.0)
-            energy += 10.0 ** (self.model.noise_dba / 10.0)
-            self._step = round((10.0 * math.log10(energy) + self.gain_db) * _STEPS_PER_DB)
+            self._step = round(self._street_db(block) * _STEPS_PER_DB)
             self._step_block = block
         loud = 40 * _STEPS_PER_DB if "clipping" in self.faults else 0
         return _loop_at(self.model_name, self.rate, self.dc, self._step + loud, self.form)
+
+    def _street_db(self, block: int) -> float:
+        """The A-weighted level of a block of 50 ms, own noise and wrong sensitivity included."""
+        assert self._opened_us is not None
+        if self.level_db is None:
+            middle_us = self._opened_us + block * _BLOCK_US + _BLOCK_US // 2
+            energy = self.world.sound_energy(middle_us, self.site)
+        else:
+            energy = 10.0 ** (self.level_db / 10.0)
+        energy += 10.0 ** (self.model.noise_dba / 10.0)
+        return 10.0 * math.log10(energy) + self.gain_db
+
+    @property
+    def tone(self) -> tuple[float, float] | None:
+        """The calibrator's (Hz, dB SPL), if one is on."""
+        return self._tone_wanted
+
+    def heard_db(self, block: int) -> float:
+        """What a meter makes of a block of 50 ms: its A-weighted level, whether the converter clips or not."""
+        loud_db = 40.0 if "clipping" in self.faults else 0.0
+        if self._tone_wanted is not None:
+            hertz, level_db = self._tone_wanted
+            return level_db + a_weighting_db(hertz) + response_db(self.model, hertz) + self.gain_db + loud_db
+        return self._street_db(block) + loud_db
 
     def _tone_loop(self) -> bytes:
         """One second of a sine: seamless for whole hertz."""

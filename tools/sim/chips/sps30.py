@@ -35,6 +35,7 @@ class SPS30(Chip):
         "silence": "nothing is acknowledged (cable off, no 5 V)",
         "stuck": "the values stay what they are; new data is announced all the same",
         "byte_shift": "each answer lacks its first byte and ends in FF",
+        "bus_held": "holds SDA low until it is clocked free: the whole bus hangs",
         "late_answer": "commands take twenty times as long, new data comes every 4 s",
         "no_new_data": "measuring, but new data is never announced; reads give old values",
         "dead_fan": "fan stands: status FAN and SPEED, all values fall to zero",

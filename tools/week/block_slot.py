@@ -1,0 +1,84 @@
+"""The slot of a board whose sound comes as block results: the product's files, but for the loop that takes every sample.
+
+A week of 48 kHz sample by sample takes a computer hours. What stands behind the DSP (the driver's judgement, levels,
+percentiles, windows, flags) costs little, so there a block of a second is one question to the host: same interface as
+the meter's loop, `run(samples, 0, 0, block, state, histogram)`, with the state that it leaves. The host answers from the
+world's sound and the microphone's own words (`tools.week.blocks`). The changes are made to sources, before they are
+compiled as the product is; one that no longer fits is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from boards import Board
+from tools import firmware_build
+from tools.errors import SteigerError
+from tools.sim.interpreter import Interpreter
+
+BLOCKS = 64  # of 752 samples: 1.003 s in one go, a reading's second
+ASK = 90  # the request, beside those of tools.sim.stub.ops
+STATE = 41  # words of the meter's state
+PAIRS = 160  # bins of a second's histogram at most
+
+METER, DRIVER, CARE = "firmware/dsp/meter.py", "firmware/drivers/i2s_mic.py", "firmware/drivers/i2s_care.py"
+
+_LOOP = f'''
+_answer = bytearray({4 * STATE + 4 * PAIRS})
+
+
+def run(x, h, low, samples, state, histogram):
+    """Ask the host what `x` samples make of `state` and `histogram`."""
+    import struct
+
+    import simbus
+
+    pairs = simbus.call({ASK}, 0, x, bytes(state), _answer)
+    for at in range({STATE}):
+        state[at] = struct.unpack_from("<i", _answer, 4 * at)[0]
+    for at in range(pairs):
+        place, count = struct.unpack_from("<HH", _answer, {4 * STATE} + 4 * at)
+        histogram[place] += count
+
+'''
+
+_CHANGES = (
+    (DRIVER, "_SILENCE_MS = const(500)", "_SILENCE_MS = const(5000)"),
+    (
+        DRIVER,
+        "        return samples\n\n    async def _settle",
+        f"        return samples * {BLOCKS}\n\n    async def _settle",
+    ),
+    (CARE, "_BLOCKS = const(40)", "_BLOCKS = const(1)"),
+)
+
+
+def files(
+    board: Board, interpreter: Interpreter, change: Callable[[dict[str, bytes]], dict[str, bytes]] | None = None
+) -> dict[str, bytes]:
+    """All files of a fresh flash, as tools.sim.image makes them of the product; `change`: of the sources, before they are
+    compiled. Without it the loop is exchanged."""
+    slot = firmware_build.slot_files(board, interpreter.arch, "sim", change or changed)
+    root = firmware_build.root_files(board, simulated=True)
+    return {f"/a/{name}": content for name, content in slot.items()} | {
+        f"/{name}": content for name, content in root.items()
+    }
+
+
+def changed(sources: dict[str, bytes]) -> dict[str, bytes]:
+    """The product's sources with another loop."""
+    found = dict(sources)
+    for name, before, after in _CHANGES:
+        found[name] = _replaced(name, found[name].decode(), before, after).encode()
+    meter = found[METER].decode()
+    begin, end = "@micropython.viper\ndef run(", "@micropython.viper\ndef merge("
+    if meter.count(begin) != 1 or meter.count(end) != 1:
+        raise SteigerError("the meter's loop is not where it was", where=METER)
+    found[METER] = (meter[: meter.index(begin)] + _LOOP + meter[meter.index(end) :]).encode()
+    return found
+
+
+def _replaced(name: str, text: str, before: str, after: str) -> str:
+    if text.count(before) != 1:
+        raise SteigerError(f"{before.strip()!r} is not there once", where=name)
+    return text.replace(before, after)

@@ -1,0 +1,138 @@
+"""Runs lives of boards one after the other, and keeps their results, so that what is done is not done again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from tools.week import plan as plans
+from tools.week.catalogue import MICROPHONES, board_of, fault_of
+from tools.week.fault import Fault
+from tools.week.run import WeekRun
+from tools.week.verdict import Result
+
+START_S = 1_772_578_800  # a Wednesday in March, midnight in Bochum
+DAYS = 7.0
+BEFORE_S = 1800  # clean, before a fault that is tried alone
+WEEK, ALONE, SAMPLE_EXACT = "week", "alone", "sample-exact"
+SOUNDS = ("both", "blocks", "exact")
+
+
+class Job(NamedTuple):
+    """One life: a week with all faults, or (`fault`) one of them, as in that week or sample by sample."""
+
+    board: str
+    kind: str
+    seed: int
+    days: float = DAYS
+    fault: str = ""
+
+    @property
+    def command(self) -> str:
+        """What repeats it."""
+        text = f"steiger sim week {self.board} --seed {self.seed}"
+        text += f" --days {self.days:g}" if self.days != DAYS and self.kind != SAMPLE_EXACT else ""
+        text += f" --fault {self.fault}" if self.fault else ""
+        if self.kind == SAMPLE_EXACT:
+            return text + " --sound exact"
+        return text + (" --sound blocks" if has_microphone(self.board) else "")
+
+
+def has_microphone(board: str) -> bool:
+    return any(fault.chip in MICROPHONES for fault in board_of(board).faults)
+
+
+def jobs(board: str, seed: int, days: float, fault: str, sound: str) -> Iterator[Job]:
+    """What a call of the command amounts to. UsageError for unknown boards and faults, and for too few days."""
+    faults = [fault_of(board, fault)] if fault else list(board_of(board).faults)
+    if sound != "exact":
+        job = Job(board, ALONE if fault else WEEK, seed, days, fault)
+        plan_of(job)
+        yield job
+    if sound != "blocks" and has_microphone(board):
+        for each in faults:
+            yield Job(board, SAMPLE_EXACT, seed, days, each.title)
+
+
+def plan_of(job: Job) -> plans.Plan:
+    """Its faults and their times."""
+    board = board_of(job.board)
+    if job.kind == SAMPLE_EXACT:
+        return plans.sample_exact(fault_of(job.board, job.fault), START_S)
+    whole = plans.week(board.faults, job.seed, START_S, job.days, board.window_s)
+    if job.kind == WEEK:
+        return whole
+    (span,) = [span for span in whole.spans if span.fault.title == job.fault]
+    before_s = min(span.begin_s, max(BEFORE_S, span.fault.after_h * 3600))
+    return plans.alone(span, START_S, before_s, _after_s(span.fault, board.window_s))
+
+
+def _after_s(fault: Fault, window_s: int) -> int:
+    return (fault.recovers_s // window_s + plans.LEAST_WINDOWS + 2) * window_s
+
+
+def run(job: Job, told: Callable[[str], None], keep: Path | None = None) -> Result:
+    """One life in this process. What goes wrong with the run itself becomes a problem of its result."""
+    folder = Path(tempfile.mkdtemp(prefix="st-"))
+    plan = plan_of(job)
+    try:
+        going = WeekRun(
+            job.board, board_of(job.board), plan, job.seed, folder, exact=job.kind == SAMPLE_EXACT, told=told
+        )
+        result = going.go()
+    except AssertionError as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        result = fallen(job, plan, f"the run fell: {error} ({last.name}, line {last.lineno})")
+    finally:
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            name = "-".join(filter(None, (job.board, job.kind, str(job.seed), job.fault.replace("/", "-"))))
+            shutil.copytree(folder, keep / name, dirs_exist_ok=True, ignore=_no_sockets)
+        shutil.rmtree(folder, ignore_errors=True)
+    result.kind, result.wanted, result.days = job.kind, job.fault, job.days
+    return result
+
+
+def fallen(job: Job, plan: plans.Plan, why: str) -> Result:
+    """The result of a run that came to no end."""
+    return Result(
+        board=job.board, kind=job.kind, seed=job.seed, days=job.days, wanted=job.fault, spans=[], problems=[why], windows=0,
+        delivered=0, causes={}, pending=0, before_spans=0, boots=0, task_restarts=0, health_records=0, heap=[],
+        heap_growth_bytes=0, hours=plan.length_s / 3600,
+    )  # fmt: skip
+
+
+def _no_sockets(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if not os.path.isfile(f"{folder}/{name}") and not os.path.isdir(f"{folder}/{name}")]
+
+
+def job_of(result: Result) -> Job:
+    return Job(result.board, result.kind, result.seed, result.days, result.wanted)
+
+
+def load_results(path: Path) -> list[Result]:
+    """What earlier calls left, the last of each job; half a line at the end is one that was interrupted."""
+    found: dict[Job, Result] = {}
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            result = msgspec.json.decode(line, type=Result)
+        except msgspec.DecodeError:
+            continue
+        found[job_of(result)] = result
+    return list(found.values())
+
+
+def append_result(path: Path, result: Result) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(fd, msgspec.json.encode(result) + b"\n")
+    finally:
+        os.close(fd)
