@@ -54,6 +54,7 @@ soak: setup ## Long seeded runs (hours); goes on where it stopped; summary in bu
 	$(SOAK) virtual --runs $(VIRTUAL_RUNS) --jobs $(WORKERS); wait
 	@$(SOAK) street --runs $(STREET_RUNS) --summary build/soak.json --page docs/soak.md; street=$$?; \
 	$(SOAK) virtual --runs $(VIRTUAL_RUNS) --summary build/soak.json --page docs/soak.md && test $$street = 0
+	@$(BIN)/steiger sim week air-v1 noise-v1 traffic-v1 --results build/week.jsonl --page docs/week.md
 	@$(BIN)/pytest -m soak
 	@STEIGER_CUT_STEP=1 $(BIN)/pytest --timeout 7200 tests/firmware/test_on_littlefs.py tests/sim/test_provision_cut.py
 
