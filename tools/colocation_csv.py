@@ -22,6 +22,9 @@ ROWS_MAX = 20_000_000
 SECONDS_MAX = 253_402_300_799  # the end of the year 9999
 VALUE_MAX = 1e9  # squares of larger ones are beyond what can be added up
 BYTES_SEEN = 1 << 16  # enough to tell separator and header
+DAYS, CLOCKS = ("date", "datum"), ("time", "zeit", "uhrzeit")  # stations of the German states have both, or one in two
+ENCODINGS = ("utf-8-sig", "cp1252")  # the second is what spreadsheets in Germany save
+GERMAN_TIMES = ("%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y")
 
 Sets = Callable[[str], CalibrationSet | None]
 
@@ -53,13 +56,9 @@ class Table:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as stream:
-                head = stream.read(BYTES_SEEN).splitlines()
-        except OSError as error:
-            raise UsageError(f"the table cannot be read: {error.strerror}", where=str(path)) from None
-        except UnicodeDecodeError:
-            raise UsageError("the table is not UTF-8 text", where=str(path), next_step="Save it as UTF-8") from None
+        self._encoding = _encoding(path)
+        with path.open(encoding=self._encoding, newline="") as stream:
+            head = stream.read(BYTES_SEEN).splitlines()
         first = head[0] if head else ""
         self._separator = max(";\t,", key=first.count)
         self.names = [name.strip() for name in next(csv.reader([first], delimiter=self._separator), [])]
@@ -72,7 +71,7 @@ class Table:
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         """(line number, row)"""
-        with self.path.open(encoding="utf-8-sig", newline="") as stream:
+        with self.path.open(encoding=self._encoding, newline="") as stream:
             reader = csv.reader(stream, delimiter=self._separator)
             next(reader)
             try:
@@ -101,18 +100,31 @@ class Table:
             else f"It has {', '.join(self.names)}: call one of them time",
         )
 
+    def time_column(self, wanted: str | None) -> tuple[str, str | None]:
+        """The column of the time, or those of day and time of day."""
+        lower = {name.lower(): name for name in self.names}
+        if wanted is None:
+            day = next((lower[name] for name in DAYS if name in lower), None)
+            clock = next((lower[name] for name in CLOCKS if name in lower), None)
+            if day is not None and clock is not None:
+                return day, clock
+            if day is not None and not any(name in lower for name in TIMES):
+                return day, None
+        return self.column(wanted, TIMES, "the time"), None
+
     def time_s(self, text: str, columns: Columns, line: int) -> int:
+        text = text.strip().strip("'")
         try:
-            if text.strip().isdecimal():
+            if text.isdecimal():
                 if int(text) > SECONDS_MAX:  # milliseconds, perhaps
                     raise ValueError
                 return int(text)
-            moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+            moment = _moment(text)
         except ValueError:
             raise UsageError(
                 f"'{text[:40]}' is no time",
                 where=f"{self.path}:{line}",
-                next_step="Times are ISO 8601 (2026-11-26 14:00) or unix seconds",
+                next_step="Times are ISO 8601 (2026-11-26 14:00), 26.11.2026 14:00 or unix seconds",
             ) from None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=columns.zone)
@@ -136,16 +148,52 @@ class Table:
         return value
 
 
+def _encoding(path: Path) -> str:
+    """The first of `ENCODINGS` that the whole file is written in; UsageError."""
+    for encoding in ENCODINGS:
+        try:
+            with path.open(encoding=encoding, newline="") as stream:
+                text = stream.read(BYTES_SEEN)
+                if "\0" in text or text.startswith(("\u00ff\u00fe", "\u00fe\u00ff")):  # two bytes a character
+                    break
+                while stream.read(1 << 20):
+                    pass
+            return encoding
+        except OSError as error:
+            raise UsageError(f"the table cannot be read: {error.strerror}", where=str(path)) from None
+        except UnicodeDecodeError:
+            continue
+    raise UsageError("the table is not UTF-8 text", where=str(path), next_step="Save it as UTF-8")
+
+
+def _moment(text: str) -> datetime:
+    """ISO 8601, or as Germans write it; 24:00 is the end of its day. ValueError."""
+    end = text.endswith((" 24:00", " 24:00:00"))
+    if end:
+        text = text.replace(" 24:", " 00:")
+    moment = None
+    for form in GERMAN_TIMES if text[2:3] == "." else ():
+        try:
+            moment = datetime.strptime(text, form)
+            break
+        except ValueError:
+            continue
+    if moment is None:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return moment + timedelta(days=1) if end else moment
+
+
 def read_series(path: Path, columns: Columns, names: Sequence[str]) -> list[tuple[int, float]]:
     """(end, value) in the order of time. `names`: how the value's column may be called if it is not said."""
     table = Table(path)
-    time = table.column(columns.time, TIMES, "the time")
+    time, clock = table.time_column(columns.time)
     value = table.column(columns.value, [*names, "value", "wert"], "the value")
     found = {}
     for line, row in table.rows():
         number = table.number(row.get(value), line)
         if number is not None:
-            found[table.time_s(row.get(time, ""), columns, line)] = number
+            said = row.get(time, "") + (f" {row.get(clock, '')}" if clock else "")
+            found[table.time_s(said, columns, line)] = number
     if not found:
         raise UsageError(
             f"the table has no number in its column '{value}'", where=str(path), next_step="Is it the right column?"

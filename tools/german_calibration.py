@@ -94,7 +94,8 @@ GERMAN = {
     "Save it as UTF-8": "Als UTF-8 speichern",
     "the table has more than {} rows": "die Tabelle hat mehr als {} Zeilen",
     "'{}' is no time": "'{}' ist keine Zeit",
-    "Times are ISO 8601 (2026-11-26 14:00) or unix seconds": "Zeiten sind ISO 8601 (2026-11-26 14:00) oder Unix-Sekunden",
+    "Times are ISO 8601 (2026-11-26 14:00), 26.11.2026 14:00 or unix seconds": "Zeiten sind ISO 8601 (2026-11-26 14:00), "
+    "26.11.2026 14:00 oder Unix-Sekunden",
     "'{}' is no number": "'{}' ist keine Zahl",
     "'{}' is no interval": "'{}' ist kein Intervall",
     "Write it as 10min, 1h or 1d": "So schreiben: 10min, 1h oder 1d",

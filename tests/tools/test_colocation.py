@@ -16,6 +16,7 @@ import pytest
 from gateway.calibration import Constants, Passport, make_set, reported, write_set
 from tools import cli
 from tools.colocation import Sample, fit, intervals, lag
+from tools.colocation_csv import Columns, parse_zone, read_series
 from tools.passports import load_passport
 
 START_S = 1_790_000_000 // 86_400 * 86_400
@@ -200,6 +201,28 @@ def test_an_export_that_was_calibrated_is_led_back_to_raw_values(
     assert json.loads(out)["kappa"] == pytest.approx(KAPPA, abs=0.05)
 
 
+@pytest.mark.parametrize(
+    ("head", "form"),
+    [
+        ("Datum;Zeit;µg;Wert", "%d.%m.%Y;%H:%M"),
+        ("Datum;Wert", "'%d.%m.%Y %H:%M'"),
+        ("datum;Uhrzeit;Wert", "%Y-%m-%d;%H:%M:%S"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8", "utf-8-sig"])
+def test_tables_of_german_stations_are_read_as_they_come(tmp_path: Path, head: str, form: str, encoding: str) -> None:
+    """The end of a day is its 24:00; the header has a micro sign that UTF-8 writes in two bytes."""
+    lines = [head]
+    for hour in range(1, 49):
+        day, clock = (START_S + (hour - 1) // 24 * 86_400, (hour - 1) % 24 + 1)
+        text = time.strftime(form, time.gmtime(day)).replace("00:00", f"{clock:02}:00", 1)
+        lines.append(text + (";x;" if "µg" in head else ";") + f"{hour},5")
+    path = tmp_path / "station.csv"
+    path.write_bytes("\r\n".join(lines).encode(encoding))
+    found = read_series(path, Columns(zone=parse_zone("+01:00")), ["pm2_5"])
+    assert found == [(START_S + hour * 3600 - 3600, hour + 0.5) for hour in range(1, 49)]
+
+
 def cut(text: str) -> Callable[[Path], None]:
     return lambda path: path.write_text(text) and None
 
@@ -212,8 +235,9 @@ def cut(text: str) -> Callable[[Path], None]:
         (cut("time,co2\n2026-01-01T00:00Z,5\n"), [], 2, "no column for the value"),
         (cut("when,pm2_5\n2026-01-01T00:00Z,5\n"), [], 2, "no column for the time"),
         (cut("time,pm2_5\nyesterday,5\n"), [], 2, "'yesterday' is no time"),
+        (cut("time,pm2_5\n31.02.2026 10:00,5\n"), [], 2, "'31.02.2026 10:00' is no time"),
         (cut("time,pm2_5\n2026-01-01T00:00Z,five\n"), [], 2, "'five' is no number"),
-        (lambda path: path.write_bytes(b"time,pm2_5\n\xff\xfe,1\n"), [], 2, "UTF-8"),
+        (lambda path: path.write_bytes("time,pm2_5\n1,1\n".encode("utf-16")), [], 2, "UTF-8"),
         (cut("time,pm2_5\n2026-01-01T00:00Z,1e308\n"), [], 2, "'1e308' is no value of an instrument"),
         (cut("time,pm2_5\n2026-01-01T00:00Z,NaN\n"), [], 2, "no number in its column 'pm2_5'"),
         (cut("when,pm2_5\n2026-01-01T00:00Z,5\n"), ["--lang", "de"], 2, "keine Spalte für die Zeit"),
