@@ -20,6 +20,10 @@ _WORDS = {
         "holds": "until {expires}",
         "by": "{author}, {date}, {reference}",
         "other": "other settings",
+        "slope": "slope",
+        "offset": "offset",
+        "kappa": "kappa",
+        "formula": FORMULA,
     },
     "de": {
         "none": "{where}: keine Kalibrierung",
@@ -30,6 +34,10 @@ _WORDS = {
         "holds": "bis {expires}",
         "by": "{author}, {date}, {reference}",
         "other": "andere Einstellungen",
+        "slope": "Steigung",
+        "offset": "Versatz",
+        "kappa": "Kappa",
+        "formula": "Rohwert = (gemeldet - Versatz) / Steigung * (1 + Kappa / 1.65 * h / (100 - h)), h: Feuchte in %, höchstens 95",
     },
 }
 
@@ -94,7 +102,7 @@ def lines(answer: Mapping[str, Any], lang: str) -> list[str]:
     if not answer["known"]:
         out.append(f"  ! {words['unknown']}")
     for row in answer["channels"]:
-        constants = [f"{name} {row[name]:g}" for name in ("slope", "offset", "kappa") if row.get(name)]
+        constants = [f"{words[name]} {row[name]:g}" for name in ("slope", "offset", "kappa") if row.get(name)]
         unit = f" {row['unit']}" if row.get("offset") else ""
         passport = row["passport"]
         if passport is None:
@@ -107,5 +115,5 @@ def lines(answer: Mapping[str, Any], lang: str) -> list[str]:
         told = " ".join(f"{name}={value}" for name, value in answer["other_settings"].items())
         out.append(f"  {words['other']}: {told}")
     if any("slope" in row for row in answer["channels"]):
-        out.append(f"  {answer['raw']}")
+        out.append(f"  {words['formula']}")
     return out

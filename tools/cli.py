@@ -140,8 +140,9 @@ def _report(error: Exception, as_json: bool, german: bool = False) -> int:
         if not german or as_json:  # a script reads one language
             return _say(what, where, step, str(error), code, as_json)
         from tools.german import german as translate
+        from tools.german import german_place
 
-        told = SteigerError(translate(what), where=where, next_step=translate(step))
+        told = SteigerError(translate(what), where=german_place(where), next_step=translate(step))
         return _say(what, where, step, str(told), code, as_json, head="Fehler")
     place = _save_traceback(error)
     what = f"{type(error).__name__}: {error}".splitlines()[0]

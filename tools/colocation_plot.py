@@ -10,6 +10,16 @@ from tools.colocation import Fit, Quality
 
 WIDTH, HEIGHT = 960, 760
 POINTS_MAX = 3000  # more would be a blot, and a large file
+_WORDS = {
+    "en": {
+        "before": "before", "after": "after", "reference": "reference", "told": "{name}: R² {r2:.3f}, RMSE {rmse:.3g}, bias {bias:+.3g} {unit}",
+        "span": "{count} intervals on {days} days",
+    },
+    "de": {
+        "before": "vorher", "after": "nachher", "reference": "Referenz",
+        "told": "{name}: R² {r2:.3f}, RMSE {rmse:.3g}, Abweichung {bias:+.3g} {unit}", "span": "{count} Intervalle an {days} Tagen",
+    },
+}  # fmt: skip
 _BEFORE, _AFTER, _REFERENCE = "#b0543c", "#2f6f9f", "#222222"
 
 
@@ -64,12 +74,13 @@ def _text(x: float, y: float, text: str, anchor: str, bold: bool = False) -> str
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{weight}>{escape(text)}</text>'
 
 
-def _told(name: str, quality: Quality, unit: str) -> str:
-    return f"{name}: R² {quality.r2:.3f}, RMSE {quality.rmse:.3g}, bias {quality.bias:+.3g} {unit}"
-
-
-def svg(fit: Fit, item: str, unit: str, decimals: int, interval_s: int, title: str) -> str:
+def svg(fit: Fit, item: str, unit: str, decimals: int, interval_s: int, title: str, lang: str = "en") -> str:
     """The whole picture."""
+    words = _WORDS[lang]
+
+    def told(name: str, quality: Quality) -> str:
+        return words["told"].format(name=words[name], r2=quality.r2, rmse=quality.rmse, bias=quality.bias, unit=unit)
+
     every = max(1, -(-len(fit.pairs) // POINTS_MAX))
     pairs = fit.pairs[::every]
     ends = [float(pair.end_s) for pair in pairs]
@@ -90,16 +101,16 @@ def svg(fit: Fit, item: str, unit: str, decimals: int, interval_s: int, title: s
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
         _text(70, 28, title, "start", bold=True),
     ]
-    for frame, values, colour, told in (
-        (left, before, _BEFORE, _told("before", fit.before, unit)),
-        (right, after, _AFTER, _told("after", fit.after, unit)),
+    for frame, values, colour, head in (
+        (left, before, _BEFORE, told("before", fit.before)),
+        (right, after, _AFTER, told("after", fit.after)),
     ):
-        parts.append(frame.axes(told, f"reference, {unit}", item, marks))
+        parts.append(frame.axes(head, f"{words['reference']}, {unit}", item, marks))
         parts.append(frame.line(one_to_one, one_to_one, "#999", high - low + 1))
         parts.append(frame.dots(reference, values, colour))
-    parts.append(below.axes(f"{len(fit.pairs)} intervals on {fit.days} days", "UTC", "", dates))
+    parts.append(below.axes(words["span"].format(count=len(fit.pairs), days=fit.days), "UTC", "", dates))
     for values, colour in ((before, _BEFORE), (reference, _REFERENCE), (after, _AFTER)):
         parts.append(below.line(ends, values, colour, 1.5 * interval_s * every))
     for place, (word, colour) in enumerate((("before", _BEFORE), ("reference", _REFERENCE), ("after", _AFTER))):
-        parts.append(f'<g fill="{colour}">{_text(640 + 100 * place, 470, word, "start", bold=True)}</g>')
+        parts.append(f'<g fill="{colour}">{_text(640 + 100 * place, 470, words[word], "start", bold=True)}</g>')
     return "".join(parts) + "</svg>\n"

@@ -187,6 +187,11 @@ def _patterns() -> list[tuple[re.Pattern[str], str]]:
     return out
 
 
+def german_place(text: str) -> str:
+    """Where something happened: files and ports have their names, a node is called one."""
+    return re.sub(r"^node (?=\d)", "Knoten ", text)
+
+
 def german(text: str) -> str:
     """`text` in German; as it is if the table does not have it."""
     for pattern, translated in _patterns():

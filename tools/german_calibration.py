@@ -107,9 +107,8 @@ GERMAN = {
     "{} common intervals of {} are too few: {} are needed": "{} gemeinsame Intervalle von {} sind zu wenige: nötig sind {}",
     "Measure longer side by side; or the times do not meet: see --raw-zone and --reference-zone": "Länger nebeneinander messen; "
     "oder die Zeiten treffen sich nicht: siehe --raw-zone und --reference-zone",
-    "the clocks differ: the reference is {} intervals late": "die Uhren gehen verschieden: die Referenz ist {} Intervalle zu spät",
-    "the clocks differ: the reference is {} intervals early": "die Uhren gehen verschieden: die Referenz ist {} Intervalle zu "
-    "früh",
+    "the clocks differ: the reference is late by {} × {}": "die Uhren gehen verschieden: die Referenz geht um {} × {} nach",
+    "the clocks differ: the reference is early by {} × {}": "die Uhren gehen verschieden: die Referenz geht um {} × {} vor",
     "Check time zones and whether times are beginnings: --reference-zone, --reference-starts": "Zeitzonen prüfen, und ob Zeiten "
     "Anfänge sind: --reference-zone, --reference-starts",
     # sets

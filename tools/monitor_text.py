@@ -28,7 +28,7 @@ def frame_lines(item: dict[str, Any], lang: str = "en") -> Iterator[str]:
         return
     if "seqs" in item and item.get("records") is None:
         seqs = item["seqs"]
-        yield f"{head} seq {seqs[0]}–{seqs[-1]} (profile {item['profile']} not known yet: wait for its descriptor)"
+        yield f"{head} seq {seqs[0]}–{seqs[-1]} ({WORDS[lang]['no_profile'].format(profile=item['profile'])})"
         return
     rest = "  ".join(f"{name} {_plain(value)}" for name, value in item.items() if name not in _SHOWN_BEFORE)
     yield f"{head} {rest}"
@@ -44,7 +44,8 @@ def value_text(values: dict[str, dict[str, Any]]) -> str:
 
 
 def _extra(record: dict[str, Any], lang: str) -> str:
-    out = "" if record["coverage"] == 100 else f"  coverage {record['coverage']} %"
+    coverage = record["coverage"]
+    out = "" if coverage == 100 else f"  {WORDS[lang]['coverage'].format(percent=coverage)}"
     if record["quality"]:
         told: dict[str, list[str]] = {}  # what is wrong -> with which quantities
         for name, quality in record["quality"].items():

@@ -313,3 +313,22 @@ def test_humidity_that_is_missing_is_said(tmp_path: Path, capsys: pytest.Capture
         "--output", tmp_path / "p.toml",
     )  # fmt: skip
     assert code == 1 and "--humidity-column" in err
+
+
+def test_the_picture_speaks_german(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = world(4)
+    raw, reference = write_raw(tmp_path / "raw.csv", rows), write_reference(tmp_path / "ref.csv", rows)
+    given = ["calibrate", "fit", raw, reference, "--channel", "pm2_5", *WHO, *GERMAN_STATION, "--lang", "de"]
+    code, out, _ = run(capsys, *given, "--output", tmp_path / "p.toml")
+    assert code == 0, out
+    picture = (tmp_path / "p.svg").read_text()
+    for word in ("vorher", "nachher", "Referenz", "Abweichung", "Intervalle an 4 Tagen"):
+        assert word in picture, word
+    for word in ("before", "after", "bias", "intervals"):
+        assert f">{word}" not in picture and f" {word} " not in picture, word
+
+
+@pytest.mark.parametrize("number", ["+1234567", "0x123456", "1_234567", " 1234567", "123", "١٢٣٤٥٦٧٨"])
+def test_a_number_of_a_calibration_has_eight_digits(capsys: pytest.CaptureFixture[str], number: str) -> None:
+    code, _, err = run(capsys, "calibrate", "show", number, "--calibrations", "/none")
+    assert code == 2 and "8 hexadecimal digits" in err

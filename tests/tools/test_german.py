@@ -9,7 +9,7 @@ import pytest
 
 from tests.tools.messages_in_source import errors_and_progress
 from tools import cli
-from tools.german import GERMAN, german
+from tools.german import GERMAN, german, german_place
 
 TECHNICIANS = (
     "tools/provision.py", "tools/handover.py", "tools/board_link.py", "tools/listen.py", "tools/commands/monitor.py", "gateway/links/port.py",
@@ -46,6 +46,11 @@ def test_a_new_message_would_be_missed(tmp_path: Path) -> None:
         'def f(said, n):\n    said(f"{n}: a new line")\n    raise BoardError(f"new {n}", next_step="Do it")\n'
     )
     assert set(errors_and_progress(str(source))) == {"{}: a new line", "new {}", "Do it"}
+
+
+def test_a_place_is_named_in_german_too() -> None:
+    assert german_place("node 7, /dev/x") == "Knoten 7, /dev/x"
+    assert german_place("/dev/node 7") == "/dev/node 7"
 
 
 def test_both_have_the_same_values_and_differ() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -132,9 +133,9 @@ def fit(
     shift = colocation.lag(pairs, interval_s)
     if shift:
         raise SteigerError(
-            f"the clocks differ: the reference is {abs(shift)} intervals late"
+            f"the clocks differ: the reference is late by {abs(shift)} × {interval}"
             if shift > 0
-            else f"the clocks differ: the reference is {abs(shift)} intervals early",
+            else f"the clocks differ: the reference is early by {abs(shift)} × {interval}",
             where=str(reference),
             next_step="Check time zones and whether times are beginnings: --reference-zone, --reference-starts",
         )
@@ -152,7 +153,7 @@ def fit(
     picture = plot or output.with_suffix(".svg")
     _write(output, passports.passport_text(head, {item: table}, figures))
     title = f"{item}: {instrument}, {day}, {author}"
-    _write(picture, svg(found, item, base.unit, base.decimals, interval_s, title))
+    _write(picture, svg(found, item, base.unit, base.decimals, interval_s, title, lang))
     answer = {
         "item": item, "unit": base.unit, "pairs": len(pairs), "left_out": left_out, "days": found.days,
         **table, **figures, "passport": str(output), "plot": str(picture),
@@ -206,13 +207,9 @@ def show(
     if number is None:
         found = sets_in(folder)
     else:
-        try:
-            wanted = int(number, 16) if len(number) == 8 else -1
-        except ValueError:
-            wanted = -1
-        if wanted < 0:
+        if not re.fullmatch("[0-9a-fA-F]{8}", number):
             raise UsageError(f"'{number}' is no number of a calibration", next_step="It has 8 hexadecimal digits")
-        one = find_set(folder, wanted)
+        one = find_set(folder, int(number, 16))
         if one is None:
             raise SteigerError(
                 f"calibration {number} is not known here",
