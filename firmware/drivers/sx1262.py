@@ -34,6 +34,8 @@ _CAD_DONE = const(0x0080)
 _CAD_FOUND = const(0x0100)
 _TIMEOUT = const(0x0200)
 
+_IN_RX = const(5)  # mode of the status byte (DS 13.5.1)
+
 _IQ = const(0x0736)
 _FREQ_ERROR = const(0x076B)  # 3 bytes: bit 20 whether the frame has a CRC, 20 bits of frequency error
 _MODULATION = const(0x0889)
@@ -54,6 +56,7 @@ class Sx1262(LoraChip):
     def __init__(self, port: "Any", clock: "Any", options: dict) -> None:
         LoraChip.__init__(self, port, clock, options)
         self._band_mhz = (0, 0)  # first and last, that its image rejection is calibrated for
+        self._mode = 0  # in its last status byte
         seldom(CARE, "prove")(self)
 
     # --- Commands ---
@@ -103,6 +106,7 @@ class Sx1262(LoraChip):
 
     def _flags(self) -> int:
         answer = self._do(_GET_IRQ)
+        self._mode = answer[1] >> 4 & 7
         return answer[2] << 8 | answer[3]
 
     # --- Settings ---
@@ -173,6 +177,7 @@ class Sx1262(LoraChip):
         self._freq_hz = self._sf = self._power_dbm = 0
         self._band_mhz = (0, 0)
         self._listening = self._asleep = False
+        self.identity = ""
         await seldom(CARE, "start")(self)
 
     async def cad(self) -> bool:
@@ -254,6 +259,8 @@ class Sx1262(LoraChip):
                     return heard
                 if not flags & _HEADER_ERROR:
                     self.crc_errors += 1
+            elif not flags and self._mode != _IN_RX:
+                raise self._fault()
             elif flags & _HEADER_VALID and single and not amid:
                 amid = True
                 begun_ms = self._clock.ticks_ms()

@@ -15,6 +15,7 @@ _IMAGES = (
     (863, 870, b"\xd7\xdb"),
     (902, 928, b"\xe1\xe9"),
 )
+_GAIN = 0x96  # of the receiver; after a reset it is another one
 _BUSY_MAX_US = 1800
 _COMMAND_US = 200  # longer than any command that a program before this one may have left
 _RESET_MS = 2
@@ -55,6 +56,8 @@ def fault(radio: Sx1262, status: int = -1) -> OSError:
     if status >= 0:
         return OSError(19, "radio: no answer on SPI, all 0x%02x: supply, wires miso, sck, nss" % status)
     try:
+        if radio.identity and radio._do(b"\x1d\x08\xac\x00\x00")[4] != _GAIN:
+            return OSError(5, "radio: it has forgotten its settings: supply breaks in")
         errors = _errors(radio)
     except OSError as error:
         return error
@@ -111,7 +114,7 @@ async def start(radio: Sx1262) -> None:
     do(b"\x93\x30")  # after a frame: STDBY_XOSC
     do(b"\x0d\x07\x40" + (b"\x34\x44" if options.get("public") else b"\x14\x24"))
     radio._change(0x08D8, 0, 0x1E)  # DS 15.2
-    do(b"\x0d\x08\xac\x96")  # more sensitive (DS 9.6),
+    do(bytes((0x0D, 0x08, 0xAC, _GAIN)))  # more sensitive (DS 9.6),
     do(b"\x0d\x02\x9f\x01\x08\xac")  # after sleep, too
     # all flags are kept; the line tells of: TxDone, RxDone, HeaderErr, CadDone, Timeout
     do(b"\x08\x03\xf7\x02\xa3\x00\x00\x00\x00")

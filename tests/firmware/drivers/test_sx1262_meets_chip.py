@@ -428,6 +428,21 @@ def test_a_transmission_that_does_not_end(fault: str, words: str) -> None:
     assert heard is not None
 
 
+def test_a_chip_that_forgets_amid_a_reception_is_seen() -> None:
+    """A brown-out: an ear that went on waiting would be deaf, and nobody would know."""
+    pair = Pair()
+
+    async def brown_out() -> None:
+        await pair.stage.clock.sleep_ms(50)
+        pair.ports[1].chip.power_off()
+        pair.ports[1].chip.power_on(0)
+
+    with pytest.raises(OSError, match="it has forgotten its settings: supply breaks in"):
+        pair.stage.run(brown_out(), pair.ear.listen(200))
+    pair.stage.run(pair.ear.start())
+    assert pair.stage.run(pair.send_after(50, b"x"), pair.ear.receive(300))[1] is not None
+
+
 def test_a_reset_amid_a_reception() -> None:
     """Power comes back with everything forgotten: the next operation fails or hears nothing, a start mends it."""
     pair = Pair()

@@ -32,6 +32,7 @@ CHIPS = {
     "ops243a": "tools.sim.chips.ops243a:OPS243A",
     "tfluna": "tools.sim.chips.tfluna:TFLuna",
     "sx1262": "tools.sim.chips.sx1262:SX1262",
+    "sx1276": "tools.sim.chips.sx1276:SX1276",
     "axp": "tools.sim.chips.axp:AXP",
 }
 
