@@ -43,7 +43,10 @@ sensirion = Lazy("firmware.drivers.sensirion")
 sht4x = Lazy("firmware.drivers.sht4x")
 sps30 = Lazy("firmware.drivers.sps30")
 sps30_uart = Lazy("firmware.drivers.sps30_uart")
+sx1262 = Lazy("firmware.drivers.sx1262")
+sx1276 = Lazy("firmware.drivers.sx1276")
 tfluna = Lazy("firmware.drivers.tfluna")
+radio_script = Lazy("tests.firmware.drivers.radio_script")
 aggregate = Lazy("firmware.aggregate")
 level = Lazy("firmware.dsp.level")
 limits = Lazy("firmware.limits")
@@ -214,6 +217,16 @@ def fill(open_window, places, steps):
     return open_window.close()
 
 
+def sx1262_run(options, calls, replies):
+    """[commands, results, error] of a driver whose chip answers as told; idle it says "reception"."""
+    return radio_script.run(sx1262.Sx1262, 0x50, radio_script.PROOF_SX1262, options, calls, replies)
+
+
+def sx1276_run(options, calls, replies):
+    """The same of the other one."""
+    return radio_script.run(sx1276.Sx1276, 0x00, radio_script.PROOF_SX1276, options, calls, replies)
+
+
 CELLS = ("no2-b43f", "no2-a43f")  # strings are bytes in a case
 
 # What a case calls: something that gives the function, so that only its own driver is loaded.
@@ -270,6 +283,12 @@ FUNCTIONS = {
     "tfluna_echo": lambda: tfluna.echo,
     "tfluna_stream": lambda: tfluna_stream,
     "gate": lambda: gate_run,
+    "sx1262": lambda: sx1262_run,
+    "sx1262_heard": lambda: lambda replies: sx1262_run({}, [["receive", 0]], replies)[1][0],
+    "sx1276": lambda: sx1276_run,
+    "sx1276_heard": lambda: lambda replies: sx1276_run({}, [["receive", 0]], replies)[1][0],
+    "strength_dbm": lambda: sx1276.strength_dbm,
+    "amplifier": lambda: sx1276.amplifier,
     "centi_db": lambda: level.centi_db,
     "energy": lambda: level.energy,
     "window": lambda: window,

@@ -145,6 +145,16 @@ def test_power_is_what_was_asked_for() -> None:
     pair.clean()
 
 
+def test_products_are_small_numbers_on_a_board() -> None:
+    """What the drivers multiply stays below 2^30, so that no board makes an object of it."""
+    highest_hz = 928_000_000
+    for scale in (16384, 256):
+        assert max(highest_hz // 15625 * scale, 15624 * scale) < 1 << 30
+    assert 31 << 19 < 1 << 30
+    assert 2048 << 19 <= 1 << 30
+    assert (30_000 + 1000) * 64 < 1 << 24, "a timeout of half a minute fits the chip's timer"
+
+
 def test_a_reception_byte_for_byte() -> None:
     pair = Pair()
     pair.stage.run(pair.node.receive(1000))

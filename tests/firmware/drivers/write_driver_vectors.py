@@ -10,7 +10,7 @@ import struct
 from fractions import Fraction
 from pathlib import Path
 
-from tests.firmware.drivers import air_vectors, lane_vectors
+from tests.firmware.drivers import air_vectors, lane_vectors, radio_vectors
 
 FOLDER = Path(__file__).parents[2] / "vectors" / "drivers"
 
@@ -623,6 +623,8 @@ TABLES = {
     "ads1115_no2": air_vectors.ads1115_no2,
     "ops243a": lane_vectors.ops243a,
     "tfluna": lane_vectors.tfluna,
+    "sx1262": radio_vectors.sx1262,
+    "sx1276": radio_vectors.sx1276,
     "level": level,
     "aggregate": aggregate,
     "quality": quality,
