@@ -113,6 +113,9 @@ class StagePort:
         self._waiting: asyncio.Future[None] | None = None
         chip.connect(stage.time, self._rises)
 
+    def close(self) -> None:
+        """As whoever gives the pins back."""
+
     def _rises(self) -> None:
         self._irq_us = self.now_us() + self.late_us
         if self._waiting is not None and not self._waiting.done():
