@@ -1,9 +1,9 @@
 """A node and a gateway as events, without firmware: what they say, when, and what they conclude; on the same ether.
 
-The rules are those of docs/adr/0082 and of the link itself (firmware/links/lora.py, firmware/session.py,
-gateway/links/cell.py): windows of one grid, a seeded wait before each live frame, a look at the channel before each
-transmission, asks, one receive window after each uplink, acknowledgements with a bitmap, resends of what is missing, and the
-duty cycle. Frames have true lengths and no content: a node's words travel as an attribute of its bytes.
+The rules are those of the link itself (firmware/links/lora.py and its session, gateway/links/cell.py): windows of one grid, a
+seeded wait before each live frame, a look at the channel before each transmission, asks, one receive window after each
+uplink, answers that say what is missing, resends of that, and the duty cycle. Frames have true lengths and no content: a
+node's words travel as an attribute of its bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ SECOND_US = 1_000_000
 
 @dataclass(frozen=True)
 class Rules:
-    """What both ends go by. Bytes are of whole frames."""
+    """What both ends go by, as firmware/links/lora*.py and gateway/links/cell.py have it. Bytes are of whole frames.
+
+    `recent`: so many records that were sent and not answered yet are sent again with each new one.
+    """
 
     interval_s: int = 300
     spread_s: float = 20.0
@@ -37,20 +40,26 @@ class Rules:
     downlink_hz: int = 869_525_000
     downlink_dbm: float = 20.0
     rx_delay_us: int = 1_000_000
-    window_symbols: int = 16  # how long a node searches for a preamble
+    window_early_us: int = 60_000
+    window_late_us: int = 20_000  # and eight symbols
     first_bytes: int = 29  # frame with one record
     more_bytes: float = 10.5  # each further record
     health_s: int = 3600
     health_bytes: int = 63
-    hello_bytes: int = 34
-    ack_bytes: int = 34
+    hello_bytes: int = 47
+    ack_bytes: int = 32
     batch_max: int = 20
-    recent: int = 1  # records that wait and are sent again with each live one, while they fit
-    answer_s: float = 2.5  # when an ask counts as unanswered
-    retry_s: float = 30.0  # first wait after an unanswered hello or ask, doubled up to retry_max_s
-    retry_max_s: float = 600.0
-    cad_tries: int = 8
-    backoff_s: float = 1.0
+    recent: int = 0
+    gap_s: float = 0.5
+    silent: int = 3
+    cad_tries: int = 6
+    ask_age_s: int = 1800
+    backlog_share: float = 2 / 3  # of the hour's airtime may be used for what is old
+
+    def pause_s(self, missed: int, draw: Random) -> float:
+        """How long to wait after so many asks without an answer."""
+        base: float = 10 * 2**missed if missed < self.silent else min(30 * 2 ** min(missed - 1, 9), 450)
+        return base + draw.uniform(0, base)
 
     def frame_max(self, sf: int) -> int:
         """Most bytes of a frame: none is longer than 3.6 s."""
@@ -84,15 +93,15 @@ class Hour:
         self._spans: dict[str, deque[tuple[int, int]]] = {}
         self._used: dict[str, int] = {}
 
-    def wait_us(self, now_us: int, freq_hz: int, airtime_us: int) -> int:
-        """How long until a frame of this length may begin."""
+    def wait_us(self, now_us: int, freq_hz: int, airtime_us: int, share: float = 1.0) -> int:
+        """How long until a frame of this length may begin, within a share of what the law allows."""
         band = band_of(freq_hz, BW_HZ)
         spans = self._spans.setdefault(band, deque())
         used = self._used.get(band, 0)
         while spans and spans[0][0] + HOUR_US <= now_us:
             used -= spans.popleft()[1]
         self._used[band] = used
-        over = used + airtime_us - limit_us(band)
+        over = used + airtime_us - int(limit_us(band) * share)
         if over <= 0:
             return 0
         for begin_us, length_us in spans:
@@ -145,25 +154,29 @@ class ModelNode:
         self.tally = Tally()
         self.born_us: dict[int, int] = {}  # seq -> end of its window, of those that count
         self.ended = False  # further windows are lived through but not counted
+        self.draw: Random = chance(ether.seed, "node", name)
         self._ether = ether
         self._time = ether.time
-        self.draw: Random = chance(ether.seed, "node", name)
         self._hour = Hour()
         self._hears: Listening | None = None
-        self._next_seq = 0
-        self._live: list[int] = []
-        self._waiting: dict[int, None] = {}  # to be sent, oldest first
-        self._unsure: dict[int, None] = {}  # sent, not answered yet
-        self._health: set[int] = set()
-        self._greeted = False
-        self._since_ask = 0
-        self._backlog = False
-        self._asked = 0  # asks in a row that nobody answered
-        self._busy = False
-        self._wake: Timer | None = None
-        self._answer: Words | None = None
-        self._expects = False
         self._locked = False
+        self._answer: Words | None = None
+        self._next_seq = 0
+        self._health: set[int] = set()
+        self._live: list[int] = []
+        self._speak_us = 0
+        self._backlog: dict[int, None] = {}  # to be sent again, the oldest first
+        self._in_flight: dict[int, None] = {}  # sent, and no answer has told of it
+        self._hello_due = True
+        self._missed = 0
+        self._ask_us = 0
+        self._asked_us = 0
+        self._unasked = 0
+        self._asks = False
+        self._busy = False  # a frame or its window is under way
+        self._tries = 0
+        self._ready_us = 0
+        self._wake: Timer | None = None
         ether.attach(self)
 
     # --- Measuring -------------------------------------------------------------------------------------------------------
@@ -172,13 +185,16 @@ class ModelNode:
         self._time.call_at(at_us, self._boot)
 
     def _boot(self) -> None:
+        self._ask_us = self._time.now_us + self._spread_us()
         self._next_window()
-        self._speak_in(self.draw.uniform(0.5, 2.0))
+        self._look()
+
+    def _spread_us(self) -> int:
+        return round(self.draw.uniform(0.0, self.rules.spread_s) * SECOND_US)
 
     def _next_window(self) -> None:
         interval_us = self.rules.interval_s * SECOND_US
-        due_us = (self._time.now_us // interval_us + 1) * interval_us
-        self._time.call_at(due_us, self._window)
+        self._time.call_at((self._time.now_us // interval_us + 1) * interval_us, self._window)
 
     def _window(self) -> None:
         now_us = self._time.now_us
@@ -187,7 +203,7 @@ class ModelNode:
             self._health.add(self._next_seq)
             self._add(now_us)
         self._next_window()
-        self._speak_in(self.draw.uniform(0.0, self.rules.spread_s))
+        self._look()
 
     def _add(self, now_us: int) -> None:
         seq = self._next_seq
@@ -195,122 +211,134 @@ class ModelNode:
         if not self.ended:
             self.born_us[seq] = now_us
             self.tally.scheduled += 1
+        if not self._live:
+            self._speak_us = now_us + self._spread_us()
         self._live.append(seq)
 
     # --- Speaking --------------------------------------------------------------------------------------------------------
 
-    def _speak_in(self, wait_s: float) -> None:
-        due_us = self._time.now_us + round(wait_s * SECOND_US)
+    def _look(self) -> None:
+        """Send what is due, or come back when something will be."""
         if self._wake is not None:
-            if self._wake.call is not None and self._time.now_us < self._wake.due_us <= due_us:
-                return
             self._wake.cancel()
-        self._wake = self._time.call_at(due_us, self._speak)
-
-    def _speak(self) -> None:
-        self._wake = None
-        if not self._busy:
-            self._try(0)
-
-    def _compose(self) -> Words | None:
-        rules = self.rules
-        if not self._greeted:
-            return Words(rules.hello_bytes, self.name, "hello", (), True)
-        fits = rules.fits(self.sf)
-        live = [seq for seq in self._live if seq not in self._health]
-        if live:
-            seqs = live[-fits:]
-            again = [seq for seq in self._unsure if seq not in self._health][-rules.recent :] if rules.recent else []
-            seqs = (again + seqs)[-fits:]
-        elif self._live:
-            return self._words(rules.health_bytes, (self._live[0],))
-        else:
-            seqs = []
-            for seq in self._waiting:
-                if seq in self._health:
-                    if not seqs:
-                        return self._words(rules.health_bytes, (seq,))
-                    break
-                seqs.append(seq)
-                if len(seqs) == fits:
-                    break
-        return self._words(rules.frame_bytes(len(seqs)), tuple(seqs)) if seqs else None
-
-    def _words(self, length: int, seqs: tuple[int, ...]) -> Words:
-        left = len(self._waiting) + len(self._live) - len(seqs)
-        drained = self._backlog and left <= 0
-        ask = self._asked > 0 or drained or self._since_ask + 1 >= self.rules.ask_every
-        return Words(length, self.name, "records", seqs, ask)
-
-    def _try(self, tries: int) -> None:
-        words = self._compose()
-        if words is None:
+            self._wake = None
+        if self._busy:
             return
         now_us = self._time.now_us
+        due_us = self._due_us(now_us)
+        if due_us is None:
+            return
+        due_us = max(due_us, self._ready_us)
+        if due_us > now_us:
+            self._wake = self._time.call_at(due_us, self._look)
+            return
+        self._speak(now_us)
+
+    def _due_us(self, now_us: int) -> int | None:
+        due = []
+        if self._live:
+            due.append(self._speak_us)
+        if self._hello_due or self._missed:
+            due.append(self._ask_us)
+        else:
+            if self._in_flight:
+                due.append(self._asked_us + 2 * self.rules.ask_age_s * SECOND_US)
+            if self._backlog:
+                due.append(now_us)
+        return min(due) if due else None
+
+    def _speak(self, now_us: int) -> None:
+        rules = self.rules
+        words, old = self._compose(now_us)
         freq_hz = self.draw.choice(self.channels_hz)
         signal = Signal(freq_hz, BW_HZ, self.sf, 5, False, SYNC_WORD, PREAMBLE, self.power_dbm, words)
         airtime_us = signal.airtime_us()
-        wait_us = self._hour.wait_us(now_us, freq_hz, airtime_us)
+        share = rules.backlog_share if old else 1.0
+        wait_us = self._hour.wait_us(now_us, freq_hz, airtime_us, share)
         if wait_us:
-            self._speak_in(wait_us / SECOND_US)
+            self._ready_us = now_us + wait_us
+            if old and self._live:
+                self._ready_us = min(self._ready_us, max(self._speak_us, now_us + SECOND_US))
+            self._look()
             return
-        if tries < self.rules.cad_tries and self._ether.busy(self, freq_hz, BW_HZ, self.sf, False):
-            self._busy = True
-            wait_s = self.draw.uniform(0.1, self.rules.backoff_s * (1 + tries))
-            self._time.call_at(now_us + round(wait_s * SECOND_US), lambda: self._again(tries + 1))
+        if self._tries < rules.cad_tries and self._ether.busy(self, freq_hz, BW_HZ, self.sf, False):
+            self._tries += 1
+            self._ready_us = now_us + airtime_us // 4 + round(self.draw.uniform(0, airtime_us * self._tries))
+            self._look()
             return
+        self._tries = 0
         self._busy = True
         self._hour.take(now_us, freq_hz, airtime_us)
-        self._sent(words, airtime_us)
+        self._sent(words, airtime_us, now_us)
         end_us = self._ether.transmit(self, signal)
-        symbols = symbol_us(self.sf, BW_HZ)
-        opens_us = end_us + self.rules.rx_delay_us - int(symbols * (self.rules.window_symbols - PREAMBLE) / 2)
+        symbols_us = int(8 * symbol_us(self.sf, BW_HZ))
+        closes_us = end_us + rules.rx_delay_us + rules.window_late_us + symbols_us
         self._answer = None
-        self._expects = words.ask
-        self._time.call_at(opens_us, lambda: self._open(opens_us + int(symbols * self.rules.window_symbols)))
+        self._time.call_at(end_us + rules.rx_delay_us - rules.window_early_us, lambda: self._open(words, closes_us))
 
-    def _again(self, tries: int) -> None:
-        self._busy = False
-        self._try(tries)
+    def _compose(self, now_us: int) -> tuple[Words, bool]:
+        """The next frame, and whether it holds only what is old."""
+        rules = self.rules
+        if self._hello_due:
+            return Words(rules.hello_bytes, self.name, "hello", (), True), False
+        fits = rules.fits(self.sf)
+        fresh = self._live and now_us >= self._speak_us
+        source = self._live if fresh else self._backlog
+        seqs: list[int] = []
+        for seq in source:
+            if seq in self._health:
+                if seqs:
+                    break
+                ask = False
+                return Words(rules.health_bytes, self.name, "health", (seq,), ask), not fresh
+            seqs.append(seq)
+            if len(seqs) == fits:
+                break
+        asks = bool(self._missed) or self._unasked + 1 >= rules.ask_every
+        asks = asks or now_us - self._asked_us > rules.ask_age_s * SECOND_US
+        if not seqs:  # an ask was not answered, or long ago: one that was sent goes again
+            seqs = [seq for seq in self._in_flight if seq not in self._health][-1:]
+            if not seqs:
+                return Words(rules.hello_bytes, self.name, "hello", (), True), False
+            asks = True
+        elif not fresh:
+            asks = asks or len(seqs) >= len(self._backlog)
+        elif rules.recent:
+            again = [seq for seq in self._in_flight if seq not in self._health][-rules.recent :]
+            seqs = (again + seqs)[-fits:]
+        return Words(rules.frame_bytes(len(seqs)), self.name, "records", tuple(seqs), asks), not fresh
 
-    def _sent(self, words: Words, airtime_us: int) -> None:
+    def _sent(self, words: Words, airtime_us: int, now_us: int) -> None:
         tally = self.tally
         tally.frames += 1
         tally.airtime_us += airtime_us
-        self._since_ask += 1
+        self._unasked += 1
         if words.ask:
             tally.asks += 1
-            self._since_ask = 0
+            self._unasked = 0
+            self._asked_us = now_us
+        elif self._unasked >= 2 * self.rules.ask_every:
+            self._hello_due = True
         for seq in words.seqs:
-            self._unsure[seq] = None
-            self._waiting.pop(seq, None)
-        self._live = [seq for seq in self._live if seq not in self._unsure]
+            self._in_flight[seq] = None
+            self._backlog.pop(seq, None)
+        self._live = [seq for seq in self._live if seq not in self._in_flight]
 
     # --- Listening -------------------------------------------------------------------------------------------------------
 
     def listening(self) -> Key | None:
         return self._hears
 
-    def _open(self, closes_us: int) -> None:
+    def _open(self, words: Words, closes_us: int) -> None:
         self._hears = Listening(self.rules.downlink_hz, BW_HZ, self.sf, True, SYNC_WORD)
         self._locked = False
+        self._asks = words.ask
         self._ether.changed(self)
         self._time.call_at(closes_us, self._close)
 
     def _close(self) -> None:
         if self._hears is not None and not self._locked:
             self._done()
-
-    def _done(self) -> None:
-        self._hears = None
-        self._ether.changed(self)
-        self._busy = False
-        answer = self._answer
-        if answer is not None:
-            self._take(answer)
-        elif self._expects:
-            self._asked += 1
-        self._on()
 
     def preamble(self, begin_us: int, signal: Signal) -> None:
         self._locked = True
@@ -321,28 +349,27 @@ class ModelNode:
             self._answer = words
         self._done()
 
+    def _done(self) -> None:
+        self._hears = None
+        self._ether.changed(self)
+        self._busy = False
+        now_us = self._time.now_us
+        self._ready_us = now_us + round(self.draw.uniform(0, self.rules.gap_s) * SECOND_US)
+        if self._answer is not None:
+            self._take(self._answer)
+        elif self._asks:
+            self._missed += 1
+            self._ask_us = now_us + round(self.rules.pause_s(self._missed, self.draw) * SECOND_US)
+        self._look()
+
     def _take(self, answer: Words) -> None:
         """What the gateway holds is done; what it lacks of what was sent is sent again."""
         self.tally.answered += 1
-        self._asked = 0
-        self._greeted = True
+        self._missed = 0
+        self._hello_due = False
         held = answer.seqs
-        for seq in list(self._unsure):
+        for seq in self._in_flight:
             if seq not in held:
-                self._waiting[seq] = None
-                self._backlog = True
-        self._unsure.clear()
-        self._waiting = dict.fromkeys(seq for seq in sorted(self._waiting) if seq not in held)
-        if not self._waiting:
-            self._backlog = False
-
-    def _on(self) -> None:
-        """What comes next, if anything is to be said now."""
-        rules = self.rules
-        if self._asked and (not self._greeted or self._waiting):
-            wait_s = min(rules.retry_s * 2 ** (self._asked - 1), rules.retry_max_s)
-            self._speak_in(self.draw.uniform(0.5, 1.0) * wait_s)
-        elif self._live and self._wake is None:
-            self._speak_in(self.draw.uniform(0.1, 1.0))
-        elif self._waiting and not self._asked:
-            self._speak_in(self.draw.uniform(0.5, 3.0))
+                self._backlog[seq] = None
+        self._in_flight.clear()
+        self._backlog = dict.fromkeys(seq for seq in sorted(self._backlog) if seq not in held)
