@@ -32,6 +32,7 @@ SECTIONS = (
     "time_bounds",
     "memory",
     "quality",
+    "lora",
 )
 OUT = ROOT / "build" / "bench.json"
 DOCS = ROOT / "docs" / "benchmarks.md"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 
-from tools import german_calibration
+from tools import german_calibration, german_lora
 
 GERMAN = {
     # provisioning, as it goes on
@@ -174,7 +174,7 @@ GERMAN = {
     "Permission denied": "keine Erlaubnis",
     "No such file or directory": "keine solche Datei",
 }
-GERMAN |= german_calibration.GERMAN
+GERMAN |= german_calibration.GERMAN | german_lora.GERMAN
 
 
 @functools.cache

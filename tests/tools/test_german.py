@@ -16,7 +16,7 @@ TECHNICIANS = (
     "gateway/keys.py", "gateway/owner.py", "gateway/calibration.py", "tools/passports.py", "tools/calibrate_node.py",
     "tools/colocation.py", "tools/colocation_csv.py", "tools/commands/calibrate.py", "tools/commands/node_calibrate.py",
     "tools/commands/node_command.py",
-    "tools/mic_calibrator.py",
+    "tools/mic_calibrator.py", "tools/sim/radio/deployment.py", "tools/commands/plan_city.py",
 )  # fmt: skip
 # Of the command's file, what `retire` and `list` say stays English: they have no --lang. Of the rest, what no person
 # ever sees, or what is a value inside another message.

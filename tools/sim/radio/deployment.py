@@ -6,7 +6,7 @@ import math
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -177,12 +177,17 @@ def _keys(at: str) -> tuple[str | int, ...]:
     return tuple(keys)
 
 
-def _check(found: Deployment, path: Path, text: str) -> None:
-    def wrong(what: str, *keys: Any) -> UsageError:
-        return UsageError(what, where=f"{path}:{line_of(text, keys)}", next_step="docs/lora-planning.md has the keys")
+class _PlanError(UsageError):
+    """Something in the file does not fit together; `keys` lead to it."""
 
+    def __init__(self, what: str, path: Path, text: str, *keys: str | int) -> None:
+        where = f"{path}:{line_of(text, keys)}"
+        super().__init__(what, where=where, next_step="docs/lora-planning.md has the keys")
+
+
+def _check(found: Deployment, path: Path, text: str) -> None:
     if not found.node and not found.nodes:
-        raise wrong("there are no nodes: give [[node]] or [[nodes]]")
+        raise _PlanError("there are no nodes: give [[node]] or [[nodes]]", path, text)
     groups: tuple[tuple[str, Sequence[Place]], ...] = (
         ("gateway", found.gateway), ("node", found.node), ("nodes", found.nodes),
     )  # fmt: skip
@@ -190,14 +195,14 @@ def _check(found: Deployment, path: Path, text: str) -> None:
         for index, entry in enumerate(entries):
             metres, degrees = (entry.x_m, entry.y_m), (entry.lat, entry.lon)
             if (None in metres) == (None in degrees) or (metres != (None, None)) == (degrees != (None, None)):
-                raise wrong("a place is x_m and y_m, or lat and lon", kind, index)
+                raise _PlanError("a place is x_m and y_m, or lat and lon", path, text, kind, index)
     everyone: list[Place] = [entry for _, entries in groups for entry in entries]
     if len({entry.lat is None for entry in everyone}) > 1:
-        raise wrong("some places are in metres and some in degrees: use one of them")
+        raise _PlanError("some places are in metres and some in degrees: use one of them", path, text)
     if sum(group.count for group in found.nodes) + len(found.node) > NODES_MAX:
-        raise wrong(f"more than {NODES_MAX} nodes")
+        raise _PlanError(f"more than {NODES_MAX} nodes", path, text)
     seen: set[str] = set()
     for name in (*(gateway.name for gateway in found.gateway), *(node.name for node, _ in found.places())):
         if name in seen:
-            raise wrong(f"the name {name!r} is there twice")
+            raise _PlanError(f"the name '{name}' is there twice", path, text)
         seen.add(name)
