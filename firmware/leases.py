@@ -32,20 +32,21 @@ def decode(data: bytes) -> "tuple[int, int] | None":
     return struct.unpack("<II", data[4:12])
 
 
-def _read(path: str) -> "tuple[int, int] | None":
+def read_back(path: str) -> bytes:
+    """A small file whole; empty if it cannot be read."""
     try:
         with open(path, "rb") as f:
-            return decode(f.read(_SIZE + 1))
+            return f.read(256)
     except OSError:
-        return None
+        return b""
 
 
-def _write(path: str, data: bytes) -> None:
+def write_back(path: str, data: bytes) -> None:
+    """Write a small file; OSError if flash does not keep it."""
     with open(path, "wb") as f:
         f.write(data)
-    with open(path, "rb") as f:
-        if f.read(_SIZE + 1) != data:
-            raise OSError(5)  # EIO: flash did not keep what it was given
+    if read_back(path) != data:
+        raise OSError(5)  # EIO
 
 
 class Leases:
@@ -54,7 +55,7 @@ class Leases:
     def __init__(self, stem: str) -> None:
         """Load `stem`.a and .b; raises LeaseLost."""
         self._paths = (stem + ".a", stem + ".b")
-        copies = [_read(path) for path in self._paths]
+        copies = [decode(read_back(path)) for path in self._paths]
         known = [copy for copy in copies if copy is not None]
         if not known:
             raise LeaseLost(stem)
@@ -77,7 +78,7 @@ class Leases:
                 with open(path, "rb"):
                     continue
             except OSError:
-                _write(path, encode(0, 0))
+                write_back(path, encode(0, 0))
 
     def resume(self, counter: int, seq: int) -> None:
         """Go on within a lease taken before a deep sleep, at the numbers that were next; ignored if flash does not
@@ -92,7 +93,7 @@ class Leases:
         """OSError: flash refused, and no number beyond the former ends is leased."""
         data = encode(counter_end, seq_end)
         for path in self._paths:
-            _write(path, data)
+            write_back(path, data)
         self._counter_end, self._seq_end = counter_end, seq_end
 
     def next_counter(self) -> int:

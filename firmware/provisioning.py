@@ -15,8 +15,9 @@ import os
 
 from firmware import slots
 from firmware.begin import strangers
-from firmware.leases import LeaseLost, Leases
+from firmware.leases import LeaseLost, Leases, read_back, write_back
 from firmware.settings import NeedsProvisioning, Settings, life_of, load, newest, stem
+from wire.duty import Spent
 from wire.settings import by_name, permits
 
 PREVIOUS_MAX = 3  # lives that may still be draining; each keeps its outbox and lease
@@ -70,6 +71,13 @@ def _same(old: dict, new: dict) -> bool:
     return all(old[name] == new[name] for name in ("key", "address", "provisioned_s"))
 
 
+def _begin_duty(root: str) -> None:
+    """The ledger of airtime (firmware/links/duty.py) of a board that never transmitted; an existing one stays."""
+    for name in ("/duty.a", "/duty.b"):
+        if not read_back(root + name):
+            write_back(root + name, Spent().dump(0, 0, 0))
+
+
 def provision(text: str, uid: bytes, root: str) -> str:
     """See firmware.settings.provision."""
     new = json.loads(text)
@@ -91,6 +99,7 @@ def provision(text: str, uid: bytes, root: str) -> str:
             if previous == old["previous"]:
                 dropped = (dropped + ["%08x" % _life(old)])[-DROPPED_MAX:]
     Leases.create(stem(root, "lease", life))
+    _begin_duty(root)
     payload = {
         "uid": uid_hex,
         "address": new["address"],

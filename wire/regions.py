@@ -11,30 +11,29 @@ UPLINKS_HZ = (868100000, 868300000, 868500000, 867100000, 867300000, 867500000, 
 DOWNLINK_HZ = 869525000
 SYNC_WORD = 0x12  # private networks; 0x34 is LoRaWAN's
 
-FRAME_AIRTIME_MAX_US = 3600000  # also what one reservation of the ledger can hold
-
-# low kHz, high kHz, duty cycle in permille, effective radiated power in dBm
+# of each sub-band: low and high edge in 50 kHz above 863 MHz, duty cycle in permille, effective radiated power in dBm
 _TABLE = (
-    (863000, 865000, 1, 14),
-    (865000, 868000, 10, 14),
-    (868000, 868600, 10, 14),
-    (868700, 869200, 1, 14),
-    (869400, 869650, 100, 27),
-    (869700, 870000, 10, 14),  # Q and R: 25 mW with a duty cycle; 5 mW would be free
+    b"\x00\x28\x01\x0e"  # 863.0-865.0
+    b"\x28\x64\x0a\x0e"  # 865.0-868.0
+    b"\x64\x70\x0a\x0e"  # 868.0-868.6
+    b"\x72\x7c\x01\x0e"  # 868.7-869.2
+    b"\x80\x85\x64\x1b"  # 869.4-869.65
+    b"\x86\x8c\x0a\x0e"  # 869.7-870.0: 25 mW with a duty cycle; 5 mW would be free
 )
 
 
 def band_of(freq_hz: int) -> int:
     """Index in `BANDS` of the sub-band that holds the whole channel around `freq_hz`; -1: no transmission there."""
-    for index, (low, high, _, _) in enumerate(_TABLE):
-        if low * 1000 + 62500 <= freq_hz <= high * 1000 - 62500:
+    above = freq_hz - 863000000
+    for index in range(6):
+        if _TABLE[4 * index] * 50000 + 62500 <= above <= _TABLE[4 * index + 1] * 50000 - 62500:
             return index
     return -1
 
 
 def duty_permille(band: int) -> int:
     """Part of any hour that may be spent transmitting in the sub-band with this index."""
-    return _TABLE[band][2]
+    return _TABLE[4 * band + 2]
 
 
 def power_limit_dbm(freq_hz: int, gain_cdbi: int) -> int:
@@ -44,8 +43,8 @@ def power_limit_dbm(freq_hz: int, gain_cdbi: int) -> int:
     """
     band = band_of(freq_hz)
     if band < 0:
-        raise ValueError("%d Hz: outside of EU868" % freq_hz)
-    return (_TABLE[band][3] * 100 + 215 - gain_cdbi) // 100
+        raise ValueError("outside of EU868")
+    return (_TABLE[4 * band + 3] * 100 + 215 - gain_cdbi) // 100
 
 
 def frame_limit(sf: int) -> int:

@@ -93,20 +93,20 @@ def test_nothing_is_given_while_flash_refuses_the_lease(
     leases = Leases(stem)
     given = [leases.next_counter() for _ in range(LEASE)]
     leases.hold_seqs(1)
-    write = module._write
+    write = module.write_back
 
     def refuse(path: str, data: bytes) -> None:
         if path.endswith(".a" if failing == "first copy" else ".b"):
             raise OSError(5, "flash refused")
         write(path, data)
 
-    monkeypatch.setattr(module, "_write", refuse)
+    monkeypatch.setattr(module, "write_back", refuse)
     for _ in range(3):
         with pytest.raises(OSError, match="refused"):
             leases.next_counter()
         with pytest.raises(OSError, match="refused"):
             leases.hold_seqs(10 * LEASE)
-    monkeypatch.setattr(module, "_write", write)
+    monkeypatch.setattr(module, "write_back", write)
     given += [leases.next_counter() for _ in range(10)]
     leases.hold_seqs(10 * LEASE)
     again = Leases(stem)

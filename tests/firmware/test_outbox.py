@@ -201,7 +201,7 @@ def test_no_record_is_in_flash_before_its_seq_is_leased(tmp_path: Path, monkeypa
     def cut(path: str, data: bytes) -> None:
         raise SystemExit("cut")
 
-    monkeypatch.setattr("firmware.leases._write", cut)
+    monkeypatch.setattr("firmware.leases.write_back", cut)
     with pytest.raises(SystemExit):  # at the first seq that needs a lease
         fill(outbox, 100)
     outbox.close()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from wire import regions
 from wire.airtime import airtime_us
+from wire.duty import BLOCK_US
 
 
 @given(
@@ -88,4 +89,4 @@ def test_power_is_limited_by_what_the_antenna_radiates(freq_hz: int, gain_cdbi: 
 
 def test_no_frame_stays_on_air_for_longer_than_a_reservation_holds() -> None:
     for sf in range(7, 13):
-        assert airtime_us(regions.frame_limit(sf), sf) <= regions.FRAME_AIRTIME_MAX_US
+        assert airtime_us(regions.frame_limit(sf), sf) <= BLOCK_US
