@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,7 @@ async def live(rig: CellRig, hours: float, interval_s: float = 300.0, ask_every:
     """All nodes seal and send, each its way: an ask now and then, hellos when nobody answers, there and at the rendezvous."""
     nodes = rig.air.nodes
     step_s = interval_s / max(1, len(nodes))
-    count = 0
-    for _ in range(int(hours * 3600 / interval_s)):
-        count += 1
+    for count in range(1, int(hours * 3600 / interval_s) + 1):
         for node in nodes:
             await speak(node, count, ask_every)
             await rig.pass_s(step_s)
@@ -150,7 +149,7 @@ def test_a_power_that_does_not_show_is_commanded_again_less_and_less_often() -> 
             rates.sent(KEY, rate, now_ms)
     assert 3 <= len(commands) <= 12
     assert rates.confirmed == 0
-    gaps = [b - a for a, b in zip(commands, commands[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(commands)]
     assert gaps == sorted(gaps)
     assert rates.nodes[KEY].power_dbm == 14  # as far as is known
 

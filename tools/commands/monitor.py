@@ -32,6 +32,7 @@ def monitor(
     from tools.decode import Decoder
     from tools.listen import statistics
     from tools.monitor_advice import Advice
+    from tools.monitor_bridge import BridgeDecoder, bridge_lines, is_bridge
     from tools.monitor_text import frame_lines
     from tools.monitor_words import WORDS, counted, reason
     from wire.stream import Parser
@@ -40,7 +41,7 @@ def monitor(
         raise UsageError(f"--lang {lang} is not en or de", next_step="Give --lang en or --lang de")
     words = WORDS[lang]
     lives = load_keys(keys) if keys is not None else []
-    decoder = Decoder(lives)
+    decoder, bridge = Decoder(lives), BridgeDecoder(lives)
     parsers: dict[str, Parser] = {"up": Parser(), "down": Parser()}
     opened = {"good": 0}
     seen: dict[str, dict[str, int]] = {"up": {}, "down": {}}
@@ -55,7 +56,12 @@ def monitor(
             _show({"kind": "advice", "code": advice.code, **advice.facts, "text": text}, [f"! {text}"], as_json)
 
     source = Source(port, config, baudrate, seconds, words, as_json)
-    source.learn = decoder.learn
+
+    def learn(life: str, profiles: list[str]) -> None:
+        decoder.learn(life, profiles)
+        bridge.learn(life, profiles)
+
+    source.learn = learn
     try:
         for direction, data in source:
             if not begun and not as_json and keys is None:
@@ -72,6 +78,11 @@ def monitor(
                     item = {"kind": "text", "text": content.decode(errors="replace").rstrip("\r\n")}
                     lines: list[str] = [f"  {item['text']}"]
                     advice = source.watch.text(item["text"])
+                elif is_bridge(content):
+                    item = {"kind": "frame", **bridge.decode(content)}
+                    key = "good" if item["ok"] else item["reason"]
+                    opened[key] = opened.get(key, 0) + 1
+                    lines, advice = list(bridge_lines(item, lang)), None
                 else:
                     item = {"kind": "frame", **decoder.decode(content)}
                     key = "good" if item["ok"] else item["reason"]
