@@ -43,6 +43,7 @@ class Node:
         self.safe = safe
         self.clock = Clock(port)
         self.log = Log(console.write)
+        self.console = console
         self.link = SerialLink(console)
         self.wake = asyncio.Event()
         self.grids: "list[grids.Grid]" = []
@@ -272,6 +273,10 @@ async def run(node: Node) -> None:
         await _say(node, dog, str(error))
     except LeaseLost:
         await _say(node, dog, "both copies of the lease are unreadable")
+    if not node.sessions:
+        from firmware import bridge
+
+        await bridge.run(node)
     node.log.info(
         "node", "address %d, life %08x, boot %d, %s%s", node.life.address, node.life.id, node.boot, node.board["board"],
         ", safe mode" if node.safe else "",

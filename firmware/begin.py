@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 
 def load(node: "Any") -> None:
-    """Settings, lives, grids. NeedsProvisioning or LeaseLost: this board must not transmit."""
+    """Settings, lives, grids. NeedsProvisioning or LeaseLost: this board must not transmit. A bridge has none of them: it
+    hands on what others seal."""
     node.board = node.read_board()
+    if node.board.get("link", {}).get("kind") == "bridge":
+        return
     _check_privacy(node.board)
     node.settings = settings.load(node.root, node.port.unique_id())
     node.log.set_level(node.settings.get("log_level"))

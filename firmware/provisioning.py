@@ -3,6 +3,8 @@
 Three things change hands: settings (two copies), the files on the board's root, and the slot's pointer. `switch` first
 writes down what there is to do, in the file `/provisioning` (one line with a CRC, as boot.py's):
     <life> <slot> <confirmed> <name of a file NAME.new to be renamed> …
+A board that becomes a bridge gets no life and no settings; what it has of earlier ones stays as it is (`switch_bridge`), and
+`/provisioning` names BRIDGE in the life's place.
 (`announce` has written the life alone before, so that the tool can tell a board that it reached from one that it did not.)
 Then the settings make the new life valid, in one write; from there on `finish` does the rest, and can be cut and begun
 again at any place, by the tool or by the next boot. So a board is the old node until its settings name the new life,
@@ -23,6 +25,7 @@ from wire.settings import by_name, permits
 PREVIOUS_MAX = 3  # lives that may still be draining; each keeps its outbox and lease
 DROPPED_MAX = 8  # lives that never ran, told to the tool until it has withdrawn them
 KEY_BYTES = 16
+BRIDGE = "bridge"
 
 
 def _check(new: dict) -> None:
@@ -150,16 +153,27 @@ def switch(text: str, slot: str, confirmed: bool, names: "list[str]", uid: bytes
     return said
 
 
+def switch_bridge(slot: str, confirmed: bool, names: "list[str]", uid: bytes, root: str) -> bool:
+    """Make the board a bridge, with the program in `slot` and the files NAME.new of `names`. Asked again it does what is
+    left to do."""
+    slots.save_line(root + slots.NOTE, " ".join([BRIDGE, slot, "%d" % confirmed] + names))
+    return finish(root, uid)
+
+
 def finish(root: str, uid: bytes) -> bool:
     """Do what an interrupted `switch` has left to do once the settings name its life; False if they do not, and the
     board is the old node. NeedsProvisioning: what was to be done cannot be read."""
     note = _read_note(root)
     if note is None:
         return False
-    payload = load(root, uid).payload
-    if note and note[0] != "%08x" % _life(payload):
+    if not note and newest(root) is None and "settings.a" not in os.listdir(root or "/"):
+        os.remove(root + slots.NOTE)  # torn while it was written: still the bridge that it was, or nothing at all
         return False
-    if not note and not _unused(root, payload):
+    bridge = note[:1] == [BRIDGE]
+    payload = None if bridge else load(root, uid).payload
+    if payload and note and note[0] != "%08x" % _life(payload):
+        return False
+    if payload and not note and not _unused(root, payload):
         os.remove(
             root + slots.NOTE
         )  # torn while it was written: the settings, which come later, are those of a node that ran
@@ -187,7 +201,7 @@ def state(uid: bytes, root: str) -> dict:
     note = _read_note(root)
     answer: dict = {"fault": "", "known": True, "life": "", "unused": False, "lives": [], "held": {}}
     answer["dropped"] = []
-    answer["note"] = note[0] if note else ""
+    answer["note"] = note[0] if note and note[0] != BRIDGE else ""
     payload = None
     if found is None:
         answer["known"] = "settings.a" not in os.listdir(root or "/")

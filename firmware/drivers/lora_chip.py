@@ -21,7 +21,7 @@ class LoraChip:
     """See firmware.drivers.radio. Fields that start with _ belong to the drivers."""
 
     def __init__(self, port: "Any", clock: "Any", options: dict) -> None:
-        self._port = port
+        self.port = self._port = port  # the first for whoever asks what time it is there
         self._clock = clock
         self._options = options
         self._buf = memoryview(bytearray(FRAME_MAX + 3))
