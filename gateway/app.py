@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
 from gateway import calibration, health, ledger
@@ -19,6 +19,12 @@ from gateway.downlink import Sealer
 from gateway.forward.base import Forwarder
 from gateway.keys import KeyFileError, KeyFileMissing, load_keys
 from gateway.links.beat import Beat
+from gateway.links.bridge import BridgeEar, bridge_ears
+from gateway.links.cell import Cell, Duty
+from gateway.links.duty import GatewayDuty
+from gateway.links.ear import Ear, Heard, HeardSink
+from gateway.links.rates import Rates, Rules
+from gateway.links.rendezvous import Known, Rendezvous
 from gateway.links.serial import SerialLink
 from gateway.steady_clock import SteadyClock
 from gateway.store import Budget, Store
@@ -29,6 +35,8 @@ log = logging.getLogger("gateway")
 
 STORE_NAME = "spool.db"
 CLOCK_NAME = "clock"  # what was believed of this machine's clock
+LORA_NAME = "lora"  # what nodes were told of the spreading factor that they share
+DUTY_NAME = "duty"  # and the name of the ear: airtime that it spent
 KEYS_EVERY_S = 2.0  # a node entered into the key file is heard within this
 RESTART_FIRST_S, RESTART_MAX_S = 1.0, 60.0
 STOP_S = 10.0  # an orderly stop; what is not done then is done at the next start
@@ -64,6 +72,8 @@ class Input:
 
 
 LinkFactory = Callable[[Input, Clock], Sequence[Link]]
+EarFactory = Callable[[HeardSink, Input, Clock], Sequence[Ear]]
+DutyFactory = Callable[[Ear, Clock], Duty]
 
 
 class Gateway:
@@ -76,6 +86,8 @@ class Gateway:
         links: LinkFactory | None = None,
         sinks: Sequence[Forwarder] | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
+        ears: EarFactory | None = None,
+        duty: DutyFactory | None = None,
     ) -> None:
         data_dir = config.gateway.data_dir
         clock = SteadyClock(clock, data_dir / CLOCK_NAME)
@@ -88,6 +100,7 @@ class Gateway:
         self.uplinks.on_reset = self._on_reset
         self.input = Input(self.uplinks, self.store)
         self.links: list[Any] = list((links or self._serial_links)(self.input, clock))
+        self.cell = self._make_cell((ears or self._lora_ears)(self._on_heard, self.input, clock), duty or self._duty_of)
         self.sinks: list[Forwarder] = list(self._sinks() if sinks is None else sinks)
         self.control = ControlServer(data_dir)
         self.restarts: dict[str, int] = {}
@@ -99,6 +112,40 @@ class Gateway:
     def _serial_links(self, sink: Input, clock: Clock) -> Sequence[Link]:
         beat = Beat()
         return [SerialLink(port.port, port.baudrate, sink, clock, beat) for port in self.config.serial]
+
+    def _on_heard(self, heard: Heard) -> None:
+        if self.cell is not None:
+            self.cell.on_heard(heard)
+
+    def _lora_ears(self, on_heard: HeardSink, sink: Input, clock: Clock) -> Sequence[Ear]:
+        return bridge_ears(self.config, on_heard, sink, clock)
+
+    def _duty_of(self, ear: Ear, clock: Clock) -> Duty:
+        return GatewayDuty(self.config.gateway.data_dir / f"{DUTY_NAME}-{ear.name}", clock)
+
+    def _make_cell(self, ears: Sequence[Ear], duty: DutyFactory) -> Cell | None:
+        if not ears:
+            return None
+        lora, clock = self.config.lora, self.clock
+        rules = Rules(lora.adr, lora.margin_db, lora.node_power_dbm, lora.node_power_min_dbm)
+        rates = Rates(ears, rules, lora.sf)
+        single = [ear for ear in ears if ear.single]
+        rendezvous = Rendezvous(single, rates, clock, self.config.gateway.data_dir / LORA_NAME, lora.rendezvous_sf)
+        rendezvous.known = self._known_on_air
+        return Cell(ears, self.uplinks, clock, lambda ear: duty(ear, clock), rates, rendezvous, lora.answer)
+
+    def _known_on_air(self) -> Iterable[Known]:
+        """Lives that LoRa ears should hear: last heard so, or never yet."""
+        for key, life in self.uplinks.lives.items():
+            memory = self.uplinks.sessions[key].memory
+            if not life.until_s and not life.lost and (memory.on_air or not memory.last_ms):
+                yield Known(key, memory.last_ms, life.provisioned_s * 1000)
+
+    @property
+    def ports(self) -> list[Any]:
+        """Everything that has a port: links, and the ears that sit behind one."""
+        ears = () if self.cell is None else self.cell.ears
+        return self.links + [ear.link for ear in ears if isinstance(ear, BridgeEar)]
 
     def _sinks(self) -> Sequence[Forwarder]:
         if self.config.mqtt is None:
@@ -127,7 +174,11 @@ class Gateway:
             if started is not None:
                 started(self)
             log.info(
-                "gateway: %s, %d lives, %d ports", self.config.gateway.id, len(self.uplinks.sessions), len(self.links)
+                "gateway: %s, %d lives, %d ports, %d ears",
+                self.config.gateway.id,
+                len(self.uplinks.sessions),
+                len(self.ports),
+                0 if self.cell is None else len(self.cell.ears),
             )
             await self._run_tasks(stop)
         finally:
@@ -143,6 +194,9 @@ class Gateway:
             core = [group.create_task(self.store.run()), group.create_task(self.uplinks.run())]
             core.append(group.create_task(self._watch_keys()))
             inputs = [group.create_task(self._supervise(link.name, link.run)) for link in self.links]
+            if self.cell is not None:
+                core.append(group.create_task(self._supervise("lora", self.cell.run)))
+                inputs += [group.create_task(self._supervise(ear.name, ear.run)) for ear in self.cell.ears]
             outputs = [group.create_task(self._supervise(s.name, self._runner(s))) for s in self.sinks]
             await stop.wait()
             self._verbs.close()
@@ -204,7 +258,7 @@ class Gateway:
     # -- sight -----------------------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        return health.status(self.clock, self.store, self.uplinks, self.links, self.sinks, self.restarts)
+        return health.status(self.clock, self.store, self.uplinks, self.ports, self.sinks, self.restarts, self.cell)
 
     async def ledger(self, *, lines: bool = True, node: int | None = None) -> ledger.Report:
         """The ledger of everything received so far, written or not."""
@@ -249,11 +303,13 @@ async def run(
     stop: asyncio.Event | None = None,
     started: Callable[[Gateway], None] | None = None,
     entropy: Callable[[int], bytes] = os.urandom,
+    ears: EarFactory | None = None,
 ) -> None:
     """Run a gateway until `stop`, SIGTERM or SIGINT.
 
-    `links` makes the links for an `Input`, `sinks` are the forwarders (default: those of the configuration), `clock` goes
-    with the event loop, `started` is called once everything runs. GatewayError if it cannot begin.
+    `links` makes the links for an `Input`, `ears` those that hear LoRa, `sinks` are the forwarders (default: those of the
+    configuration), `clock` goes with the event loop, `started` is called once everything runs. GatewayError if it cannot
+    begin.
     """
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -265,7 +321,7 @@ async def run(
         except (NotImplementedError, RuntimeError, ValueError):
             pass  # not the main thread, or a loop that has no signals
     try:
-        await Gateway(config, clock or SystemClock(), links, sinks, entropy).run(stop, started)
+        await Gateway(config, clock or SystemClock(), links, sinks, entropy, ears).run(stop, started)
     finally:
         for number in caught:
             loop.remove_signal_handler(number)

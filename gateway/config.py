@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from gateway.config_lora import Bridge, Lora, check_lora
+from gateway.config_types import Name, Section
 from gateway.errors import GatewayError
 from gateway.toml_lines import line_of
 from wire.channels import CHANNELS
@@ -24,7 +26,6 @@ _CHECK = "steiger gateway check --config"
 MAX_CONFIG_BYTES = 1 << 20  # a configuration is a few kB; anything larger is not one
 DEPTH_MAX = 32  # levels of tables and arrays; a configuration has three
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]  # goes into MQTT topics (FACTS 1.2)
 Prefix = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+){0,7}$", max_length=128)]
 
 
@@ -42,10 +43,6 @@ class ConfigError(GatewayError):
 
     def __str__(self) -> str:
         return f"{self.what}\n{self.next_step}" if len(self.problems) > 1 else super().__str__()
-
-
-class Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """A table of the file; unknown keys are errors."""
 
 
 class Gateway(Section, frozen=True):
@@ -121,6 +118,8 @@ class Config(Section, frozen=True):
 
     gateway: Gateway
     serial: list[Serial] = []
+    bridge: list[Bridge] = []
+    lora: Lora = Lora()
     spool: Spool = Spool()
     mqtt: Mqtt | None = None
     metrics: Metrics | None = None
@@ -141,9 +140,9 @@ class Broker(msgspec.Struct, frozen=True):
 
 
 _TABLES: dict[str, type[Section]] = {
-    "gateway": Gateway, "spool": Spool, "mqtt": Mqtt, "metrics": Metrics, "calibration": Calibration
+    "gateway": Gateway, "spool": Spool, "mqtt": Mqtt, "metrics": Metrics, "calibration": Calibration, "lora": Lora
 }  # fmt: skip
-_ARRAYS: dict[str, type[Section]] = {"serial": Serial}
+_ARRAYS: dict[str, type[Section]] = {"serial": Serial, "bridge": Bridge}
 
 _CHANNELS = {channel.name for channel in CHANNELS}
 
@@ -330,17 +329,19 @@ def _plain(message: str) -> str:
 
 
 def _check_relations(sections: dict[str, Any], problems: _Problems) -> None:
-    seen: dict[str, int] = {}
-    for index, port in enumerate(sections.get("serial", [])):
+    seen: dict[str, str] = {}
+    ports = [(kind, index, port) for kind in ("serial", "bridge") for index, port in enumerate(sections.get(kind, []))]
+    for kind, index, port in ports:
         if port is None:
             continue
         if not port.port or "\0" in port.port:
-            problems.add(("serial", index, "port"), "expected the path of a port, such as /dev/ttyUSB0")
+            problems.add((kind, index, "port"), "expected the path of a port, such as /dev/ttyUSB0")
             continue
         real = os.path.realpath(port.port)  # /dev/serial/by-id/… and /dev/ttyUSB0 may be one port
         if real in seen:
-            problems.add(("serial", index, "port"), f"duplicate port: the same as serial[{seen[real]}]")
-        seen.setdefault(real, index)
+            problems.add((kind, index, "port"), f"duplicate port: the same as {seen[real]}")
+        seen.setdefault(real, f"{kind}[{index}]")
+    check_lora(sections, problems.add)
     mqtt = sections.get("mqtt")
     if mqtt is not None:
         _check_mqtt(mqtt, problems)

@@ -53,11 +53,13 @@ def check_ports(config: Config) -> list[Problem]:
     from gateway.links.port import close_port, open_port
 
     problems = []
-    for index, port in enumerate(config.serial):
+    ports = [(f"serial[{index}].port", port.port, port.baudrate) for index, port in enumerate(config.serial)]
+    ports += [(f"bridge[{index}].port", port.port, port.baudrate) for index, port in enumerate(config.bridge)]
+    for key, path, baudrate in ports:
         try:
-            close_port(open_port(port.port, port.baudrate))
+            close_port(open_port(path, baudrate))
         except GatewayError as error:
-            problems.append(_problem(f"serial[{index}].port", error))
+            problems.append(_problem(key, error))
     return problems
 
 

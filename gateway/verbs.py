@@ -91,10 +91,10 @@ class Verbs:
 
     def _port(self, request: dict[str, Any]) -> Any:
         wanted = str(request.get("port", ""))[:PATH_MAX].replace("\0", "?")
-        for link in self._gateway.links:
+        for link in self._gateway.ports:
             if link.name == wanted or os.path.realpath(link.name) == os.path.realpath(wanted):
                 return link
-        ports = ", ".join(link.name for link in self._gateway.links) or "none"
+        ports = ", ".join(link.name for link in self._gateway.ports) or "none"
         raise GatewayError("not a port of this gateway", where=wanted, next_step=f"It has: {ports}", exit_code=2)
 
     async def release(self, request: dict[str, Any]) -> Any:

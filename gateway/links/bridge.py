@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.clock import Clock
+from gateway.config import Config
 from gateway.links.ear import CLOCK_MASK, Downlink, Heard, HeardSink
 from gateway.links.serial import Input, SerialLink
 from wire import WireError, bridge
@@ -25,6 +26,18 @@ ASK_S = 5.0  # for a status, when none comes
 ANSWER_S = 6.0  # from order to report: 1 s to the window, 3.6 s on air, the port
 MakeLink = Callable[[str, int, Input, Clock], SerialLink]
 RESULTS = {bridge.DONE: "", bridge.LATE: "late", bridge.BUSY: "busy", bridge.RADIO: "radio", bridge.REFUSED: "refused"}
+
+
+def bridge_ears(
+    config: Config, on_heard: HeardSink, sink: Input, clock: Clock, make_link: MakeLink = SerialLink
+) -> list[BridgeEar]:
+    """The bridges of a configuration."""
+    return [
+        BridgeEar(
+            b.name, b.port, b.baudrate, (b.freq_hz, config.lora.sf), b.power_dbm, on_heard, sink, clock, make_link
+        )
+        for b in config.bridge
+    ]
 
 
 class BridgeEar:

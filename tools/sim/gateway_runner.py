@@ -24,6 +24,8 @@ from gateway.app import Gateway
 from gateway.clock import Clock
 from gateway.config import load
 from gateway.links.beat import Beat
+from gateway.links.bridge import BridgeEar, bridge_ears
+from gateway.links.ear import HeardSink
 from gateway.links.serial import SerialLink
 from gateway.store import spool
 from gateway.store.worker import Worker, _Job
@@ -211,11 +213,18 @@ class Runner:
             self._links[port.port] = StepLink(port.port, sink, clock, self._put, beat)
         return list(self._links.values())
 
+    def _make_ears(self, on_heard: HeardSink, sink: Any, clock: Clock) -> list[BridgeEar]:
+        def link(port: str, baudrate: int, sink: Any, clock: Clock) -> StepLink:
+            self._links[port] = StepLink(port, sink, clock, self._put)
+            return self._links[port]
+
+        return bridge_ears(self._loaded, on_heard, sink, clock, link)
+
     def _put(self, port: str, data: bytes) -> None:
         self._sent.append((port, data))
 
     def _make_gateway(self, entropy: Callable[[int], bytes]) -> Gateway:
-        return Gateway(self._loaded, self._clock, self._make_links, [], entropy)
+        return Gateway(self._loaded, self._clock, self._make_links, [], entropy, self._make_ears)
 
     async def _run(self) -> None:
         self._stop = asyncio.Event()
