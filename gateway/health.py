@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SINK_LATE_MS = 120_000  # something waits for a sink that has confirmed nothing for so long
 NODE_SILENT_MS = 7_200_000  # two health intervals
+FLOOD_TOLD_S = 3_600.0
 BARREN = 3  # windows without any reading: no warm-up takes so long
 BUDGET_WARN = 0.9
 BEAT_LATE_S = 90.0  # three times the longest wait of any of our tasks (its disk, mostly)
@@ -48,6 +49,10 @@ def status(
         "nodes": [_node(key, uplinks, now_ms) for key in sorted(uplinks.sessions)],
         "dropped_frames": dict(uplinks.dropped),
         "accepted_frames": uplinks.accepted,
+        "throttled": [
+            {"ear": ear, "node": node, "frames": frames, "age_s": (now_ms - last_ms) / 1000}
+            for (ear, node), (frames, last_ms) in sorted(uplinks.throttled.items())
+        ],
         "restarted_tasks": tasks,
         "beats_s": _beats(clock, store, uplinks, links),  # since each task's last turn
     }
@@ -183,6 +188,12 @@ def _problems(report: dict[str, Any]) -> list[str]:
             out.append(f"ear {ear['name']}: {ear['state']}")
         if ear["duty_wait_s"] >= 1:
             out.append(f"ear {ear['name']}: its lawful airtime is spent, no answers for {ear['duty_wait_s']:.0f} s")
+    for one in report["throttled"]:
+        if one["age_s"] < FLOOD_TOLD_S:
+            out.append(
+                f"ear {one['ear']}: somebody floods it with the address of node {one['node']}, {one['frames']} frames were not "
+                "verified; the node's own are sent again, late"
+            )
     for name, age_s in report["beats_s"].items():
         if age_s > BEAT_LATE_S:
             out.append(f"task {name}: no sign of life for {age_s:.0f} s")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 from gateway.calibration_check import CalibrationCheck
@@ -20,10 +20,14 @@ from gateway.session import LifeSession
 from gateway.store.spool import BEAT_S, Contents, Store
 from wire import WireError
 from wire.crypto import subkeys
+from wire.frame import LORA
 from wire.frame_gateway import UplinkHeader, guess_counter, open_uplink, parse_uplink_header
 
 log = logging.getLogger("uplink")
 
+TAGS_A_SECOND = (
+    20  # wrong ones that are verified for one ear and address: the air is open to everybody, and AES costs time
+)
 HELD_RETRY_S = 10.0
 HELD_DEADLINE_S = 60.0  # for one life's held records; they stay held and are tried again
 
@@ -48,6 +52,9 @@ class Uplinks:
         self._contents: Contents | None = None
         self._working = False
         self.beat_s = 0.0  # loop time of the held task's last turn
+        # of each ear and address: when its last wrong tags came; [frames that were not verified for it, wall ms of the last]
+        self._wrong: dict[tuple[str, int], deque[float]] = {}
+        self.throttled: dict[tuple[str, int], list[int]] = {}
 
     async def load(self, lives: Iterable[Life], contents: Contents | None = None) -> int:
         """Take over the key file's lives: at start with the store's contents, and again whenever the file changed.
@@ -127,6 +134,9 @@ class Uplinks:
         if not self._store.accepting:
             self.dropped["spool"] += 1  # not acknowledged: the node keeps it
             return
+        if link.kind == LORA and self._throttle(link.name, header.address):
+            self.dropped["throttled"] += 1
+            return
         try:
             for session in candidates:
                 if self._try(session, link, header, frame, received_ms, fresh):
@@ -136,6 +146,21 @@ class Uplinks:
             log.exception("uplink: node %d, frame not taken", header.address)
             return
         self.dropped["tag"] += 1
+        if link.kind == LORA:
+            wrong = self._wrong.setdefault((link.name, header.address), deque(maxlen=TAGS_A_SECOND))
+            wrong.append(self._clock.monotonic_s())
+
+    def _throttle(self, ear: str, address: int) -> bool:
+        """Whether so many wrong tags came just now that this frame is not verified. The node sends again what it loses by it."""
+        wrong = self._wrong.get((ear, address))
+        if wrong is None or len(wrong) < TAGS_A_SECOND or self._clock.monotonic_s() - wrong[0] >= 1.0:
+            return False
+        if (ear, address) not in self.throttled:
+            log.warning("uplink: somebody floods ear %s with the address of node %d; throttled", ear, address)
+        told = self.throttled.setdefault((ear, address), [0, 0])
+        told[0] += 1
+        told[1] = self._clock.wall_ms()
+        return True
 
     def _try(
         self, session: LifeSession, link: Outgoing, header: UplinkHeader, frame: bytes, received_ms: int, fresh: bool
