@@ -26,7 +26,7 @@ GATEWAYS_MAX = 8  # gateways that one boot may hear
 HELLO_SEQ_AHEAD = 16384  # wire.records: from there on a seq is sent in full until the next hello
 
 
-class _Sent:
+class Sent:
     """A frame on its way."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Session:
         self._live: "list[tuple[int, int]]" = []
         self._cursor = (0, 0)
         self._swept = False  # the cursor has reached the end since it was last moved back
-        self._in_flight: "list[_Sent]" = []
+        self._in_flight: "list[Sent]" = []
         self._batch = get("batch_max")
         self._failures = 0
         self._hello_due = True
@@ -143,17 +143,15 @@ class Session:
                 return None
             self._hello_at_ms = now_ms + self._wait_ms()
             self._failures += 1
-            message = self._hello(self.life)
-            self._hello_next = message.next_seq
-            kind, payload = messages.encode(message)
-            sealed = self._seal(kind, payload, now_ms)
-            self._hello_counter = self._recent[0][0]
-            return sealed
+            return self._say_hello(self._hello(self.life), now_ms)
         if self._replies:
             kind, payload = messages.encode(self._replies.pop(0))
             return self._seal(kind, payload, now_ms)
         if len(self._in_flight) >= (1 if self._failures else IN_FLIGHT):
             return None
+        return self._entries_frame(now_ms)
+
+    def _entries_frame(self, now_ms: int) -> "bytes | None":
         while True:
             try:
                 return self._next_entries(now_ms)
@@ -163,6 +161,13 @@ class Session:
                 self._batch //= 2  # a board with little heap to spare sends more frames with less in each
                 self._cursor = (0, 0)
                 self._swept = False
+
+    def _say_hello(self, message: "Any", now_ms: int) -> bytes:
+        self._hello_next = message.next_seq
+        kind, payload = messages.encode(message)
+        sealed = self._seal(kind, payload, now_ms)
+        self._hello_counter = self._recent[0][0]
+        return sealed
 
     def _seal(self, kind: int, payload: bytes, now_ms: int) -> bytes:
         counter = self.life.leases.next_counter()
@@ -250,24 +255,15 @@ class Session:
         kind, payload = self._payload(found)
         spans = [entries.span(entry[0], entry[1]) for entry in found]
         sealed = self._seal(kind, payload, now_ms)
-        self._in_flight.append(_Sent(self._recent[0][0], now_ms + self._wait_ms(), found[0][2], spans))
+        self._in_flight.append(Sent(self._recent[0][0], now_ms + self._wait_ms(), found[0][2], spans))
         return sealed
 
     def _payload(self, found: "list[tuple]") -> "tuple[int, bytes]":
         """Type and payload; shortens `found` to what fits into a frame."""
         kind, body, _ = found[0]
         if kind == entries.RECORD:
-            profile = self.life.profile(body[4])
-            assert profile is not None, "a record without its profile"
-            seq = self._hello_seq
-            if seq is not None and self.life.outbox.state.next_seq - seq > HELLO_SEQ_AHEAD:
-                seq = None
             while True:
-                records = []
-                for _, data, _ in found:
-                    number, _, time, coverage, values, flags = entries.unpack_record(data)
-                    records.append(Record(number, time, coverage, values, flags))
-                payload = encode_records(profile, records, self._clock.utc_s(), seq)
+                payload = self._encode(found)
                 if len(payload) <= frame.PAYLOAD_MAX[self._link]:
                     return messages.RECORDS, payload
                 for entry in found[len(found) // 2 :]:
@@ -282,6 +278,19 @@ class Session:
         totals = messages.Totals(*values[3:9])
         return messages.encode(messages.Health(seq, time, values[0], values[1], values[2], totals, *values[9:]))
 
+    def _encode(self, found: "list[tuple]") -> bytes:
+        """The payload with these records."""
+        profile = self.life.profile(found[0][1][4])
+        assert profile is not None, "a record without its profile"
+        seq = self._hello_seq
+        if seq is not None and self.life.outbox.state.next_seq - seq > HELLO_SEQ_AHEAD:
+            seq = None
+        records = []
+        for _, data, _ in found:
+            number, _, time, coverage, values, flags = entries.unpack_record(data)
+            records.append(Record(number, time, coverage, values, flags))
+        return encode_records(profile, records, self._clock.utc_s(), seq)
+
     def _rewind(self, place: "tuple[int, int]") -> None:
         if place < self._cursor:
             self._cursor = place
@@ -294,7 +303,7 @@ class Session:
             self._fail(late)
             self._failures += 1
 
-    def _fail(self, lost: "list[_Sent]") -> None:
+    def _fail(self, lost: "list[Sent]") -> None:
         self._batch = max(1, self._batch // 2)
         for sent in lost:
             self._in_flight.remove(sent)
