@@ -209,6 +209,14 @@ def test_a_wake_from_deep_sleep_goes_on_within_its_block(board: BoardInTime) -> 
     assert 0.8 < board.judge.worst() <= 1.0
 
 
+def test_a_sleeper_may_spend_half_of_the_law_for_ever(board: BoardInTime) -> None:
+    """What it keeps across a sleep grows old as it does in one that stays awake."""
+    for _ in range(60):
+        assert board.send(M_HZ, 60, 11)
+        board.deep_sleep(300, 0)
+    assert 0.4 < board.judge.worst() < 0.6
+
+
 def test_flash_is_written_seldom(board: BoardInTime) -> None:
     """Two files a block of airtime: a record every five minutes at SF9, and the whole 1 % for a day."""
     for _ in range(288):
