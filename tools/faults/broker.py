@@ -16,6 +16,7 @@ from pathlib import Path
 from tools.errors import NoConnection
 from tools.faults.orders import MESSAGES, Journal
 from tools.faults.seams import Seams
+from tools.sim.mortal import mortal
 
 CONNACK, PUBLISH, PUBACK = 2, 3, 4
 LISTENS_S = 20.0
@@ -64,7 +65,7 @@ class Broker:
             f"persistence_location {self._folder}/\nautosave_interval 1\nuser root\nlog_dest none\nmax_inflight_messages 0\n"
         )
         self._process = subprocess.Popen(
-            [self._program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            mortal([self._program, "-c", str(config)]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         end_s = time.monotonic() + LISTENS_S
         while not self._listens():
@@ -103,11 +104,9 @@ class Broker:
         program = shutil.which("mosquitto_sub")
         if not program:
             raise NoConnection("mosquitto_sub is missing", where="PATH", next_step="apt-get install mosquitto-clients")
+        arguments = ["-h", "127.0.0.1", "-p", str(self.port), "-i", "lab-consumer", "-c", "-q", "1", "-t", "steiger/#"]
         with open(out, "ab") as file:
-            return subprocess.Popen(
-                [program, "-h", "127.0.0.1", "-p", str(self.port), "-i", "lab-consumer", "-c", "-q", "1", "-t", "steiger/#"],
-                stdout=file, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+            return subprocess.Popen(mortal([program, *arguments]), stdout=file, stderr=subprocess.DEVNULL)
 
 
 class _Pair:

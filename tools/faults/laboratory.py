@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import resource
 import shutil
 import signal
+import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import connection
 from pathlib import Path
 
 import msgspec
 
 from tools.faults import plan, scenario
 from tools.faults.disk import SmallDisk
+from tools.faults.forked import PR_SET_PDEATHSIG
 from tools.faults.verdict import Verdict
 
 RUN_S = 1800  # a run that takes longer hangs
+CLEAN_UP_S = 60
+ENDED = 128 + signal.SIGTERM
 TASKS_A_WORKER = 50  # then a fresh process: nothing adds up
 
 
@@ -92,20 +99,27 @@ def _no_sockets(folder: str, names: list[str]) -> list[str]:
 def run_many(
     where: str, seeds: Iterable[int], jobs: int, done: Callable[[Verdict], None], keep: Path | None = None
 ) -> None:
-    """`done` gets each verdict as it comes. Ctrl-C ends the runs under way."""
+    """`done` gets each verdict as it comes. Ctrl-C and SIGTERM end the runs under way, and so does any end of this process."""
     left = iter(seeds)
     if jobs == 1:
-        for seed in left:
-            done(run(where, seed, keep))
+        before = signal.signal(signal.SIGTERM, _told_to_end)
+        try:
+            for seed in left:
+                done(run(where, seed, keep))
+        finally:
+            signal.signal(signal.SIGTERM, before)
         return
     pool = ProcessPoolExecutor(
-        jobs, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=TASKS_A_WORKER
+        jobs,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_end_with_the_laboratory,
+        max_tasks_per_child=TASKS_A_WORKER,
     )
     under_way: dict[Future[Verdict], int] = {}
     try:
         while True:
             for seed in left:
-                under_way[pool.submit(run, where, seed, keep)] = seed
+                under_way[pool.submit(_run_in_pool, where, seed, keep)] = seed
                 if len(under_way) >= 2 * jobs:
                     break
             if not under_way:
@@ -116,6 +130,39 @@ def run_many(
                 done(future.result() if error is None else failed(where, seed, "", f"the worker fell: {error}"))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _run_in_pool(where: str, seed: int, keep: Path | None) -> Verdict:
+    try:
+        return run(where, seed, keep)
+    except SystemExit:
+        os._exit(ENDED)  # the pool's loop would take it for a result and wait for the next run
+
+
+def _end_with_the_laboratory() -> None:
+    """In a worker of the pool: it cleans up and ends when the laboratory's own process has ended, by whatever."""
+    signal.signal(signal.SIGTERM, _told_to_end)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent.pid:
+            os._exit(ENDED)
+        return
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="laboratory", daemon=True).start()
+
+
+def _told_to_end(*_: object) -> None:
+    """The run's own `finally` ends its boards, gateway and broker and removes its folder; a hanging one is killed."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(CLEAN_UP_S)
+    raise SystemExit(ENDED)
 
 
 def load_results(path: Path) -> list[Verdict]:

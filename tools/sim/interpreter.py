@@ -19,6 +19,7 @@ from typing import NamedTuple
 from tools.errors import UsageError
 from tools.firmware_build import compiled, folder_of
 from tools.firmware_lean import lean
+from tools.sim.mortal import PRELUDE, launcher
 
 HERE = Path(__file__).resolve().parent
 STUB = HERE / "stub"
@@ -32,16 +33,10 @@ ARCHES = (
 )  # fmt: skip  # py/persistentcode.h, MP_NATIVE_ARCH_*
 _QUESTION = "import sys;i=sys.implementation;print(i.name,'.'.join(map(str,i.version[:3])),getattr(i,'_mpy',0))"
 
-# The launcher asks the kernel to kill the board with its host, then becomes the interpreter.
-_LAUNCH = """
-import sys
-parent = int(sys.argv.pop(1))
-if sys.platform == "linux":
-    import ctypes
-    ctypes.CDLL(None).prctl(1, 9)
-    import os
-    if os.getppid() != parent:
-        os._exit(1)
+# The launcher becomes the interpreter, which does not outlive its host.
+_LAUNCH = (
+    PRELUDE
+    + """
 kind, place, *rest = sys.argv[1:]
 if kind == "package":
     sys.path.insert(0, place)
@@ -50,6 +45,7 @@ if kind == "package":
 import os
 os.execv(place, [place] + rest)
 """
+)
 
 
 class Interpreter(NamedTuple):
@@ -78,7 +74,7 @@ class Interpreter(NamedTuple):
         """What to execute so that the interpreter sees `args`."""
         if self.kind == "shims":
             return [self.place, "-E", "-s", *args]
-        return [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), self.kind, self.place, *args]
+        return [*launcher(_LAUNCH), self.kind, self.place, *args]
 
 
 @functools.cache
