@@ -17,7 +17,7 @@ def facts() -> list[tuple[str, str]]:
     """(name, value) in the order in which they are shown."""
     return [
         ("date", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
-        ("Steiger", f"{_version('steiger')}, {_output('git', '-C', str(ROOT), 'describe', '--always', '--dirty')}"),
+        ("Steiger", version_of_steiger()),
         ("processor", f"{_processor()}, {os.cpu_count()} cores"),
         ("memory", f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / (1 << 30):.1f} GiB"),
         ("system", f"{platform.system()} {platform.release()}"),
@@ -27,6 +27,11 @@ def facts() -> list[tuple[str, str]]:
         ("mosquitto", _mosquitto()),
         ("packages", ", ".join(f"{name} {_version(name)}" for name in PACKAGES)),
     ]
+
+
+def version_of_steiger() -> str:
+    """With the commit, and whether files differ from it."""
+    return f"{_version('steiger')}, {_output('git', '-C', str(ROOT), 'describe', '--always', '--dirty')}"
 
 
 def _version(package: str) -> str:

@@ -1,21 +1,14 @@
 """What a board's program takes: heap, code, and how soon it shows that it lives. Real MicroPython, in virtual time.
 
-`bench/memory.py --day` also lives through a whole day with an outage of twelve hours (half an hour of computing) and puts
-its figures into build/bench.json, where later runs leave them.
+A whole day with an outage of twelve hours: `make bench ARGS=day`.
 """
 
-import json
-import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from boards import board_names  # noqa: E402  # bench/ is not part of the installed application
-from tests.fakes.street import HEAP, MIC_SLOWDOWN, Heap, Street, loaded_bytes  # noqa: E402
-from tests.fakes.street_day import DAY, SHORT, Plan, growth_bytes, live, steady, survives  # noqa: E402
+from boards import board_names
+from tests.fakes.street import MIC_SLOWDOWN, Heap, Street, loaded_bytes
+from tests.fakes.street_day import SHORT, Plan, survives
 
 LOWEST_KB, HIGHEST_KB, STEP_KB = 200, 264, 4
 
@@ -73,44 +66,3 @@ def run() -> tuple[dict[str, float], list[str]]:
         f" {least_kb} KiB, steps of {STEP_KB} KiB, the simulator's bus (23 KB) included."
     )
     return figures, lines
-
-
-def day(heap: str = HEAP) -> tuple[dict[str, float], list[str]]:
-    """The same board through a day, hour by hour."""
-    lines = [f"{'hour':>5} {'used':>8} {'free':>8} {'largest block':>14}"]
-
-    def tell(hour: float, now: Heap) -> None:
-        lines.append(f"{hour:>5g} {now.used:>8} {now.total - now.used:>8} {now.largest:>14}")
-        print(lines[-1], flush=True)
-
-    print(lines[0])
-    with tempfile.TemporaryDirectory(prefix="steiger-") as folder:
-        outcome = live(Path(folder), DAY, heap, tell)
-    against = [*outcome.trouble, *(steady(outcome.samples) if not outcome.trouble else ())]
-    lines.append(f"{DAY.hours:g} h, gateway away from hour {DAY.away:g} to {DAY.back:g}: {outcome.summary}")
-    lines.append(f"against it: {'; '.join(against) or 'nothing'}")
-    print("\n".join(lines[-2:]))
-    figures: dict[str, float] = {
-        "firmware.day_heap_growth_bytes": growth_bytes(outcome.samples),
-        "firmware.day_heap_used_bytes": max(now.used for _, now in outcome.samples),
-        "firmware.day_heap_largest_bytes": min(now.largest for _, now in outcome.samples),
-        "firmware.day_survived": float(not against),
-    }
-    return figures, lines
-
-
-def main() -> int:
-    """`--day`: live through a day and keep its figures."""
-    if sys.argv[1:] != ["--day"]:
-        print("usage: bench/memory.py --day   (the rest: bench/run.py memory)", file=sys.stderr)
-        return 2
-    figures, _ = day()
-    out = ROOT / "build" / "bench.json"
-    known = json.loads(out.read_text()) if out.exists() else {}
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(dict(sorted((known | figures).items())), indent=2) + "\n")
-    return 0 if figures["firmware.day_survived"] else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

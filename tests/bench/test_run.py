@@ -25,6 +25,9 @@ def run():
 '''
 
 
+OTHER_TABLE = "another table"
+
+
 @pytest.fixture
 def section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A run whose only section is this one; call it with the target of demo.large and the arguments."""
@@ -71,15 +74,50 @@ def test_figures_of_other_runs_stay(section: Any) -> None:
     assert json.loads(run.OUT.read_text())["other.figure"] == 7
 
 
-def test_the_document_is_of_one_run_of_all(section: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_document_is_of_all_sections(section: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert section("30_000", "demo", "--write-docs") == 0
     text = run.DOCS.read_text()
     assert "| `demo.large` | 20000 | >= 30000 | MISSED | `make bench ARGS=demo` |" in text
     assert "Two figures that are known." in text
     assert "a table" in text
     run.SECTIONS = ("demo", "another")
+    run.DOCS.unlink()
     assert section("1", "demo", "--write-docs") == 2
-    assert "all sections" in capsys.readouterr().err
+    assert "never measured: another" in capsys.readouterr().err
+    assert not run.DOCS.exists()
+
+
+def test_sections_of_earlier_runs_are_in_the_document_with_their_version(
+    section: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at(version: str) -> None:
+        monkeypatch.setattr(run.machine, "version_of_steiger", lambda: version)
+        monkeypatch.setattr(run.machine, "facts", lambda: [("Steiger", version), ("system", "Linux")])
+
+    monkeypatch.setattr(run, "LONG", ("other",))
+    other = ModuleType("bench.other")
+    exec(SECTION.replace("demo.", "other.").replace("LIMIT", "1").replace("a table", OTHER_TABLE), other.__dict__)
+    monkeypatch.setitem(sys.modules, "bench.other", other)
+    at("1.0, aaaa")
+    assert section("1", "other") == 0
+    at("1.0, bbbb")
+    assert section("1", "--write-docs") == 0
+    text = run.DOCS.read_text()
+    assert "| system | Linux |" in text
+    assert text.index("*Steiger 1.0, bbbb*") < text.index("*Steiger 1.0, aaaa*") < text.index(OTHER_TABLE)
+
+
+def test_what_this_version_has_measured_is_not_measured_again(
+    section: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert section("1", "--missing") == 0
+    assert "— demo —" in capsys.readouterr().out
+    assert section("1", "--missing", "--write-docs") == 0
+    assert "— demo —" not in capsys.readouterr().out
+    assert "a table" in run.DOCS.read_text()
+    monkeypatch.setattr(run.machine, "version_of_steiger", lambda: "a newer one")
+    assert section("1", "--missing") == 0
+    assert "— demo —" in capsys.readouterr().out
 
 
 def test_an_unknown_section_is_named(section: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -145,15 +145,20 @@ def _remembered(notes: Path) -> dict[str, Outcome]:
     return found
 
 
-def keep(outcome: Outcome, every: int) -> None:
-    """Write the sum where `make soak` and `make bench` keep theirs."""
-    figures = {
+def figures_of(outcome: Outcome) -> dict[str, float]:
+    """By the names that `make bench` knows."""
+    return {
         "powercut.operations": outcome.operations,
         "powercut.cuts": outcome.cuts + outcome.second_cuts,
         "powercut.cuts_in_recovery": outcome.second_cuts,
         "powercut.structural": outcome.structural,
         "powercut.failures": len(outcome.failures),
     }
+
+
+def keep(outcome: Outcome, every: int) -> None:
+    """Write the sum where `make soak` and `make bench` keep theirs."""
+    figures = figures_of(outcome)
     _write(BUILD / "powercut.json", {"every": every} | figures)
     if every == 1:
         bench = BUILD / "bench.json"
