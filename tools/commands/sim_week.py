@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -71,8 +69,6 @@ def week(
         put_into(page, report.markdown(found, facts()), report.BEGIN, report.END)
     broken = report.failures(result for result in found if laboratory.job_of(result) in set(asked))
     if broken:
-        if as_json:
-            print(json.dumps({"failed": broken}), file=sys.stderr)
         raise SteigerError(
             f"{len(broken)} times something else came than was written down:\n  " + "\n  ".join(broken[:SHOWN]),
             where=", ".join(boards),
