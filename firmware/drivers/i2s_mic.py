@@ -257,7 +257,9 @@ class I2SMic:
         high, low, odd = look(self._block, self._size)  # of the last block
         if laeq is None or lafmax is None or constant or peak < DEAD_PEAK or odd >= _ODD:
             raise seldom(CARE, "no_sound")(self, constant, high, low, odd)
-        self._dead = 0
+        if self._dead:  # what was examined while the line was stuck says nothing of the microphone
+            self._dead = 0
+            self._width = seldom(CARE, "width")(high, low)
         if meter.constant_samples:
             self._break(meter.constant_samples)
             frames -= meter.constant_samples

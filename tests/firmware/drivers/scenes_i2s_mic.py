@@ -296,6 +296,23 @@ async def scene_only_ones_and_stuck():
         assert driver.covered_ms == 0
 
 
+async def scene_a_microphone_that_was_stuck_is_no_other_one():
+    """It was started anew while one word came for ever, and examined by that word."""
+    _clock, receiver, driver = brief()
+    await settled(driver)
+    await driver.read()
+    receiver.source.constant = b"\x00\x34\x12\x00"
+    for _ in range(9):
+        await fails(driver.read(), STUCK, True)
+    await fails(driver.read(), STUCK, False)
+    await driver.stop()
+    await settled(driver)
+    await fails(driver.read(), STUCK, True)
+    receiver.source.constant = None
+    await driver.read()  # filters swing
+    assert (await driver.read())[0][3] == GOOD
+
+
 async def scene_short_dropouts_are_lost_time():
     """15 ms of zeros in every second: the level is that of the rest, the coverage says so."""
     clock, receiver, driver = microphone()
