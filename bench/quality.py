@@ -23,7 +23,9 @@ def table(name: str, result: Score) -> list[str]:
             f"{reason:16} {found + missed:>8} {found:>7} {missed:>7} {false:>6}"
             f" {100 * result.precision(reason):>8.1f} % {100 * result.recall(reason):>6.1f} %"
         )
-    return [*lines, f"{'good, and told so':16} {result.good:>7}"]
+    told = ", ".join(f"{reason or 'nothing'} {count}" for reason, count in result.unscored.most_common())
+    unscored = sum(result.unscored.values())
+    return [*lines, f"{'good, and told so':16} {result.good:>7}", f"not scored, on an edge {unscored:>3} (told {told})"]
 
 
 def run() -> tuple[dict[str, float], list[str]]:
@@ -38,5 +40,6 @@ def run() -> tuple[dict[str, float], list[str]]:
         "quality.precision": min(scored.precision(reason) for reason in reasons),
         "quality.recall": min(scored.recall(reason) for reason in reasons),
         "quality.reasons": float(len(reasons)),
+        "quality.unscored": float(sum(scored.unscored.values())),
     }
     return figures, lines

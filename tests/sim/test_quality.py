@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.quality import table
 from firmware import quality as product
 from firmware.aggregate import Window
 from gateway.export import Selection, export
 from gateway.store import Reader
-from tests.fakes import quality_run
+from tests.fakes import quality_run, quality_scenes
 from tests.fakes.quality_run import Judged, Score, microphone
 from tests.fakes.street import Street
 from tests.firmware.interpreter import run_script
@@ -53,6 +54,22 @@ def test_wind_blind_counters_and_a_wrong_mount_are_found() -> None:
     for reason in result.reasons():
         assert result.precision(reason) >= 0.95, (reason, result.false)
         assert result.recall(reason) >= 0.95, (reason, result.missed)
+
+
+def test_status_words_and_calibrations_that_do_not_hold_are_found() -> None:
+    result = scored(quality_scenes.module(SEED), quality_scenes.calibration(SEED, 12))
+    assert set(result.reasons()) == {"sensor_status", "calibration"}
+    assert not result.missed
+    assert not result.false
+    assert min(result.found.values()) > 80
+
+
+def test_what_is_told_on_an_edge_is_counted_too() -> None:
+    told = Judged("spike", frozenset(), frozenset(("spike",))), Judged("", frozenset(), frozenset(("",)))
+    result = scored(iter(told))
+    assert dict(result.unscored) == {"spike": 1, "": 1}
+    assert (result.good, result.reasons()) == (0, [])
+    assert "not scored, on an edge   2 (told spike 1, nothing 1)" in table("", result)
 
 
 @pytest.mark.soak  # sample by sample; also in the bench
