@@ -42,7 +42,7 @@ class FakeBoard:
         self.answer = how
 
     def block(self, meter: Meter) -> None:
-        """A second of sound as a result."""
+        """Half a second of sound as a result."""
         self.time.now_us += 2_000_000
         assert len(self.i2s[0].read(4 * 752)) == 4 * 752
         pairs, data = self.answer(0, SAMPLES, bytes(meter.state))
@@ -69,18 +69,18 @@ def level(meter: Meter, name: str) -> float:
 
 @pytest.mark.parametrize("level_db", [35.0, 60.0, 90.0])
 def test_levels_are_those_of_the_sound(level_db: float) -> None:
-    """Two seconds: F and S have forgotten how it began."""
+    """After two seconds F and S have forgotten how it began."""
     _, board = microphone(level_db=level_db)
     meter = Meter()
-    board.block(meter)
-    board.block(meter)
+    for _ in range(4):
+        board.block(meter)
     meter.clear()
     board.block(meter)
     heard_db = level_db if level_db > 40 else 36.0  # with the microphone's own noise
     assert abs(level(meter, "laeq") - heard_db) < 0.3
     assert abs(level(meter, "lafmax") - heard_db) < 0.3
     assert abs(level(meter, "lafmin") - heard_db) < 0.3
-    assert abs(level(meter, "lasmax") - heard_db) < 0.8
+    assert abs(level(meter, "lasmax") - heard_db) < 1.5
     assert abs(level(meter, "lceq") - heard_db - STREET_C_DB) < 0.5
     bins = meter.histogram.bins
     assert sum(bins) == SAMPLES // PART

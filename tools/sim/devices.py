@@ -215,6 +215,8 @@ class I2S:
         if self._rate:
             self.lost += frames
             self._next += frames
+            if self._timer is not None:  # whoever waits, waits so much longer
+                I2S.want(self, self._wanted)
 
     def now_us(self) -> int:
         """The world's time."""

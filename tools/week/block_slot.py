@@ -1,7 +1,7 @@
 """The slot of a board whose sound comes as block results: the product's files, but for the loop that takes every sample.
 
 A week of 48 kHz sample by sample takes a computer hours. What stands behind the DSP (the driver's judgement, levels,
-percentiles, windows, flags) costs little, so there a block of a second is one question to the host: same interface as
+percentiles, windows, flags) costs little, so there a block of half a second is one question to the host: same interface as
 the meter's loop, `run(samples, 0, 0, block, state, histogram)`, with the state that it leaves. The host answers from the
 world's sound and the microphone's own words (`tools.week.blocks`). The changes are made to sources, before they are
 compiled as the product is; one that no longer fits is an error.
@@ -16,7 +16,9 @@ from tools import firmware_build
 from tools.errors import SteigerError
 from tools.sim.interpreter import Interpreter
 
-BLOCKS = 64  # of 752 samples: 1.003 s in one go, a reading's second
+# Of 752 samples in one go: half a second, two to a reading. One would be too few: the driver takes sound for lost when it
+# never once caught up with the clock within a reading, and a flash that is busy delays a block.
+BLOCKS = 32
 ASK = 90  # the request, beside those of tools.sim.stub.ops
 STATE = 41  # words of the meter's state
 PAIRS = 160  # bins of a second's histogram at most

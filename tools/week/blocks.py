@@ -1,4 +1,4 @@
-"""Block results: what the meter's loop leaves after a second of sound, told from levels instead of samples.
+"""Block results: what the meter's loop leaves after half a second of sound, told from levels instead of samples.
 
 Levels come from where the simulated microphone takes them (the world's street, its own gain and noise), twenty a second;
 between them F and S run on as exponentials do. Whether there is sound at all, how its words stand and how loud a clipping
@@ -13,6 +13,7 @@ from array import array
 from typing import Any
 
 from tools.sim.board import Board
+from tools.sim.chance import gauss
 from tools.sim.chips.i2s_mic import a_weighting_db, rms_at_db
 from tools.sim.devices import I2S
 from tools.sim.stub import ops
@@ -25,6 +26,7 @@ SCALE_A_DB, SCALE_C_DB, SCALE_PART_DB = 13.98, 9.41, 10.0 * math.log10(PART)  # 
 STREET_C_DB = 5.0  # LCeq - LAeq of the simulated street's noise
 CREST = 4.2  # peak of a second of noise over its root mean square
 PIECES = 3  # of a step, for the histogram
+SPREAD_DB = 0.3  # of noise in 50 ms: no second is quite like the one before
 GAPS_SHARE = 0.015  # of the fault `gaps`
 BITS_24, BIAS_PART = (1 << 24) - 1, 64
 
@@ -148,7 +150,7 @@ class Blocks:
         """A levels of the block's steps, dB SPL as the microphone gives them, as far as its converter goes."""
         receiver, chip = self.receiver, self.chip
         first, last = receiver.first // STEP_FRAMES, (receiver.first + receiver.count - 1) // STEP_FRAMES
-        found = [chip.heard_db(step) for step in range(first, last + 1)]
+        found = [chip.heard_db(step) + SPREAD_DB * gauss(chip.seed, step, 71) for step in range(first, last + 1)]
         limit_db = 94.0 - chip.model.sensitivity_dbfs
         return [min(level_db, limit_db) for level_db in found]
 

@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 class Fault(NamedTuple):
     """`chip`: name of a simulated chip, or "board". `settles_s`, `recovers_s`: how long after it began or went until its
     windows are judged; why it takes so long is in `says`. `by_day`: only where there is traffic it can be seen. `also`: further
-    channels whose values jump when it begins and goes."""
+    channels whose values jump when it begins and goes; `edges`: further marks of that moment."""
 
     chip: str
     name: str
@@ -51,6 +51,7 @@ class Fault(NamedTuple):
     # The earliest hour of the week: a habit has to be learned first.
     after_h: int = 0
     also: tuple[str, ...] = ()
+    edges: frozenset[str] = frozenset()
 
     @property
     def title(self) -> str:

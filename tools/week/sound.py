@@ -16,6 +16,7 @@ A_LEVELS = LEVELS[:8]
 NO_SOUND_S = 240  # the driver begins anew every ten seconds, then looks into the other slot, with a backoff of a minute
 
 SILENT = gap(REFUSED)
+BLOW = frozenset(("suspect overload", "suspect samples_lost"))  # what a jump of the offset is to a level meter
 
 
 def _all(told: str) -> Outcome:
@@ -25,7 +26,7 @@ def _all(told: str) -> Outcome:
 def _unplugged() -> Fault:
     return Fault(
         CHIP, "unplugged", "no supply: zeros, which are refused as no sound; then plugged in again", SILENT,
-        lambda site: site.unplug(CHIP), lambda site: site.plug(CHIP), recovers_s=NO_SOUND_S,
+        lambda site: site.unplug(CHIP), lambda site: site.plug(CHIP), recovers_s=NO_SOUND_S, edges=BLOW,
     )  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def _unclip(site: Site) -> None:
 
 
 def _swap(name: str, says: str, **more: Any) -> Fault:
-    return switched(CHIP, name, says, SILENT, recovers_s=NO_SOUND_S, **more)
+    return switched(CHIP, name, says, SILENT, recovers_s=NO_SOUND_S, edges=BLOW | {"suspect sensor_status"}, **more)
 
 
 FAULTS = (
@@ -89,7 +90,7 @@ FAULTS = (
     _swap("swapped_channel", "it drives the other slot: zeros in its own"),
     switched(
         CHIP, "late_answer", "plugged in, mute for three seconds more: longer than the settling time, then all is well",
-        harmless(), replugged=True, settles_s=NO_SOUND_S, recovers_s=NO_SOUND_S,
+        harmless(), replugged=True, settles_s=NO_SOUND_S, recovers_s=NO_SOUND_S, edges=BLOW,
     ),
     switched(CHIP, "gaps", "15 ms of zeros in every second", record(marks(LEVELS, "suspect samples_lost"))),
     Fault(CHIP, "clipping", "40 dB too loud at a loud place", _all("suspect overload"), _clip, _unclip),
@@ -104,9 +105,11 @@ FAULTS = (
         "frames_dropped", "the receiver overwrites 40 ms of sound every five seconds", _all("suspect samples_lost"),
         lambda site: site.every(5, lambda: site.lose_frames(1920)),
     ),
-    _changed("offset", "a constant offset of a twentieth of full scale", harmless(), _set(dc=400_000)),
+    _changed("offset", "a constant offset of a twentieth of full scale", harmless(), _set(dc=400_000),
+        edges=BLOW,
+    ),
     _changed(
         "other_model", "an SPH0645 of 18 bits was put in", _all("suspect sensor_status"),
-        lambda site: _model(site, "sph0645"), settles_s=NO_SOUND_S, recovers_s=NO_SOUND_S,
+        lambda site: _model(site, "sph0645"), settles_s=NO_SOUND_S, recovers_s=NO_SOUND_S, edges=BLOW,
     ),
 )  # fmt: skip

@@ -117,11 +117,11 @@ def _edge(fault: Fault, window: Window | None) -> Outcome:
     values; only on its channels."""
     outcome = fault.outcome
     names = [*outcome.told, *fault.also]
-    if outcome.buckets != {RECORD} or not names:
+    if outcome.buckets != {RECORD} or (fault.edges and not names):
         names = list(window.marks) if window is not None else []
     own = frozenset().union(*outcome.told.values(), EDGE)
     reasons = {mark.partition(" ")[2] for told in outcome.told.values() for mark in told} - {""}
-    own |= {f"{flag} {reason}" for flag in FLAGS for reason in reasons}
+    own |= {f"{flag} {reason}" for flag in FLAGS for reason in reasons} | fault.edges
     return Outcome(outcome.buckets | {RECORD, NOT_SAMPLED}, dict.fromkeys(names, own))
 
 
