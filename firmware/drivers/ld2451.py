@@ -312,9 +312,10 @@ class LD2451:
             raise SensorError(BLOCKED, detail=self._equal)
         diff = self._clock.ticks_diff
         silent_ms = diff(now_ms, self._frame_ms)
-        if silent_ms >= _SHIFTED_MS and diff(now_ms, self._byte_ms) < _SHIFTED_MS:
-            self._read_ms = now_ms
-            raise SensorError(SHIFTED, retry=False, detail=self.parser.dropped["footer"])
+        unread = silent_ms >= self.period_ms > diff(now_ms, self._byte_ms) and self.parser.thrown() != self._thrown
+        if unread:  # all that came in this period: no vehicle was counted, which does not mean that none passed
+            self._read_ms = self._report_ms = now_ms
+            raise SensorError(SHIFTED, silent_ms < _SHIFTED_MS, self.parser.dropped["footer"])
         if silent_ms >= (_WAS_TALKING_MS if self._talks_idle else self._dead_ms):
             self._read_ms = now_ms
             await self.command(_ENABLE, b"\x01\x00")

@@ -265,7 +265,31 @@ async def scene_garbage():
     await driver.start()
     for at in range(0, 6000, 100):
         chip.uart.send(at, bytes([(at // 100 * 7 + n) & 0xFF for n in range(20)]))
+    await fails(listen(driver, 5), SHIFTED, True)  # a second without a frame counts for nothing
+    assert driver.covered_ms == 0
     await fails(listen(driver, 5), SHIFTED, False)
+
+
+async def scene_a_stream_out_of_step_never_counts_as_an_empty_road():
+    _clock, chip, driver = radar()
+    for _ in range(3):
+        await driver.start()
+        for at in range(0, 3000, 100):
+            chip.uart.send(at, report([])[1:])
+        await fails(listen(driver, 1), SHIFTED, True)
+        await fails(listen(driver, 1), SHIFTED, False)
+        await driver.stop()
+
+
+async def scene_half_a_frame_at_the_end_of_a_second_is_no_rubbish():
+    """Of a unit that is silent while nothing moves."""
+    _clock, chip, driver = radar()
+    await driver.start()
+    await listen(driver, 3)
+    frame = report([(50, 1, 50)])
+    chip.uart.send(990, frame[:9])
+    chip.uart.send(1010, frame[9:])
+    await listen(driver, 2)
 
 
 async def scene_a_lost_byte_costs_one_report():
