@@ -54,11 +54,12 @@ def _own(name: str, says: str, outcome: Outcome, **more: Any) -> Fault:
 
 
 STANDING = [Target(4, 22, True, 7, 60)]
+STOOD = frozenset(("suspect blocked",))  # of a window in which it stood for a while
 
 FAULTS = (
     _own("silence", "nothing is sent, nothing is heard", gap(NOT_SAMPLED)),
     _own("stuck", "the last report for ever: its targets stand still, and ten seconds later nothing counts any more",
-         gap(REFUSED), by_day=True),
+         gap(REFUSED), by_day=True, edges=STOOD),
     _own("byte_shift", "one byte of each report is lost", gap(REFUSED)),
     _own("late_answer", "reports in bunches of five", harmless()),
     _own("gaps", "no reports for 1.2 s in every 6 s", _partly(70, 90)),
@@ -74,7 +75,7 @@ FAULTS = (
              record({name: frozenset(("suspect blocked",)) for name in COUNTS}), _set(fixed=[]), _set(fixed=None),
              settles_s=UNSEEN_S, by_day=True, after_h=48),
     _changed("standing_thing", "the same target for ever: refused after ten seconds", gap(REFUSED),
-             _set(fixed=STANDING), _set(fixed=None)),
+             _set(fixed=STANDING), _set(fixed=None), edges=STOOD),
     _changed("turned_round", "the direction byte contradicts the distances",
              record(
                  {name: frozenset(("suspect contradiction",)) for name in COUNTS}
