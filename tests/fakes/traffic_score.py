@@ -118,18 +118,38 @@ class Scores(NamedTuple):
     pooled: Score
     least: float  # recall of the worst seed
     most: float  # share of false counts of the worst seed
-    v85_median_kmh: float
+    v85_median_kmh: float  # of the seeds' errors
+    v85_kmh: float  # error over all seeds together, of the worse direction
 
 
 def score_all(
     name: str, seeds: Sequence[int], count: Callable[[Iterable[tuple[int, bytes]]], list[Count]] = tracked
 ) -> Scores:
-    """One scene under all seeds: added, and the worst."""
-    each = [score(name, seed, count) for seed in seeds]
+    """One scene under all seeds: added, and the worst.
+
+    A seed has some 25 vehicles of a direction: there one count too many moves the rank of v85 to its neighbour, which may
+    be 4 km/h away although every speed is right. Hence the error over all seeds beside that of the worst.
+    """
+    each: list[Score] = []
+    true: dict[bool, list[float]] = {True: [], False: []}
+    told: dict[bool, list[float]] = {True: [], False: []}
+    for seed in seeds:
+        scene = Scene(name, seed)
+        counts = count(list(scene.reports()))
+        each.append(judge(counts, scene.passages))
+        for passage in scene.passages:
+            true[passage.approaching].append(passage.speed_kmh)
+        for one in counts:
+            told[one.approaching].append(one.speed_kmh)
     pooled = each[0]
-    for one in each[1:]:
-        pooled += one
+    for other in each[1:]:
+        pooled += other
     errors = sorted(one.v85_error_kmh for one in each)
+    ways = [way for way, speeds in true.items() if speeds]
     return Scores(
-        pooled, min(one.recall for one in each), max(one.false_rate for one in each), errors[len(errors) // 2]
+        pooled,
+        min(one.recall for one in each),
+        max(one.false_rate for one in each),
+        errors[len(errors) // 2],
+        max(abs(v85(told[way]) - v85(true[way])) if told[way] else v85(true[way]) for way in ways),
     )
