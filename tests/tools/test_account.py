@@ -90,6 +90,15 @@ def test_one_window_under_two_ids_is_a_duplicate() -> None:
     assert counter.seen().duplicates == 1
 
 
+def test_a_window_without_a_clock_may_end_when_another_one_does() -> None:
+    """Its end was worked out to the millisecond: it meets a boundary of the grid by chance, one time in some thousands."""
+    counter = MessageCounter()
+    counter.add(message(record(1, start="t"), {**record(2, start="t"), "time_source": "anchor"}))
+    assert counter.seen() == Seen({1: 2}, {"1-0badcafe-1", "1-0badcafe-2"}, 0, 0)
+    counter.add(message({**record(3, start="t"), "time_source": "clock"}))
+    assert counter.seen().duplicates == 1
+
+
 def test_other_kinds_do_not_count() -> None:
     counter = MessageCounter()
     counter.add(message({**record(1), "kind": "health"}))

@@ -19,6 +19,7 @@ from gateway.keys import load_keys
 from tools.sim.world import World
 
 RECORD_KIND = 0
+CLOCKED = 0  # time_code of a record whose node knew the time
 
 
 class Seen(NamedTuple):
@@ -26,7 +27,9 @@ class Seen(NamedTuple):
 
     delivered: dict[int, int]  # node -> distinct windows
     ids: set[str]
-    duplicates: int  # one window under two ids, or one id with two contents
+    # One window of the grid under two ids, or one id with two contents. A window that a node without a clock measured has
+    # no place on the grid, only an end that was worked out: that of another one may be the same by chance.
+    duplicates: int
     redelivered: int  # raw repeats of the same id with the same content
 
 
@@ -46,21 +49,23 @@ def archive_seen(store: Path) -> Seen:
     # Closed at once: a connection left over by an error would go on with the index of a log that is no more.
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as conn:
         rows = conn.execute(
-            "SELECT l.node, l.life, r.seq, r.profile, r.end_ms FROM records r JOIN lives l ON l.id = r.life WHERE r.kind = ?",
+            "SELECT l.node, l.life, r.seq, r.profile, r.end_ms, r.time_code FROM records r JOIN lives l ON l.id = r.life"
+            " WHERE r.kind = ?",
             (RECORD_KIND,),
         ).fetchall()
     delivered: Counter[int] = Counter()
     ids: set[str] = set()
     windows: set[tuple[int, int, int, int]] = set()
     duplicates = 0
-    for node, life, seq, profile, end_ms in rows:
+    for node, life, seq, profile, end_ms, time_code in rows:
         name = f"{node}-{life:08x}-{seq}"
         window = (node, life, profile, end_ms)
         if name in ids or window in windows:
             duplicates += 1
             continue
         ids.add(name)
-        windows.add(window)
+        if time_code == CLOCKED:
+            windows.add(window)
         delivered[node] += 1
     return Seen(dict(delivered), ids, duplicates, 0)
 
@@ -88,9 +93,10 @@ class MessageCounter:
                     self.duplicates += 1
                 continue
             window = (record["node"], record["life"], record.get("profile"), record["start"])
-            if window in self._windows:
-                self.duplicates += 1
-            self._windows[window] = name
+            if record.get("time_source", "clock") == "clock":
+                if window in self._windows:
+                    self.duplicates += 1
+                self._windows[window] = name
             self._contents[name] = content
             self._delivered[record["node"]] += 1
 
