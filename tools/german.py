@@ -31,6 +31,20 @@ GERMAN = {
     "{}: settings {}: {} bytes of life {} in its flash are beyond delivery, their key was there alone; the board removes them "
     "when it starts": "{}: Einstellungen {}: {} Bytes des Lebens {} in ihrem Flash sind nicht mehr zuzustellen, ihr "
     "Schlüssel stand nur dort; die Platine räumt sie beim Start weg",
+    # bridges
+    "{}: switching to slot {}; a bridge gets no key": "{}: umgeschaltet wird auf Platz {}; eine Brücke bekommt keinen "
+    "Schlüssel",
+    "{}: the board was a node (life {}); what it has not delivered stays in its flash until it is made one again": "{}: die "
+    "Platine war ein Knoten (Leben {}); was sie nicht abgeliefert hat, bleibt in ihrem Flash, bis sie wieder einer wird",
+    "the board took its program but could not be reset: {}": "die Platine nahm ihr Programm, ließ sich aber nicht neu "
+    "starten: {}",
+    "Press EN (reset) on the board, then: steiger monitor {}": "EN (Reset) auf der Platine drücken, dann: steiger monitor {}",
+    "it took its program but does not speak": "sie nahm ihr Programm, meldet sich aber nicht",
+    "its radio does not answer": "ihr Funkteil antwortet nicht",
+    "a bridge has no {}: it hands on what others seal": "eine Brücke hat kein {}: sie reicht weiter, was andere versiegeln",
+    "Leave out --{}": "--{} weglassen",
+    "--address is missing": "--address fehlt",
+    "Give the node an address of its own: --address 1..65535": "Dem Knoten eine eigene Adresse geben: --address 1..65535",
     # commands
     "node {}: asking it, for at most {} s": "Knoten {}: wird gefragt, höchstens {} s lang",
     "node {} is silent: no answer within {} s": "Knoten {} schweigt: keine Antwort in {} s",

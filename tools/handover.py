@@ -36,6 +36,7 @@ _ANNOUNCE = "answer = provisioning.announce(LIFE, root)\n"
 _FINISH = "answer = provisioning.finish(root, uid)\n"
 _SWITCH = "answer = provisioning.switch(NEW, SLOT, CONFIRMED, RENAME, uid, root)\n"
 SWITCH = _PROGRAM + _FIRMWARE + _SWITCH
+_SWITCH_BRIDGE = "answer = provisioning.switch_bridge(SLOT, CONFIRMED, RENAME, uid, root)\n"
 
 
 class BoardState(NamedTuple):
@@ -150,6 +151,18 @@ def hand_over(
             "was there alone; the board removes them when it starts"
         )
     return life, beyond
+
+
+def make_bridge(ask: Ask, target: Target, *, where: str, said: Callable[[str], None]) -> None:
+    """Let the board be a bridge from its next start on: no life, no key. What it holds of earlier lives stays."""
+    state = ask_state(ask, target.slot)
+    for life in sorted(state.lives):
+        said(
+            f"{where}: the board was a node (life {life:08x}); what it has not delivered stays in its flash until it is made "
+            "one again"
+        )
+    code = f"SLOT = {target.slot!r}\nRENAME = {target.staged!r}\nCONFIRMED = {target.confirmed}\n"
+    ask(code + _PROGRAM + _FIRMWARE + _SWITCH_BRIDGE)
 
 
 def _goes_on(present: key_file.Life, wanted: Wanted) -> bool:

@@ -18,6 +18,7 @@ from gateway.links.port import PortBusy, close_port, open_port
 from tools.commands.gateway_run import DEFAULT_CONFIG
 from tools.decode import Decoder
 from tools.errors import NoConnection
+from wire import WireError, bridge
 from wire.stream import Parser
 
 BAUDRATE = 115_200
@@ -123,6 +124,50 @@ def gateway_hears(data_dir: Path, address: int, life: int, timeout_s: float) -> 
                 return True
         _pause(until)
     return False
+
+
+def gateway_hears_bridge(data_dir: Path, port: str, timeout_s: float) -> int | None:
+    """State of the radio (wire.bridge) of the bridge on this port, as the gateway knows it; None: it has not spoken."""
+    until = time.monotonic() + timeout_s
+    found: int | None = None
+    while time.monotonic() < until and found != bridge.RADIO_LISTENS:
+        try:
+            ears = control.call(data_dir, "status").get("lora", {}).get("ears", [])
+        except GatewayError:
+            return found
+        for ear in ears:
+            if "port" in ear and os.path.realpath(ear["port"]) == os.path.realpath(port):
+                found = ear.get("bridge", {}).get("radio", found)
+        _pause(until)
+    return found
+
+
+def hears_bridge(port: str, timeout_s: float) -> int | None:
+    """The same by its own words on the port, which nobody holds: once its radio listens, or the last word in time."""
+    parser = Parser()
+    until = time.monotonic() + timeout_s
+    found: int | None = None
+    while time.monotonic() < until and found != bridge.RADIO_LISTENS:
+        try:
+            for _, data in port_chunks(port, BAUDRATE, until):
+                for kind, content in parser.feed(data):
+                    if kind == "frame" and content[0] == bridge.UP:
+                        found = _radio_of(content, found)
+                if found == bridge.RADIO_LISTENS:
+                    break
+        except NoConnection:
+            continue  # a board with USB of its own vanishes while it resets, and comes back
+        except GatewayError:
+            _pause(until)
+    return found
+
+
+def _radio_of(content: bytes, before: int | None) -> int | None:
+    try:
+        message = bridge.decode(content, bridge.UP)
+    except WireError:
+        return before
+    return message.radio if isinstance(message, bridge.Status) else before
 
 
 def hears_hello(port: str, keys: Path, address: int, timeout_s: float) -> bool:

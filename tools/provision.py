@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from boards import Board
+from boards.radio import BridgeLink
 from gateway import keys as key_file
 from tools import firmware_build, handover
 from tools.board_link import BoardError, BoardLink
@@ -127,6 +128,15 @@ class Provisioned(NamedTuple):
     beyond: dict[int, int]  # life -> bytes in its outbox that nobody can deliver any more
 
 
+class BridgeMade(NamedTuple):
+    """What came of a bridge."""
+
+    port: str
+    board: str
+    copied: int
+    slot: str
+
+
 class Plan(NamedTuple):
     """What has to be written so that the board runs this firmware."""
 
@@ -220,19 +230,7 @@ def provision(
         raise UsageError(f"address {address} is not 1..65535")
     require_micropython(port)
     link = BoardLink(port, said)
-    said(f"{port}: asking the board what it is")
-    look = _look(link)
-    if look.get("todo"):
-        said(f"{port}: an earlier provisioning was interrupted; finishing it first")
-        handover.finish(link.ask, look["todo"])
-        look = _look(link)
-    arch, hal_port = firmware_target(look, port)
-    todo = plan(
-        look,
-        firmware_build.slot_files(board, arch, hal_port),
-        firmware_build.root_files(board, simulated=hal_port == "sim"),
-    )
-    _write_files(link, todo, said, progress)
+    todo = _prepare(link, board, said, progress)
     said(f"{port}: writing settings and key, switching to slot {todo.slot}")
     life, beyond = handover.hand_over(
         link.ask,
@@ -252,6 +250,54 @@ def provision(
             next_step=f"Press EN (reset) on the board, then: steiger monitor {port} --keys {keys}",
         ) from None
     return Provisioned(port, address, board.name, life.life, life.provisioned_s, len(todo.files), todo.slot, beyond)
+
+
+def is_bridge(board: Board) -> bool:
+    """Whether the board is a gateway's ear: it gets neither address nor key."""
+    return isinstance(board.link, BridgeLink)
+
+
+def provision_bridge(
+    port: str,
+    board: Board,
+    *,
+    said: Callable[[str], None] = lambda line: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> BridgeMade:
+    """Put the bridge's program onto the board on `port`; SteigerError says what to do when it cannot be done."""
+    require_micropython(port)
+    link = BoardLink(port, said)
+    todo = _prepare(link, board, said, progress)
+    said(f"{port}: switching to slot {todo.slot}; a bridge gets no key")
+    handover.make_bridge(link.ask, handover.Target(todo.slot, todo.staged, not todo.switched), where=port, said=said)
+    try:
+        link.reset()
+    except NoConnection as error:
+        raise NoConnection(
+            f"the board took its program but could not be reset: {error.what}",
+            where=port,
+            next_step=f"Press EN (reset) on the board, then: steiger monitor {port}",
+        ) from None
+    return BridgeMade(port, board.name, len(todo.files), todo.slot)
+
+
+def _prepare(link: BoardLink, board: Board, said: Callable[[str], None], progress: Callable[[int, int], None]) -> Plan:
+    """Everything but the switch: the files lie in the slot that does not run, or beside those of the root."""
+    port = link.port
+    said(f"{port}: asking the board what it is")
+    look = _look(link)
+    if look.get("todo"):
+        said(f"{port}: an earlier provisioning was interrupted; finishing it first")
+        handover.finish(link.ask, look["todo"])
+        look = _look(link)
+    arch, hal_port = firmware_target(look, port)
+    todo = plan(
+        look,
+        firmware_build.slot_files(board, arch, hal_port),
+        firmware_build.root_files(board, simulated=hal_port == "sim"),
+    )
+    _write_files(link, todo, said, progress)
+    return todo
 
 
 def provision_shims(

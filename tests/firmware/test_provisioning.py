@@ -96,6 +96,48 @@ OLD = ("fake-v1", LIFE, "a")
 NEW = ("fake-v2", NEXT_LIFE, "b")
 
 
+def test_cut_at_every_change_it_is_the_old_node_or_the_bridge_and_its_life_stays(
+    board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that becomes a bridge keeps what it holds: made a node again, it delivers it."""
+    kept = {path.name: path.read_bytes() for path in board.iterdir() if path.name.startswith(("settings", "lease"))}
+    assert kept
+    outcomes = set()
+    for count in range(60):
+        root = tmp_path / str(count)
+        shutil.copytree(board, root)
+        with monkeypatch.context() as patch:
+            fuse = Fuse(patch, (slots, provisioning))
+            fuse.left = count
+            try:
+                assert provisioning.switch_bridge("b", False, ["board.json"], UID, str(root))
+            except Cut:
+                pass
+        whole = fuse.left > 0
+        assert provisioning.state(UID, str(root))["note"] == ""  # no life was begun
+        if slots.interrupted(str(root)):  # what the next boot does
+            provisioning.finish(str(root), UID)
+        pointer = slots.read_pointer(str(root))
+        described = json.loads((root / "board.json").read_text())["board"]
+        assert pointer is not None
+        assert (described, pointer[0]) in (("fake-v1", "a"), ("fake-v2", "b")), f"cut after {fuse.seen}"
+        outcomes.add(described)
+        assert {name: (root / name).read_bytes() for name in kept} == kept
+        assert not slots.interrupted(str(root))
+        if whole:
+            assert described == "fake-v2"
+            break
+    else:
+        raise AssertionError("never whole")
+    assert outcomes == {"fake-v1", "fake-v2"}
+
+
+def test_a_torn_note_on_a_board_without_settings_leaves_the_bridge_that_it_was(tmp_path: Path) -> None:
+    (tmp_path / "provisioning").write_bytes(b"bridge a 1 boa")
+    assert provisioning.finish(str(tmp_path), UID) is False
+    assert not slots.interrupted(str(tmp_path))
+
+
 def test_cut_at_every_change_it_is_the_old_node_or_the_new_one(
     board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

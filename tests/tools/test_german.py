@@ -15,7 +15,7 @@ TECHNICIANS = (
     "tools/provision.py", "tools/handover.py", "tools/board_link.py", "tools/listen.py", "tools/commands/monitor.py", "gateway/links/port.py",
     "gateway/keys.py", "gateway/owner.py", "gateway/calibration.py", "tools/passports.py", "tools/calibrate_node.py",
     "tools/colocation.py", "tools/colocation_csv.py", "tools/commands/calibrate.py", "tools/commands/node_calibrate.py",
-    "tools/commands/node_command.py",
+    "tools/commands/node_command.py", "tools/commands/node_bridge.py",
     "tools/mic_calibrator.py", "tools/sim/radio/deployment.py", "tools/commands/plan_city.py",
 )  # fmt: skip
 # Of the command's file, what `retire` and `list` say stays English: they have no --lang. Of the rest, what no person

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tools.commands.node_bridge import provision_bridge, refuse_what_a_bridge_has_not
 from tools.commands.node_calibrate import calibrate
 from tools.commands.node_command import command
 from tools.errors import NoConnection, SteigerError, UsageError
@@ -95,7 +96,9 @@ def _values(pairs: list[str]) -> dict[str, int]:
 def provision(
     port: Annotated[str, typer.Argument(help="Serial port of the board, or the link of a simulated one")],
     board: Annotated[str, typer.Option(help="Board: a name of boards/ or a board.toml")],
-    address: Annotated[int, typer.Option(help="Address of the node, 1..65535", min=1, max=65535)],
+    address: Annotated[
+        int | None, typer.Option(help="Address of the node, 1..65535; a bridge has none", min=1, max=65535)
+    ] = None,
     keys: Annotated[
         Path | None, typer.Option(help="Key file of the gateway (default: that of --config, or keys.json)")
     ] = None,
@@ -112,7 +115,7 @@ def provision(
     lang: Annotated[str, typer.Option(help="en or de")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
-    """Put firmware, settings and a fresh key onto a board, and enter it into the key file."""
+    """Put firmware, settings and a fresh key onto a board, and enter it into the key file. A bridge gets firmware alone."""
     from boards import BoardError as BoardDescriptionError
     from boards import load_board
     from gateway.calibration import FOLDER, make_set, write_set
@@ -131,6 +134,13 @@ def provision(
             f"Correct {board}; docs/boards.md has the keys" if Path(board).is_file() else "Or name your own board.toml"
         )
         raise UsageError(str(error), next_step=step) from None
+    bridge = job.is_bridge(description)
+    if bridge:
+        refuse_what_a_bridge_has_not(
+            address=address, keys=keys, name=name, key_file=key_file, key_stdin=key_stdin, set=setting
+        )
+    elif address is None:
+        raise UsageError("--address is missing", next_step="Give the node an address of its own: --address 1..65535")
     values = _values(setting or [])
     key = _read_key(key_file, key_stdin)
     data_dir: Path | None = None
@@ -142,7 +152,7 @@ def provision(
         if (unsigned := make_set(values, ())).settings:
             write_set(data_dir / FOLDER, unsigned)  # else nobody could say what its values went through
     keys = keys or Path("keys.json")
-    if keys.exists():
+    if not bridge and keys.exists():
         load_keys(keys)  # a key file that cannot be used is said before the board is touched
     if not os.path.exists(port):
         raise NoConnection("there is no such port", where=port, next_step="Plug the board in; see: ls /dev/tty*")
@@ -152,6 +162,13 @@ def provision(
             print(german(line) if lang == "de" else line, file=sys.stderr, flush=True)
 
     bar = _Bar(quiet=as_json, files="Dateien" if lang == "de" else "files")
+    if bridge:
+        provision_bridge(
+            port, description, data_dir=data_dir, lent=lambda: borrow(data_dir, port, tell),
+            hand_back=lambda: hand_back(data_dir, port), said=tell, progress=bar.show, wait=wait, lang=lang, as_json=as_json,
+        )  # fmt: skip
+        return
+    assert address is not None
     lent = borrow(data_dir, port, tell)
     try:
         done = job.provision(
