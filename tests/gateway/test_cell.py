@@ -12,6 +12,7 @@ from gateway.models import Reception, Record
 from gateway.store.rows import to_record
 from tests.fakes.lora_air import AirNode, CellRig, cell_rig, run_cell
 from tests.fakes.rig import START_S
+from tests.fakes.virtual_time import virtual_s
 from wire import messages
 from wire.frame import open_downlink
 from wire.regions import DOWNLINK_HZ, UPLINKS_HZ
@@ -283,7 +284,6 @@ def test_what_becomes_of_an_answer_is_counted(tmp_path: Path, monkeypatch: pytes
 def test_a_disk_that_is_too_slow_for_the_window_answers_nothing_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import asyncio
 
     async def scenario() -> None:
         async with cell_rig(tmp_path / "spool.db", rules=STILL) as rig:
@@ -294,7 +294,7 @@ def test_a_disk_that_is_too_slow_for_the_window_answers_nothing_and_loses_nothin
 
             async def slowly(work: Any) -> Any:
                 if slow:
-                    await asyncio.sleep(2.0)
+                    await virtual_s(2.0)
                 return await submit(work)
 
             monkeypatch.setattr(rig.store._worker, "submit", slowly)

@@ -18,6 +18,7 @@ from gateway.links.hat import HatEar
 from gateway.links.hat_port import HatPort, Wiring
 from tests.fakes.pi_modules import Clock, Direction, Edge, LineSettings, Pi, Value
 from tests.fakes.radio_stage import RadioStage
+from tests.fakes.virtual_time import virtual_s
 
 OPTIONS = {"tcxo_mv": 1800, "tcxo_ms": 5, "dio2_switch": 1, "dcdc": 1}
 UPLINK_HZ, DOWNLINK_HZ = 868_100_000, 869_525_000
@@ -146,7 +147,7 @@ async def until(condition: Callable[[], bool]) -> None:
     for _ in range(10_000):
         if condition():
             return
-        await asyncio.sleep(0.001)
+        await virtual_s(0.001)
     raise AssertionError("it never came")
 
 
@@ -217,11 +218,11 @@ def test_it_hears_and_answers_in_time(scene: Scene) -> None:
 def test_it_hears_where_it_is_tuned_to(scene: Scene) -> None:
     async def talk() -> None:
         scene.ear.tune(868_300_000, 7)
-        await asyncio.sleep(0.3)
+        await virtual_s(0.3)
         await scene.node.transmit(b"missed")
         scene.node.tune(868_300_000, 7, 14, False)
         await scene.node.transmit(b"heard")
-        await asyncio.sleep(0.2)
+        await virtual_s(0.2)
 
     scene.play(talk())
     assert [(heard.frame, heard.freq_hz, heard.sf) for heard in scene.heard] == [(b"heard", 868_300_000, 7)]
@@ -250,13 +251,13 @@ def test_a_radio_that_fails_is_started_anew(scene: Scene) -> None:
         scene.port.chip.switch("tx_hangs")
         now_us = scene.ear.now_us()
         result = await scene.ear.send(Downlink(b"x", DOWNLINK_HZ, 9, 14, (now_us + 500_000) & CLOCK_MASK))
-        await asyncio.sleep(0.1)
+        await virtual_s(0.1)
         told = scene.ear.state
         scene.port.chip.switch("tx_hangs", False)
-        await asyncio.sleep(6)
+        await virtual_s(6)
         assert apart(scene.ear.now_us(), now_us) > 6_000_000, "its clock goes on"
         await scene.node.transmit(b"again")
-        await asyncio.sleep(0.2)
+        await virtual_s(0.2)
         return result, told, scene.ear.state
 
     assert scene.play(talk()) == ("radio", "radio: not done in time", "open")
@@ -279,9 +280,9 @@ def test_what_keeps_it_closed_is_said(scene: Scene, error: BaseException, words:
 
     async def watch() -> None:
         task = asyncio.ensure_future(scene.ear.run())
-        await asyncio.sleep(1)
+        await virtual_s(1)
         states.append(scene.ear.state)
-        await asyncio.sleep(6)
+        await virtual_s(6)
         states.append(scene.ear.state)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

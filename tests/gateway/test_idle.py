@@ -51,7 +51,7 @@ async def _even_load(path: Path, per_s: int, seconds: int) -> Outcome:
         for number in range(per_s * seconds):
             node = nodes[number % len(nodes)]
             node.came_s.append(asyncio.get_running_loop().time())
-            store.put((node.row, number, 1, 0, 1, 0, 0, 60_000, 0, 0, 0, 100, DATA))
+            store.put((node.row, number, 1, 0, 1, 0, 0, 60_000, 0, 0, 0, 100, DATA, None))
             store.touch(node.row, node)
             await virtual_s(1 / per_s)
         assert await store.flushed(5)
