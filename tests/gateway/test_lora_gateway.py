@@ -16,6 +16,7 @@ from gateway.links.bridge import BridgeEar
 from gateway.metrics import text
 from tests.fakes.lora_air import Air, AirNode, FakeEar, run_cell
 from tests.fakes.rig import START_S
+from tests.fakes.virtual_time import virtual_s
 
 W0 = START_S // 60
 CONFIG = """[gateway]
@@ -74,7 +75,7 @@ def test_a_gateway_with_ears_from_end_to_end_over_lossy_air(tmp_path: Path, monk
         await up.wait()
         for node in air.nodes:
             node.hello()
-            await asyncio.sleep(5)
+            await virtual_s(5)
         for window in range(24):
             for node in air.nodes:
                 seq = node.seal(W0 + window)
@@ -83,16 +84,16 @@ def test_a_gateway_with_ears_from_end_to_end_over_lossy_air(tmp_path: Path, monk
                     node.ask(12)
                 else:
                     node.tell([seq])
-                await asyncio.sleep(50)
+                await virtual_s(50)
         air.lose_up = air.lose_down = 0.0
         for node in air.nodes:
             for _ in range(8):
                 if node.outbox:
                     node.ask(12)
-                await asyncio.sleep(5)
+                await virtual_s(5)
             assert node.outbox == {}
             node.hello()
-            await asyncio.sleep(5)
+            await virtual_s(5)
         report = await gateway.ledger()
         assert report.findings == []
         rows = await gateway.store.query(
@@ -149,14 +150,14 @@ def test_the_port_of_a_bridge_is_lent_and_tapped_as_any_other(tmp_path: Path, mo
         assert isinstance(ear, BridgeEar)
         assert gateway.ports == [ear.link]
         running = asyncio.create_task(ear.run())
-        await asyncio.sleep(2)
+        await virtual_s(2)
         status = gateway.status()
         assert [link["port"] for link in status["links"]] == ["/dev/there-is-none"]
         told = [problem for problem in status["problems"] if "there-is-none" in problem or "roof" in problem]
         assert len(told) == 1  # once: the port's, not the ear's as well
         verbs = gateway._verbs
         assert await verbs.release({"port": "/dev/there-is-none"}) == {"port": "/dev/there-is-none", "for_s": 900.0}
-        await asyncio.sleep(6)
+        await virtual_s(6)
         assert ear.state == "released"
         await verbs.resume({"port": "/dev/there-is-none"})
         running.cancel()
