@@ -193,6 +193,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 def test_it_hears_and_answers_in_time(scene: Scene) -> None:
     async def talk() -> Any:
         end_us = await scene.node.transmit(b"uplink")
+        scene.stage.spend(30_000)  # the gateway does something else meanwhile
         await until(lambda: bool(scene.heard))
         heard = scene.heard[0]
         answer = Downlink(b"answer", DOWNLINK_HZ, heard.sf, 27, (heard.end_us + 1_000_000) & CLOCK_MASK)
@@ -205,11 +206,11 @@ def test_it_hears_and_answers_in_time(scene: Scene) -> None:
     assert result == ""
     assert window[0] == b"answer"
     up, down = scene.stage.ether.log
-    assert abs(down.begin_us - up.end_us - 1_000_000) < 1_000
+    assert 0 <= down.begin_us - up.end_us - 1_000_000 < 300
     assert (down.freq_hz, down.power_dbm, down.inverted) == (DOWNLINK_HZ, 22.0, True), "no more than it may"
     (heard,) = scene.heard
     assert (heard.ear, heard.frame, heard.freq_hz, heard.sf, heard.fresh) == ("roof", b"uplink", UPLINK_HZ, 9, True)
-    assert abs(heard.received_ms - 1_800_000_000_000 - up.end_us // 1000) <= 1
+    assert abs(heard.received_ms - 1_800_000_000_000 - up.end_us // 1000) <= 1, "the instant of its end"
     assert heard.rssi_dbm < -90
     assert scene.port.chip.violations == []
     assert scene.ear.facts()["radio"] == "SX1262, TCXO 1800 mV"
@@ -239,9 +240,11 @@ def test_orders_that_cannot_be_carried_out(scene: Scene) -> None:
         first = asyncio.ensure_future(scene.ear.send(order(500_000)))
         await asyncio.sleep(0)
         found.append(await scene.ear.send(order(600_000)))
-        return [*found, await first]
+        found.append(await first)
+        await asyncio.sleep(0.05)  # amid a slice of listening, which an order for the next millisecond does not end
+        return [*found, await scene.ear.send(order(1_000))]
 
-    assert scene.play(talk()) == ["late", "refused", "refused", "busy", ""]
+    assert scene.play(talk()) == ["late", "refused", "refused", "busy", "", "late"]
     assert len(scene.stage.ether.log) == 1
     assert asyncio.run(scene.ear.send(order(500_000))) == "closed"
 

@@ -351,8 +351,12 @@ def test_a_line_that_never_tells() -> None:
     pair = Pair()
     for port in pair.ports:
         port.chip.switch("irq_lost")
-    _, heard = pair.stage.run(pair.send_after(50, b"x"), pair.ear.receive(300))
+    end_us, heard = pair.stage.run(pair.send_after(50, b"x"), pair.ear.receive(300))
     assert heard is not None
+    true_us = (pair.stage.ether.log[-1].end_us - 400_000) % (1 << 30)
+    assert abs(StagePort.us_diff(end_us, true_us)) < 1_000, "reckoned"
+    assert 0 <= StagePort.us_diff(heard[5], true_us) < 500_000, "when it was found"
+    assert heard[5] != pair.ports[1].irq_us()
     assert (pair.node.missed_irqs, pair.ear.missed_irqs) == (1, 1)
     rows = pair.stage.run(pair.node.self_test())[0]
     assert [row[0] for row in rows if not row[1]] == ["interrupt line"]
