@@ -192,8 +192,9 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 
 def test_it_hears_and_answers_in_time(scene: Scene) -> None:
     async def talk() -> Any:
+        time = scene.stage.time  # when the frame ends (123.9 ms) both programs are busy
+        time.call_at(time.now_us + 115_000, lambda: scene.stage.spend(30_000))
         end_us = await scene.node.transmit(b"uplink")
-        scene.stage.spend(30_000)  # the gateway does something else meanwhile
         await until(lambda: bool(scene.heard))
         heard = scene.heard[0]
         answer = Downlink(b"answer", DOWNLINK_HZ, heard.sf, 27, (heard.end_us + 1_000_000) & CLOCK_MASK)
