@@ -118,7 +118,12 @@ class Gateway:
             self.cell.on_heard(heard)
 
     def _lora_ears(self, on_heard: HeardSink, sink: Input, clock: Clock) -> Sequence[Ear]:
-        return bridge_ears(self.config, on_heard, sink, clock)
+        ears: list[Ear] = [*bridge_ears(self.config, on_heard, sink, clock)]
+        if self.config.hat:  # else neither the boards' driver nor a Pi's modules are loaded
+            from gateway.links.hat import hat_ears
+
+            ears += hat_ears(self.config, on_heard, clock)
+        return ears
 
     def _duty_of(self, ear: Ear, clock: Clock) -> Duty:
         return GatewayDuty(self.config.gateway.data_dir / f"{DUTY_NAME}-{ear.name}", clock)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from gateway.config_hat import Hat, check_hat
 from gateway.config_lora import Bridge, Lora, check_lora
 from gateway.config_types import Name, Section
 from gateway.errors import GatewayError
@@ -119,6 +120,7 @@ class Config(Section, frozen=True):
     gateway: Gateway
     serial: list[Serial] = []
     bridge: list[Bridge] = []
+    hat: list[Hat] = []
     lora: Lora = Lora()
     spool: Spool = Spool()
     mqtt: Mqtt | None = None
@@ -142,7 +144,7 @@ class Broker(msgspec.Struct, frozen=True):
 _TABLES: dict[str, type[Section]] = {
     "gateway": Gateway, "spool": Spool, "mqtt": Mqtt, "metrics": Metrics, "calibration": Calibration, "lora": Lora
 }  # fmt: skip
-_ARRAYS: dict[str, type[Section]] = {"serial": Serial, "bridge": Bridge}
+_ARRAYS: dict[str, type[Section]] = {"serial": Serial, "bridge": Bridge, "hat": Hat}
 
 _CHANNELS = {channel.name for channel in CHANNELS}
 
@@ -342,6 +344,7 @@ def _check_relations(sections: dict[str, Any], problems: _Problems) -> None:
             problems.add((kind, index, "port"), f"duplicate port: the same as {seen[real]}")
         seen.setdefault(real, f"{kind}[{index}]")
     check_lora(sections, problems.add)
+    check_hat(sections, problems.add)
     mqtt = sections.get("mqtt")
     if mqtt is not None:
         _check_mqtt(mqtt, problems)

@@ -11,7 +11,7 @@ from gateway.config_types import KeyPath, Name, Section
 from wire.regions import UPLINKS_HZ
 
 Sf = Annotated[int, Meta(ge=7, le=12)]
-EARS = ("bridge",)  # arrays of tables of which each is an ear, with a `name`
+EARS = ("bridge", "hat")  # arrays of tables of which each is an ear, with a `name`
 
 
 class Lora(Section, frozen=True):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from gateway.config import Config, Mqtt
+from gateway.config_hat import Hat
 from gateway.credentials import read_secret
 from gateway.errors import GatewayError
 from gateway.keys import KeyFileMissing, load_keys
@@ -60,7 +63,21 @@ def check_ports(config: Config) -> list[Problem]:
             close_port(open_port(path, baudrate))
         except GatewayError as error:
             problems.append(_problem(key, error))
+    problems += [problem for index, hat in enumerate(config.hat) if (problem := _hat(f"hat[{index}]", hat)) is not None]
     return problems
+
+
+def _hat(key: str, hat: Hat) -> Problem | None:
+    """The modules, and the bus; the lines are asked for when the gateway starts."""
+    device = f"/dev/spidev{hat.spi}"
+    for module in ("spidev", "gpiod"):
+        if find_spec(module) is None:
+            return Problem(key, f"the module {module} is missing", sys.prefix, "Run: pip install 'steiger[hat]'", 3)
+    if not os.path.exists(device):
+        return Problem(f"{key}.spi", "there is no such bus", device, "Run: sudo raspi-config nonint do_spi 0", 3)
+    if not os.access(device, os.R_OK | os.W_OK):
+        return Problem(f"{key}.spi", "this user may not use it", device, "Run: sudo usermod -aG spi,gpio $USER", 3)
+    return None
 
 
 def _problem(key: str, error: GatewayError) -> Problem:

@@ -13,9 +13,12 @@ from typing import Any, Protocol
 
 from firmware.drivers.sx1262 import Sx1262
 from gateway.clock import Clock
+from gateway.config import Config
+from gateway.config_hat import Hat
 from gateway.links.ear import CLOCK_MASK, Downlink, Heard, HeardSink, apart
 from gateway.links.hat_port import HatPort, Wiring
 from wire.airtime import airtime_us
+from wire.regions import DOWNLINK_HZ, power_limit_dbm
 
 log = logging.getLogger("hat")
 
@@ -52,6 +55,21 @@ class LoopClock:
     @staticmethod
     async def sleep_ms(duration_ms: int) -> None:
         await asyncio.sleep(duration_ms / 1000)
+
+
+def hat_ears(config: Config, on_heard: HeardSink, clock: Clock) -> list[HatEar]:
+    """The HATs of a configuration."""
+    return [_made(hat, config.lora.sf, on_heard, clock) for hat in config.hat]
+
+
+def _made(hat: Hat, sf: int, on_heard: HeardSink, clock: Clock) -> HatEar:
+    bus, device = (int(part) for part in hat.spi.split("."))
+    wiring = Wiring(
+        bus, device, hat.gpio_chip, hat.reset, hat.busy, hat.irq, hat.nss, hat.rxen, hat.txen, hat.enable
+    )  # fmt: skip
+    options = {"tcxo_mv": hat.tcxo_mv, "dio2_switch": int(hat.dio2_switch)}
+    limit_dbm = power_limit_dbm(DOWNLINK_HZ, round(100 * (hat.antenna_gain_dbi - hat.cable_loss_db)))
+    return HatEar(hat.name, wiring, options, (hat.freq_hz, sf), min(hat.power_dbm, limit_dbm), on_heard, clock)
 
 
 class HatEar:

@@ -29,6 +29,7 @@ class Wiring(NamedTuple):
     nss: int | None = None  # where the HAT does not use the bus's own chip select
     rxen: int | None = None  # high for reception
     txen: int | None = None  # high for transmission
+    enable: int | None = None  # high as long as it is used
 
 
 class HatPort:
@@ -46,7 +47,7 @@ class HatPort:
         self._irq_us = 0
         self._edge = asyncio.Event()
         output = line.Direction.OUTPUT
-        high = [pin for pin in (wiring.reset, wiring.nss) if pin is not None]
+        high = [pin for pin in (wiring.reset, wiring.nss, wiring.enable) if pin is not None]
         low = [pin for pin in (wiring.rxen, wiring.txen) if pin is not None]
         config: dict[Any, Any] = {
             tuple(high): gpiod.LineSettings(direction=output, output_value=self._active),

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from firmware import drivers
 from firmware.drivers.sx1262 import Sx1262
+from gateway import environment
+from gateway.config import ConfigError, load
+from gateway.environment import check_ports
 from gateway.links.ear import CLOCK_MASK, Downlink, Heard, apart
-from gateway.links.hat import HatEar
+from gateway.links.hat import HatEar, hat_ears
 from gateway.links.hat_port import HatPort, Wiring
 from tests.fakes.pi_modules import Clock, Direction, Edge, LineSettings, Pi, Value
 from tests.fakes.radio_stage import RadioStage
@@ -294,3 +299,73 @@ def test_what_keeps_it_closed_is_said(scene: Scene, error: BaseException, words:
     scene.stage.run(watch())
     assert states[0].startswith(words)
     assert states[1] == "open"
+
+
+# --- The configuration -----------------------------------------------------------------------------------------------
+
+GATEWAY = '[gateway]\nid = "gw"\nnumber = 1\ndata_dir = "data"\n'
+HAT = "[[hat]]\nchannel = 868.1\nreset = 18\nbusy = 20\nirq = 16\n"
+
+
+def test_the_document_s_table_makes_an_ear(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "lora-gateway.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"```toml\n(\[\[hat\]\]\n.*?)```", text, re.DOTALL)
+    path = tmp_path / "gateway.toml"
+    path.write_text(GATEWAY + table)
+    (ear,) = hat_ears(load(path), lambda heard: None, Wall(RadioStage()))
+    assert (ear.name, ear.channels, ear.sfs, ear.single, ear.state) == (
+        "mast",
+        (868_100_000,),
+        (9,),
+        True,
+        "not started yet",
+    )
+    assert ear._wiring == Wiring(0, 0, "/dev/gpiochip0", 18, 20, 16, 21, None, None, 6)
+    assert ear.power_max_dbm == 14
+
+
+def test_an_antenna_s_gain_is_taken_off_the_power(tmp_path: Path) -> None:
+    """27 dBm e.r.p. at 869.525 MHz: 29.15 dBm e.i.r.p."""
+    path = tmp_path / "gateway.toml"
+    for gain, loss, power_dbm in ((2.15, 0.0, 22), (12.0, 1.0, 18), (20.0, 0.0, 9)):
+        path.write_text(f"{GATEWAY}{HAT}power_dbm = 22\nantenna_gain_dbi = {gain}\ncable_loss_db = {loss}\n")
+        (ear,) = hat_ears(load(path), lambda heard: None, Wall(RadioStage()))
+        assert ear.power_max_dbm == power_dbm
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (HAT.replace("868.1", "868.2"), 6, "hat[0].channel: no channel of EU868; known are 867.1"),
+        (HAT.replace("busy = 20\n", ""), 5, "'busy' is missing"),
+        (HAT + "nss = 16\n", 10, "hat[0].nss: line 16 is hat[0].irq already"),
+        (
+            HAT + HAT.replace("reset = 18", 'name = "two"\nreset = 17\nspi = "0.0"'),
+            14,
+            "hat[1].spi: the same as hat[0]",
+        ),
+        (HAT + "tcxo_mv = 1850\n", 10, "hat[0].tcxo_mv"),
+        (HAT + 'spi = "spidev0.0"\n', 10, "hat[0].spi"),
+        (HAT + "antenna = 6\n", 10, "hat[0].antenna"),
+        (HAT + '[[bridge]]\nname = "hat"\nport = "/dev/x"\nchannel = 868.1\n', 5, "has the name 'hat', too"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, line: int, message: str) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(GATEWAY + text)
+    with pytest.raises(ConfigError) as raised:
+        load(path)
+    assert any(f"gateway.toml:{line}:" in problem and message in problem for problem in raised.value.problems), (
+        raised.value.problems
+    )
+
+
+def test_what_the_machine_lacks_is_said_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(GATEWAY + HAT + 'spi = "7.3"\n')
+    (problem,) = check_ports(load(path))
+    assert (problem.key, problem.what) == ("hat[0]", "the module spidev is missing")
+    monkeypatch.setattr(environment, "find_spec", lambda name: name)
+    (problem,) = check_ports(load(path))
+    assert (problem.key, problem.what, problem.where) == ("hat[0].spi", "there is no such bus", "/dev/spidev7.3")
+    assert problem.next_step == "Run: sudo raspi-config nonint do_spi 0"
