@@ -23,6 +23,7 @@ from gateway.links.bridge import BridgeEar, bridge_ears
 from gateway.links.cell import Cell, Duty
 from gateway.links.duty import GatewayDuty
 from gateway.links.ear import Ear, Heard, HeardSink
+from gateway.links.forwarder import make_ears
 from gateway.links.rates import Rates, Rules
 from gateway.links.rendezvous import Known, Rendezvous
 from gateway.links.serial import SerialLink
@@ -119,6 +120,7 @@ class Gateway:
 
     def _lora_ears(self, on_heard: HeardSink, sink: Input, clock: Clock) -> Sequence[Ear]:
         ears: list[Ear] = [*bridge_ears(self.config, on_heard, sink, clock)]
+        ears += make_ears(self.config.forwarder, clock, on_heard)
         if self.config.hat:  # else neither the boards' driver nor a Pi's modules are loaded
             from gateway.links.hat import hat_ears
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.config_hat import Hat, check_hat
-from gateway.config_lora import Bridge, Lora, check_lora
+from gateway.config_lora import Bridge, Forwarder, Lora, check_lora
 from gateway.config_types import Name, Section
 from gateway.errors import GatewayError
 from gateway.toml_lines import line_of
@@ -121,6 +121,7 @@ class Config(Section, frozen=True):
     serial: list[Serial] = []
     bridge: list[Bridge] = []
     hat: list[Hat] = []
+    forwarder: list[Forwarder] = []
     lora: Lora = Lora()
     spool: Spool = Spool()
     mqtt: Mqtt | None = None
@@ -144,7 +145,7 @@ class Broker(msgspec.Struct, frozen=True):
 _TABLES: dict[str, type[Section]] = {
     "gateway": Gateway, "spool": Spool, "mqtt": Mqtt, "metrics": Metrics, "calibration": Calibration, "lora": Lora
 }  # fmt: skip
-_ARRAYS: dict[str, type[Section]] = {"serial": Serial, "bridge": Bridge, "hat": Hat}
+_ARRAYS: dict[str, type[Section]] = {"serial": Serial, "bridge": Bridge, "hat": Hat, "forwarder": Forwarder}
 
 _CHANNELS = {channel.name for channel in CHANNELS}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -11,7 +13,7 @@ from gateway.config_types import KeyPath, Name, Section
 from wire.regions import UPLINKS_HZ
 
 Sf = Annotated[int, Meta(ge=7, le=12)]
-EARS = ("bridge", "hat")  # arrays of tables of which each is an ear, with a `name`
+EARS = ("bridge", "hat", "forwarder")  # arrays of tables of which each is an ear, with a `name`
 
 
 class Lora(Section, frozen=True):
@@ -44,12 +46,51 @@ class Bridge(Section, frozen=True):
         return round(self.channel * 1e6)
 
 
+class Forwarder(Section, frozen=True):
+    """A concentrator behind a Semtech UDP packet forwarder. Only datagrams with this EUI from this address are taken."""
+
+    eui: str
+    address: str
+    name: Name = "concentrator"  # unique among all ears; goes with each record that it heard
+    listen: Annotated[str, Meta(pattern=r"^\S+:\d{1,5}$")] = "127.0.0.1:1700"  # several may share one
+    power_dbm: Annotated[int, Meta(ge=-9, le=27)] = 14  # of answers, at the transmitter
+
+
+def _check_forwarder(index: int, table: Forwarder, add: Callable[[KeyPath, str], None]) -> None:
+    if not re.fullmatch(r"[0-9A-Fa-f]{16}", table.eui):
+        add(("forwarder", index, "eui"), "expected 16 hex digits, as the forwarder's gateway_ID")
+    host, _, port = table.listen.rpartition(":")
+    try:
+        ours = ipaddress.ip_address(host.strip("[]"))
+        if int(port) > 65_535:
+            raise ValueError
+    except ValueError:
+        add(("forwarder", index, "listen"), "expected ADDRESS:PORT with an IP address, such as 0.0.0.0:1700")
+        return
+    try:
+        theirs = ipaddress.ip_address(table.address)
+    except ValueError:
+        add(("forwarder", index, "address"), "expected the IP address that the forwarder's datagrams come from")
+        return
+    if ours.version != theirs.version or (ours.is_loopback and not theirs.is_loopback):
+        every = "0.0.0.0" if theirs.version == 4 else "[::]"
+        what = f'nothing from there reaches {table.listen}; write listen = "{every}:{port}", or this machine\'s address'
+        add(("forwarder", index, "address"), what)
+
+
 def check_lora(sections: dict[str, Any], add: Callable[[KeyPath, str], None]) -> None:
     """Relations between the tables; `add` is told of each problem."""
     for index, bridge in enumerate(sections.get("bridge", [])):
         if bridge is not None and bridge.freq_hz not in UPLINKS_HZ:
             known = ", ".join(f"{freq / 1e6:g}" for freq in sorted(UPLINKS_HZ))
             add(("bridge", index, "channel"), f"no channel of EU868; known are {known} (MHz)")
+    euis: dict[tuple[str, str], int] = {}
+    for index, table in enumerate(sections.get("forwarder", [])):
+        if table is not None:
+            _check_forwarder(index, table, add)
+            first = euis.setdefault((table.listen, table.eui.lower()), index)
+            if first != index:
+                add(("forwarder", index, "eui"), f"the same as forwarder[{first}]")
     names: dict[str, str] = {}
     for kind in EARS:
         for index, ear in enumerate(sections.get(kind, [])):

@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from gateway.clock import Clock
+from gateway.config_lora import Forwarder
 from gateway.links.ear import CLOCK_MASK, Downlink, Heard, HeardSink, apart
 from wire.regions import UPLINKS_HZ
 
@@ -370,8 +371,8 @@ class Listener(asyncio.DatagramProtocol):
             log.warning("forwarder: %s from %s is not taken, its %s is not in `allow`", eui, address, what)
 
 
-def make_ears(tables: Sequence[Any], clock: Clock, on_heard: HeardSink) -> list[ForwarderEar]:
-    """The ears of `[[forwarder]]` tables (gateway.config_lora.Forwarder); those with the same `listen` share a socket."""
+def make_ears(tables: Sequence[Forwarder], clock: Clock, on_heard: HeardSink) -> list[ForwarderEar]:
+    """The ears of `[[forwarder]]` tables; those with the same `listen` share a socket."""
     listeners: dict[str, Listener] = {}
     ears = []
     for table in tables:

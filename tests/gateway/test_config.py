@@ -134,6 +134,36 @@ def test_two_names_of_one_port_are_a_duplicate(tmp_path: Path) -> None:
     assert "duplicate port" in str(refused(tmp_path, text))
 
 
+FORWARDER = """
+[[forwarder]]
+eui = "AA555A0000000101"
+address = "192.0.2.7"
+listen = "0.0.0.0:1700"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('eui = "AA555A0000000101"', 'eui = "AA55"', "forwarder[0].eui: expected 16 hex digits"),
+        ('"192.0.2.7"', '"roof"', "forwarder[0].address: expected the IP address"),
+        ('"0.0.0.0:1700"', '"roof:1700"', "forwarder[0].listen: expected ADDRESS:PORT"),
+        ('"0.0.0.0:1700"', '"0.0.0.0:99999"', "forwarder[0].listen: expected ADDRESS:PORT"),
+        ('"0.0.0.0:1700"', '"127.0.0.1:1700"', 'write listen = "0.0.0.0:1700"'),
+        ('"192.0.2.7"', '"2001:db8::7"', 'write listen = "[::]:1700"'),
+        ('eui = "AA555A0000000101"', 'eui = "AA555A0000000101"\nname = "a b"', "forwarder[0].name"),
+        (
+            "[[forwarder]]",
+            FORWARDER.lower() + '\n[[forwarder]]\nname = "b"',
+            "forwarder[1].eui: the same as forwarder[0]",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_concentrator(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    load(write(tmp_path, GOOD + FORWARDER))
+    assert expected in str(refused(tmp_path, GOOD + FORWARDER.replace(old, new)))
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"x" * (2 << 20)])
 def test_what_is_no_configuration(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "gateway.toml"

@@ -52,7 +52,7 @@ def test_the_configuration_of_the_document_is_accepted(tmp_path: Path) -> None:
 def test_every_key_is_documented_with_its_default() -> None:
     text = (DOCS / "operations.md").read_text(encoding="utf-8")
     tables = {"gateway": config.Gateway, "serial[]": config.Serial, "spool": config.Spool, "mqtt": config.Mqtt}
-    lora = {"bridge[]": config.Bridge, "hat[]": config.Hat, "lora": config.Lora}
+    lora = {"bridge[]": config.Bridge, "hat[]": config.Hat, "forwarder[]": config.Forwarder, "lora": config.Lora}
     for table, kind in (tables | lora | {"metrics": config.Metrics}).items():
         for field in msgspec.structs.fields(kind):
             line = next((line for line in text.splitlines() if f"`{table}.{field.name}`" in line), "")

@@ -7,13 +7,13 @@ import base64
 import json
 import socket
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.config_lora import Forwarder
 from gateway.health import status
 from gateway.links import forwarder
 from gateway.links.ear import Downlink, Heard
@@ -217,10 +217,8 @@ def test_a_client_of_others_over_real_sockets() -> None:
     heard: list[Heard] = []
 
     async def run() -> str:
-        table = SimpleNamespace(listen="127.0.0.1:0", name="roof", eui=EUI, address="127.0.0.1", power_dbm=27)
-        other = SimpleNamespace(
-            listen="127.0.0.1:0", name="mast", eui="aa555a0000000102", address="127.0.0.1", power_dbm=14
-        )
+        table = Forwarder(listen="127.0.0.1:0", name="roof", eui=EUI, address="127.0.0.1", power_dbm=27)
+        other = Forwarder(listen="127.0.0.1:0", name="mast", eui="aa555a0000000102", address="127.0.0.1", power_dbm=14)
         ear, second = make_ears([table, other], Time(), heard.append)
         assert ear._listener is second._listener
         tasks = [asyncio.create_task(one.run()) for one in (ear, second)]
