@@ -35,6 +35,7 @@ SECTIONS = (
     "memory",
     "quality",
     "lora",
+    "lora_airtime",
 )
 LONG = ("day", "powercut_node")  # run when named
 OUT = ROOT / "build" / "bench.json"
