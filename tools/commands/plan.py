@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from tools.commands.plan_airtime import airtime
 from tools.commands.plan_city import city
 
 app = typer.Typer(
@@ -18,4 +19,5 @@ def _noun() -> None:
     """Plan a LoRa deployment: what arrives, how late, and what is too full or too far."""
 
 
+app.command()(airtime)
 app.command()(city)
