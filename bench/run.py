@@ -36,6 +36,7 @@ SECTIONS = (
     "quality",
     "lora",
     "lora_airtime",
+    "lora_duty",
 )
 LONG = ("day", "powercut_node")  # run when named
 OUT = ROOT / "build" / "bench.json"
