@@ -19,9 +19,7 @@ HOUR_S = 3601  # an hour of a clock that is 100 ppm fast, and a second for round
 BUDGET_US = 3599000  # for each permille
 BLOCK_US = 3599000  # most that is reserved at once, and no frame is longer
 SLOT_S = 90  # what ended within one of these ages together: 40 pairs of numbers hold an hour
-BUCKET_S = (
-    515  # the same in what is kept: 8 of them, so that three sub-bands fit into littlefs's inline files (128 bytes)
-)
+BUCKET_S = 515  # the same in what is kept: 8 of them; three sub-bands fit into littlefs's inline files (128 bytes)
 _UNIT_US = 10000
 
 
@@ -96,9 +94,7 @@ class Spent:
             if not spent and not left:
                 continue
             pairs: "list[list[int]]" = []
-            bucket = (
-                -1
-            )  # by the clock, not by age: what is kept and taken over again and again must not gather at its youngest
+            bucket = 0  # by the clock: by age, what is kept again and again would gather at its youngest
             for at in range(len(spent) - 2, -1, -2):
                 if not pairs or spent[at] // BUCKET_S != bucket:
                     bucket = spent[at] // BUCKET_S
