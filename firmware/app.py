@@ -10,11 +10,9 @@ from firmware.aggregate import Window
 from firmware.clock import FIRST, REFUSED, STEPPED, Clock
 from firmware.leases import LeaseLost
 from firmware.life import Life, flash_blocks
-from firmware.links.serial import SerialLink
 from firmware.log import Log
 from firmware.outbox.log import OutboxFull
-from firmware.session import Session
-from firmware.tasks import health, report, schedule, watchdog
+from firmware.tasks import health, schedule, watchdog
 from firmware.tasks.supervisor import Supervisor
 from wire import frame, messages
 
@@ -22,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from firmware.session import Session
     from firmware.tasks.supervisor import Task
     from wire.profiles import Profile
 
@@ -36,6 +35,7 @@ class Node:
     board: dict  # these come with `firmware.begin.load`
     settings: "settings.Settings"
     life: Life
+    link: "Any"  # of firmware.links
 
     def __init__(self, root: str, port: "Any", console: "Any", safe: bool = False) -> None:
         self.root = root
@@ -44,7 +44,6 @@ class Node:
         self.clock = Clock(port)
         self.log = Log(console.write)
         self.console = console
-        self.link = SerialLink(console)
         self.wake = asyncio.Event()
         self.grids: "list[grids.Grid]" = []
         self.sessions: "list[Session]" = []
@@ -68,8 +67,8 @@ class Node:
             description: dict = json.load(f)
         return description
 
-    def session_of(self, life: Life) -> Session:
-        return Session(life, frame.SERIAL, self.clock, self.settings.get, self._hello, self._asked)
+    def session_of(self, life: Life) -> "Session":
+        return self.link.session(life, self.clock, self.settings.get, self._hello, self._asked)  # type: ignore[no-any-return]
 
     def new_grid(self, slot: int, profile: "Profile") -> grids.Grid:
         return grids.Grid(slot, profile, self.life.outbox, self.clock, self.boot, self._open_window)
@@ -98,8 +97,7 @@ class Node:
 
     def add_tasks(self) -> None:
         """All tasks; in safe mode none that measures."""
-        self.supervisor.add("listen", lambda task: report.run_listener(task, self))
-        self.supervisor.add("report", lambda task: report.run_sender(task, self))
+        self.link.add_tasks(self)
         self.supervisor.add("schedule", lambda task: schedule.run(task, self))
         self.supervisor.add("health", lambda task: health.run(task, self))
         self.supervisor.add("care", self._care)
@@ -131,7 +129,7 @@ class Node:
         except asyncio.TimeoutError:
             pass
 
-    def acknowledged(self, session: Session) -> None:
+    def acknowledged(self, session: "Session") -> None:
         """Data arrived at a gateway: this start has proved itself; an earlier life that is empty goes."""
         self._prove()
         if session is not self.sessions[0] and session.life.outbox.drained():
@@ -191,7 +189,7 @@ class Node:
             ids,
         )
 
-    def _asked(self, session: Session, message: "Any", sent_ms: int) -> None:
+    def _asked(self, session: "Session", message: "Any", sent_ms: int) -> None:
         if isinstance(message, (messages.TimeMsg, messages.AckTime)):
             self._set_clock(message.unix_ms, message.held_ms, sent_ms)
         elif session is self.sessions[0]:  # settings and commands belong to the present life

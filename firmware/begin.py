@@ -25,6 +25,14 @@ def load(node: "Any") -> None:
     payload = node.settings.payload
     if node.board["power"] != "mains" and not node.safe:
         _save_power(node)
+    if node.board.get("link", {}).get("kind") == "lora":
+        from firmware.links.lora import LoraLink
+
+        node.link = LoraLink(node)
+    else:
+        from firmware.links.serial import SerialLink
+
+        node.link = SerialLink(node.console)
     numbers = node.power.numbers if node.power else None
     budget = node.settings.get("outbox_kb") * 1024
     node.life = Life(node.root, payload, node.clock, node.boot, budget, flash_blocks, numbers)

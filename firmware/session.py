@@ -45,11 +45,11 @@ class Session:
     def __init__(
         self,
         life: "Life",
-        link: int,
         clock: "Any",
         get: "Callable[[str], int]",
         hello: "Callable[[Life], Any]",
         ask: "Any",
+        link: int = frame.SERIAL,
     ) -> None:
         self.life = life
         self.sent = 0

@@ -61,6 +61,10 @@ class DutyLedger:
                 pass  # a reset would wait anew for what has passed
         return wait_s * 1000
 
+    def free_us(self, freq_hz: int) -> int:
+        """Airtime that may be spent now in the sub-band of this frequency."""
+        return self._spent.free_us(band_of(freq_hz), self._clock.uptime_ms() // 1000)
+
     def take(self, freq_hz: int, airtime_us: int) -> None:
         """Account for a frame that begins within BEGIN_MS. ValueError: it must not go now; OSError: flash refuses, and it must
         not go either."""

@@ -33,7 +33,7 @@ class LoraSession(Session):
     """
 
     def __init__(self, life: "Any", clock: "Any", get: "Any", hello: "Any", ask: "Any", rate: "Any") -> None:
-        Session.__init__(self, life, frame.LORA, clock, get, hello, ask)
+        Session.__init__(self, life, clock, get, hello, ask, frame.LORA)
         self.asked = False  # the last frame wants an answer
         self.begin_ms = 0  # when the downlink that is handed over next began on air
         self.old = "until_s" in life.stored

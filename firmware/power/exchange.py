@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 LINGER_MS = 500  # after the last word: a gateway's questions ride behind its acknowledgement
 LOOK_MS = 250
+AIR_MS = 30000  # some frames of SF12 with their windows, and busy channels
 EARLY_MAX_MS = 5000  # exchanges follow windows: one that ends a little before its time comes along
 
 
@@ -18,6 +19,7 @@ class Exchange:
     def __init__(self, clock: "Any", get: "Callable[[str], int]", sessions: "list[Session]", by_itself: bool) -> None:
         self.is_open = False
         self.due_ms = 0
+        self.on_air = False  # over LoRa frames go without answers, and wait for their turn
         self._clock = clock
         self._get = get
         self._sessions = sessions
@@ -42,10 +44,14 @@ class Exchange:
         idle = True
         for session in self._sessions:
             answered += session.answered
+            if self.on_air:
+                answered += session.sent
             idle = idle and session.idle()
         if answered != self._answered:
             self._answered = answered
             self._until_ms = now_ms + self._get("exchange_wait_s") * 1000
+            if self.on_air:
+                self._until_ms += self._get("lora_spread_s") * 1000 + AIR_MS
         if not idle:
             self._idle_ms = None
         elif self._idle_ms is None:

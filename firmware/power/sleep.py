@@ -81,14 +81,18 @@ class Sleeper:
         for _ in range(rest.pop(0)):
             life, counter, seq = rest[:3]
             self.numbers[life] = (counter, seq)
-            count = rest[7]
-            ranges = [(rest[at], rest[at + 1]) for at in range(8, 8 + 2 * count, 2)]
-            lives.append((life, tuple(rest[3:6]), rest[6], ranges))
-            rest = rest[8 + 2 * count :]
+            talk = rest[4 : 4 + rest[3]]
+            rest = rest[4 + rest[3] :]
+            count = rest[1]
+            ranges = [(rest[at], rest[at + 1]) for at in range(2, 2 + 2 * count, 2)]
+            lives.append((life, talk, rest[0], ranges))
+            rest = rest[2 + 2 * count :]
+        link = rest[1 : 1 + rest[0]]
+        rest = rest[1 + rest[0] :]
         starts = {}
         for at in range(0, len(rest), 2):
             starts[rest[at]] = rest[at + 1]
-        self._kept = (lives, starts)
+        self._kept = (lives, starts, link, slept_ms - slack_ms)
         return True
 
     def resume(self) -> None:
@@ -96,8 +100,10 @@ class Sleeper:
         node = self._node
         if self._kept is None:
             return
-        lives, starts = self._kept
+        lives, starts, link, slept_ms = self._kept
         self._kept = None
+        if link:
+            node.link.resume(link, slept_ms)
         for life, talk, cum, ranges in lives:
             for session in node.sessions:
                 if session.life.id == life:
@@ -125,10 +131,15 @@ class Sleeper:
             life = session.life
             acked = life.outbox.state.acked
             values += [life.id, life.leases.counter, life.outbox.state.next_seq]
-            values += session.keep()
+            talk = session.keep()
+            values.append(len(talk))
+            values += talk
             values += [acked.cum, len(acked.ranges)]
             for span in acked.ranges:
                 values += span
+        link = node.link.keep() if hasattr(node.link, "keep") else ()
+        values.append(len(link))
+        values += link
         for grid in node.grids:
             values += [grid.profile.short, grid.start_ms]
         return values

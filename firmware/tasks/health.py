@@ -23,7 +23,8 @@ def put_health(node: "Any") -> None:
     values = [node.boot, node.clock.uptime_ms(), node.port.reset_cause()]
     values += life.outbox.state.totals
     values += [life.outbox.held(), node.port.supply_mv(), node.port.temperature_cdeg()]
-    values += [min(free, U24), min(largest, U24) or None, min(node.free_blocks(), U24), None, None]
+    values += [min(free, U24), min(largest, U24) or None, min(node.free_blocks(), U24)]
+    values += node.link.signal
     values += [session.sent, session.answered, refused, min(node.supervisor.restarts(), 0xFFFF)]
     body = entries.list_body(life.outbox.state.next_seq, life.now(), values)
     session.note(life.outbox.put([(entries.HEALTH, body)]))

@@ -76,6 +76,7 @@ class Port:
     cause = 1
     supply: int | None = None
     rtc: Rtc
+    random: random.Random
     doze: Callable[[int], None]
 
     def __init__(self, uid: bytes, ppm: int = 0) -> None:
@@ -143,6 +144,26 @@ class Port:
 
     def i2c(self, bus_id: int, **_: Any) -> Any:
         return object()
+
+    def random_bytes(self, count: int) -> bytes:
+        return self.random.randbytes(count)
+
+    def radio_port(self, *pins: int) -> Any:
+        return RadioClock(self)
+
+
+class RadioClock:
+    """Of firmware.hal.radio_port only its clock: microseconds that wrap, as wrong as the board's."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+
+    def now_us(self) -> int:
+        run_us = round((self._port.loop.time() - self._port.started_s) * 1e6)
+        return (TICKS - 5_000_000 + run_us + run_us * self._port.ppm // 1_000_000) % TICKS
+
+    def us_diff(self, end: int, start: int) -> int:
+        return (end - start + TICKS // 2) % TICKS - TICKS // 2
 
 
 class Sensor:
@@ -234,6 +255,7 @@ class Board:
     def _run(self, cause: int) -> None:
         self.port = Port(self.uid, self.ppm)
         self.port.cause, self.port.rtc, self.port.doze = cause, self.rtc, self._doze
+        self.port.random = self.random
         self.console = Console(self.peer)
         self.node = app.Node(self.root, self.port, self.console)
         self.task = asyncio.ensure_future(app.run(self.node))

@@ -44,6 +44,7 @@ class GatewayEnd:
     """`feed` takes the node's bytes; `send` gives bytes to the node. `unix_ms()` is its clock."""
 
     def __init__(self, lives: list[tuple[int, bytes]], unix_ms: Callable[[], int]) -> None:
+        self.link = frame.SERIAL
         self.lives = {crypto.subkeys(key).life: _Life(address, key) for address, key in lives}
         self.send: Callable[[bytes], None] = lambda data: None
         self.unix_ms = unix_ms
@@ -88,7 +89,7 @@ class GatewayEnd:
             if life.address != header.address:
                 continue
             counter = header.counter if header.full else frame_gateway.guess_counter(header.counter, life.highest)
-            payload = frame_gateway.open_uplink(life.keys, frame.SERIAL, data, counter)
+            payload = frame_gateway.open_uplink(life.keys, self.link, data, counter)
             if payload is None:
                 continue
             if counter in life.counters:
@@ -111,7 +112,7 @@ class GatewayEnd:
         life.seqs.add(seq)
 
     def _take(self, number: int, life: _Life, kind: int, payload: bytes) -> None:
-        if kind == messages.RECORDS:
+        if kind in (messages.RECORDS, messages.RECORDS_ASK):
             profile = life.profiles.get(payload[0])
             if profile is None:
                 life.waiting.append((payload, life.next_seq))
@@ -172,7 +173,7 @@ class GatewayEnd:
         kind, payload = messages.encode(message)
         self._counter += 1
         sealed = frame_gateway.seal_downlink(
-            life.keys, frame.SERIAL, life.address, 1, self.incarnation, self._counter, answered, kind, bytes(payload)
+            life.keys, self.link, life.address, 1, self.incarnation, self._counter, answered, kind, bytes(payload)
         )
         if self.connected and not self.lose_down():
             self.send(bytes(stream.encode(sealed)))

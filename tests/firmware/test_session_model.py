@@ -88,7 +88,7 @@ class Ends:
         self.life = Life(str(self.folder), stored, clock, self.boot, 10**6, lambda path: (500, 512))  # type: ignore[arg-type]
         if PROFILE.short not in self.life.outbox.state.grids:
             self.life.outbox.put([(entries.GRID, grid_body(PROFILE.short, 60, W0, 0))])
-        self.session = Session(self.life, frame.SERIAL, clock, self.get, self.hello, lambda *asked: None)
+        self.session = Session(self.life, clock, self.get, self.hello, lambda *asked: None)
 
     def get(self, name: str) -> int:
         return self.values.get(name, int(by_name(name).default))
