@@ -54,13 +54,15 @@ class Turn:
     """Whose turn it is in the windows of one node: acknowledgements first, but never for ever."""
 
     def __init__(self) -> None:
+        self.asks = False  # the last uplink: what the node does next shows whether it was answered
         self._asked = False
         self._acked_last = False
         self.lowest: int | None = None  # seq received and not acknowledged since
 
     def heard(self, message_type: int, seqs: list[int], *, wanted: bool) -> None:
         """An uplink; `wanted`: an answer is worth airtime, even if it does not ask for one."""
-        self._asked = self._asked or wanted or message_type in ASKING
+        self.asks = message_type in ASKING
+        self._asked = self._asked or wanted or self.asks
         if seqs:
             self.lowest = min(seqs) if self.lowest is None else min(self.lowest, *seqs)
 

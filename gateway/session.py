@@ -290,7 +290,7 @@ class LifeSession:
         """The time rides along when it is due: the instant at which the node will hear this begin."""
         window = facts.windows[0]
         now_ms = air.begins_ms
-        timed = self._time_due(TIME_ON_AIR_MS) and self._clock_can_be_right(now_ms)
+        timed = self._turn.asks and self._time_due(TIME_ON_AIR_MS) and self._clock_can_be_right(now_ms)
         if not self.send(
             messages.AckTime(now_ms, air.held_ms, facts.cum, *window) if timed else messages.Ack(facts.cum, *window)
         ):

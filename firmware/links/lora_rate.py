@@ -60,7 +60,7 @@ class Rate:
         """A wire.messages.Rate that came now."""
         wanted = (message.sf, message.power_dbm, message.channels & CHANNELS)
         if wanted[2]:
-            self._next = None if wanted == self._own else (now_ms + message.after_s * 1000,) + wanted
+            self._next = None if wanted == self.present() else (now_ms + message.after_s * 1000,) + wanted
 
     def look(self, now_ms: int) -> None:
         """Take what is due."""

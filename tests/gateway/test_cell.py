@@ -102,6 +102,39 @@ def test_the_time_in_an_answer_is_that_at_which_it_begins_on_air(
     run_cell(monkeypatch, scenario())
 
 
+def test_a_time_counts_as_arrived_only_when_the_node_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks until an ask was answered: the first frame of records that does not ask is the proof, and no other one."""
+
+    async def scenario() -> None:
+        async with cell_rig(tmp_path / "spool.db", rules=STILL) as rig:
+            rig.ear("roof")
+            rig.begin()
+            node = await rig.node(7, roof=-10)
+            spans = rig.session(node).memory.clock.spans
+            node.faults.deaf = True
+            node.hello()
+            await rig.pass_s(5)
+            for index in range(3):  # unanswered, as far as the node knows: it asks again, each time with something new
+                node.send(messages.RECORDS_ASK, _records(node, [node.seal(W0 + index)]))
+                await rig.pass_s(5)
+            assert spans == []
+            node.faults.deaf = False
+            node.ask()
+            await rig.pass_s(5)
+            assert spans == []
+            rig.session(node)._time_sent_ms = 0  # due again, and not told to a frame that does not ask
+            node.tell([node.seal(W0 + 5)])
+            await rig.pass_s(5)
+            assert len(spans) == 1
+            seq = node.seal(W0 + 6)
+            for _ in range(2):
+                node.tell([seq])
+                await rig.pass_s(5)
+            assert types(node)[-1] == messages.ACK
+
+    run_cell(monkeypatch, scenario())
+
+
 def test_only_what_asks_is_answered_and_what_the_node_does_not_know(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
