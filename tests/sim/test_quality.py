@@ -98,6 +98,21 @@ def test_a_node_that_flags_everything_is_not_precise(monkeypatch: pytest.MonkeyP
     assert result.precision("wind") < 0.5
 
 
+LEVELS = [channel.name for channel in channels.CHANNELS if channel.unit == "dB"]
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_every_level_has_its_range(name: str) -> None:
+    """Bands alone may be next to nothing; nothing is louder than a microphone takes."""
+    item = (channels.id_of(name), 0)
+    low, high = (20, 160) if name == "lcpeak" else (0, 130) if name.startswith("lzeq_") else (15, 130)
+    for level_db, wrong in ((low + 1, False), (high - 1, False), (high + 1, True), *([(low - 1, True)] if low else [])):
+        window = Window((item,), 60000)
+        assert window.add(*item, level_db * 100, 60000)
+        flags = window.close().flags
+        assert (flags is not None and REASON_NAMES[flags[0] >> 4] == "range") == wrong, (level_db, flags)
+
+
 @given(st.lists(st.lists(st.integers(-5000, 60000), min_size=1, max_size=6), min_size=1, max_size=4))
 def test_a_value_is_never_changed(windows: list[list[int]]) -> None:
     """Whatever is found against it, it is the mean of its readings."""
