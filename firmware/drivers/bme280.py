@@ -171,16 +171,16 @@ class BME280:
         """One forced measurement. SensorError NO_ANSWER, STALE, RANGE, STUCK."""
         self.covered_ms = 0
         if self.state != READY:
-            raise SensorError(STALE, retry=False)
+            raise SensorError(STALE, False)
         self._identify()  # this chip has no checksums: a bus out of step shows here
         data = await self._measure()
         if data is None:
             data = await self._measure()  # a stall of the board can hide the flag; twice in a row it does not
         if data is None:
             # Perhaps the chip lost its supply for a moment: it has forgotten its set-up.
-            raise SensorError(STALE, retry=False)
+            raise SensorError(STALE, False)
         if self._repeats.seen(data):
-            raise SensorError(STUCK, retry=self._repeats.worth_waiting())
+            raise SensorError(STUCK, self._repeats.worth_waiting())
         temperature, humidity, pressure = decode(self._calibration, data)
         self._silent = 0
         self.covered_ms = self._covered.reading()

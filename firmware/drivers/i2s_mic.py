@@ -174,7 +174,7 @@ class I2SMic:
         while self._filled < len(self._block):
             size = await self._i2s.readinto(view[self._filled :], _SILENCE_MS)
             if not size:
-                raise SensorError(NO_ANSWER, retry=False, text="I2S receiver")
+                raise SensorError(NO_ANSWER, False, 0, "I2S receiver")
             self._filled += size
         self._filled = 0
         samples = self._size >> 2
@@ -245,7 +245,7 @@ class I2SMic:
         self.covered_ms = 0
         self.lost_ms = 0
         if not self._running:
-            raise SensorError(STALE, retry=False)
+            raise SensorError(STALE, False)
         if self.state != READY:
             await self._settle()
         frames = await self._listen(self.period_ms)

@@ -237,10 +237,10 @@ class LD2451:
                 for acked, status, answer in self._acks:
                     if acked == code:
                         if status:
-                            raise SensorError(REFUSED, retry=False, detail=code)
+                            raise SensorError(REFUSED, False, code)
                         return answer
                 left_ms = _ACK_MS - clock.ticks_diff(clock.ticks_ms(), began)
-        raise SensorError(NO_ANSWER, retry=False, detail=code, text="radar")
+        raise SensorError(NO_ANSWER, False, code, "radar")
 
     async def _listen(self, timeout_ms: int) -> None:
         """Take what comes within `timeout_ms`."""
@@ -289,7 +289,7 @@ class LD2451:
         self.covered_ms = 0
         self.lost_ms = 0
         if self.state != READY:
-            raise SensorError(STALE, retry=False)
+            raise SensorError(STALE, False)
         clock = self._clock
         while True:
             elapsed_ms = clock.ticks_diff(clock.ticks_ms(), self._read_ms)
@@ -309,13 +309,14 @@ class LD2451:
     async def _check_life(self, now_ms: int) -> None:
         if self._equal >= _STUCK_REPORTS:
             self._read_ms = now_ms
-            raise SensorError(BLOCKED, detail=self._equal)
+            raise SensorError(BLOCKED, True, self._equal)
         diff = self._clock.ticks_diff
         silent_ms = diff(now_ms, self._frame_ms)
-        unread = silent_ms >= self.period_ms > diff(now_ms, self._byte_ms) and self.parser.thrown() != self._thrown
-        if unread:  # all that came in this period: no vehicle was counted, which does not mean that none passed
+        thrown = self.parser.thrown()
+        if silent_ms >= self.period_ms > diff(now_ms, self._byte_ms) and thrown != self._thrown:
+            # All that came in this period was unreadable: no vehicle was counted, which does not mean that none passed.
             self._read_ms = self._report_ms = now_ms
-            raise SensorError(SHIFTED, silent_ms < _SHIFTED_MS, self.parser.dropped["footer"])
+            raise SensorError(SHIFTED, silent_ms < _SHIFTED_MS, thrown)
         if silent_ms >= (_WAS_TALKING_MS if self._talks_idle else self._dead_ms):
             self._read_ms = now_ms
             await self.command(_ENABLE, b"\x01\x00")

@@ -72,7 +72,7 @@ class Commands:
     def _failed(self, error: OSError, command: int) -> SensorError:
         if error.args and error.args[0] != 19:  # ENODEV: nobody there, and the bus is free
             self._bus.recover()
-        return SensorError(NO_ANSWER, detail=command, text="chip at 0x%02x" % self._address)
+        return SensorError(NO_ANSWER, True, command, "chip at 0x%02x" % self._address)
 
     async def put(self, data: bytes, wait_ms: int, command: int) -> None:
         """Write bytes, then leave the chip its time. SensorError NO_ANSWER with the command as detail."""
@@ -92,7 +92,7 @@ class Commands:
             raise self._failed(error, command)
         payload = words(raw)
         if payload is None:
-            raise SensorError(BAD_CRC, detail=command)
+            raise SensorError(BAD_CRC, True, command)
         return payload
 
     async def send(self, command: int, wait_ms: int, arguments: bytes = b"") -> None:

@@ -144,7 +144,7 @@ class SPS30:
         """The newest values. SensorError NO_ANSWER, BAD_CRC, STALE, RANGE, STUCK, CHIP_FAULT, WARMING_UP."""
         self.covered_ms = 0
         if not self._running:
-            raise SensorError(STALE, retry=False)
+            raise SensorError(STALE, False)
         try:
             payload = await self._newest()
         except SensorError as error:
@@ -162,7 +162,7 @@ class SPS30:
         if values is None:
             raise SensorError(RANGE)
         if self._repeats.seen(payload):
-            raise SensorError(STUCK, retry=self._repeats.worth_waiting())
+            raise SensorError(STUCK, self._repeats.worth_waiting())
         flag = SUSPECT | STATUS << 4 if self._status & FAN_SPEED else GOOD
         self.covered_ms = self._covered.reading()
         return [self.items[at] + (value, flag) for at, value in enumerate(values)]
@@ -201,7 +201,7 @@ class SPS30:
         self._status = int.from_bytes(payload, "big")
         self._until_status = 1 if self._status else _STATUS_EVERY
         if self._status & (FAN_FAILED | LASER_FAILED):
-            raise SensorError(CHIP_FAULT, retry=False, detail=self._status)
+            raise SensorError(CHIP_FAULT, False, self._status)
 
     async def clean(self) -> None:
         """Clean the fan now; values are not valid for 12 s (the state goes back to WARMUP)."""

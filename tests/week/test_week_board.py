@@ -87,7 +87,7 @@ def test_a_flag_that_is_suppressed_and_a_task_that_falls_are_noticed(tmp_path: P
 def test_a_reset_is_noticed(tmp_path: Path) -> None:
     reset = "        if 400000 < node.clock.uptime_ms() < 406000:\n            node.port.reset()\n"
     result = life(tmp_path, AIR, ("air/fog",), (HEALTH, LOOP, LOOP + reset), health_s=60)
-    assert "the board booted 2 times" in result.problems
+    assert any(problem.startswith("the board booted") for problem in result.problems), result.problems
 
 
 @pytest.mark.soak
