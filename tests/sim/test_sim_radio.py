@@ -121,6 +121,21 @@ def test_the_self_test_speaks_to_whoever_stands_there(tmp_path: Path) -> None:
         assert "False" in said
 
 
+def test_a_tbeam_feeds_its_radio_first(tmp_path: Path) -> None:
+    with Conductor(tmp_path, seed=3, start_s=START_S) as conductor:
+        node = add(conductor, None, "node", SELF_TEST, "tbeam-bridge")
+        assert not chip_of(node).powered
+        said = lines(conductor, node)
+        assert said[:2] == ["ok   chip answers (18)", "ok   calibration (0)"], said
+        assert "True" in said
+        assert chip_of(node).violations == []
+        (power,) = [entry.chip for entry in node.board.chips if entry.name == "axp"]
+        power.switch("nack")
+        node.said.clear()
+        node.board.reset()
+        assert lines(conductor, node)[0] == "FAIL power chip: nobody answers at 0x34 (19)"
+
+
 def test_boards_carry_what_their_radio_needs() -> None:
     """And no other: neither the other chip's driver, nor any radio's on a board without one."""
     from tools import firmware_build
