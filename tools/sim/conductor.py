@@ -20,13 +20,16 @@ from boards import load_board
 from tools.errors import SteigerError
 from tools.sim import image
 from tools.sim.board import Board
+from tools.sim.chips.radio_chip import RadioChip
 from tools.sim.console import BAUDRATE
 from tools.sim.flash import Flash
 from tools.sim.gateway_runner import Idle, Step, read_message, write_message
 from tools.sim.interpreter import Interpreter, find
 from tools.sim.line import Line, Noise
+from tools.sim.radio.ether import Ether
+from tools.sim.radio.propagation import Model, Position
 from tools.sim.shim_flash import ShimFlash
-from tools.sim.site import attach_chips, drift_ppb, unique_id
+from tools.sim.site import antenna_gain_dbi, attach_chips, drift_ppb, unique_id
 from tools.sim.timers import Timer, VirtualTime
 from tools.sim.world import World
 
@@ -75,9 +78,12 @@ class VirtualNode:
 
 
 class Conductor:
-    """`start_s`: unix time at which the simulation begins. `folder`: where flashes and the gateway's things lie."""
+    """`start_s`: unix time at which the simulation begins. `folder`: where flashes and the gateway's things lie. `air`: what
+    the town does to radio waves; all boards with a radio are in one `ether`."""
 
-    def __init__(self, folder: Path, *, seed: int, start_s: int, interpreter: Interpreter | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, seed: int, start_s: int, interpreter: Interpreter | None = None, air: Model | None = None
+    ) -> None:
         self.folder = folder
         self.seed = seed
         self.start_s = start_s
@@ -85,6 +91,7 @@ class Conductor:
         self.time = VirtualTime()
         self.time.computing = self._computing
         self.world = World(seed, start_s)
+        self.ether = Ether(self.time, seed, air)
         self.nodes: dict[str, VirtualNode] = {}
         self.gateway: GatewayProcess | None = None
         self.gateway_starts = 0
@@ -103,10 +110,13 @@ class Conductor:
         power: bool = True,
         site: int | None = None,
         flash_kind: type[Flash] = Flash,
+        place: Position = Position(),  # immutable
+        drift: int | None = None,
     ) -> VirtualNode:
         """A board with a flash of its own (`<folder>/<name>.flash`, fresh if there is none).
 
-        `prepare`: a snippet run on the flash first (settings); `files`: instead of the board's firmware (tests).
+        `prepare`: a snippet run on the flash first (settings); `files`: instead of the board's firmware (tests). `place`: of
+        its antenna, if it has one, which has the board's name in the ether. `drift`: of its crystal, in ppb.
         """
         description = load_board(board)
         path = self.folder / f"{name}.flash"
@@ -129,12 +139,14 @@ class Conductor:
         if prepare is not None:
             image.execute(flash, prepare, interpreter=self.interpreter, root=root, uid=uid)
         chips = attach_chips(description, self.world, self.seed * 64 + number)
-        if site is not None:
-            for entry in chips:
+        for entry in chips:
+            if site is not None:
                 entry.chip.site = site
+            if isinstance(entry.chip, RadioChip):
+                entry.chip.join(self.ether, name, place, antenna_gain_dbi(description))
         board_made = Board(
             self.time, flash, self.interpreter, uid=uid, world_start_s=self.start_s, seed=self.seed, chips=chips,
-            drift_ppb=drift_ppb(self.seed, name), deliver=lambda data: node._up(data),
+            drift_ppb=drift_ppb(self.seed, name) if drift is None else drift, deliver=lambda data: node._up(data),
         )  # fmt: skip
         board_made.root_folder = root
         node = VirtualNode(self, name, board_made, flash)

@@ -41,6 +41,11 @@ def attach_chips(description: Description, world: World, seed: int, site: int = 
     return found
 
 
+def antenna_gain_dbi(description: Description) -> float:
+    """Of a board with a radio, its cable included."""
+    return float(description.link.antenna_gain_dbi - description.link.cable_loss_db)
+
+
 def unique_id(flash: Path, seed: int) -> bytes:
     """The chip's id, kept beside the flash file and not in it; made when there is none."""
     path = flash.with_name(flash.name + ".uid")

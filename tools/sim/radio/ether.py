@@ -11,6 +11,7 @@ loses its power loses the frame that it was receiving.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from math import ceil, log10
 from typing import NamedTuple, Protocol
@@ -172,6 +173,7 @@ class Ether:
         self.model = model or Model()
         self.log: list[Transmission] = []
         self.lost: Callable[[str, str], bool] = lambda sender, listener: False
+        self.arrived: Counter[tuple[str, str]] = Counter()  # frames received whole, by (sender, listener)
         self.counts = dict.fromkeys(("received", "weak", "lost", "busy", "spoiled", "cut"), 0)
         self._places: dict[str, _Place] = {}
         self._in_air: list[_Frame] = []
@@ -416,7 +418,9 @@ class Ether:
             del self._following[place]
         self.counts["spoiled" if spoiled else "received"] += 1
         signal = frame.signal
-        if spoiled:
+        if not spoiled:
+            self.arrived[frame.sender.antenna.name, place.antenna.name] += 1
+        else:
             signal = signal._replace(data=self._garbled(frame, place))
         power = self._power_dbm(frame, place)
         snr = self._snr_db(frame, place)
