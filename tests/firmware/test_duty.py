@@ -52,6 +52,18 @@ def test_a_board_without_troubles_may_use_nearly_all(board: BoardInTime, freq_hz
     assert used_us > 0.93 * 6 * permille * 3_600_000
 
 
+def test_what_ended_together_ages_from_the_last_of_it(board: BoardInTime) -> None:
+    """A short frame, and most of the hour's airtime a minute later; then again at the first moment that is allowed."""
+    board.send(M_HZ, 12, 7)
+    board.pass_s(60)
+    while board.send(M_HZ, 60, 12):
+        pass
+    board.pass_s(3606 - board.now_us / S_US)
+    while board.send(M_HZ, 60, 12):
+        pass
+    assert 0.9 < board.judge.worst() <= 1.0
+
+
 def test_sub_bands_have_budgets_of_their_own_and_channels_share_them(board: BoardInTime) -> None:
     while board.send(868_100_000, 231, 8):
         pass
@@ -106,8 +118,8 @@ def test_without_reservation_the_same_attacks_break_the_law(
 @pytest.mark.parametrize("garble", GARBLES)
 def test_one_copy_will_do(board: BoardInTime, copy: str, garble: bytes) -> None:
     """Whichever it is, and wherever the power went."""
-    for count in range(40):
-        board.send_and_die(M_HZ, 40, 9, count % 5, kept=bool(count % 2))
+    for count in range(60):
+        board.send_and_die(M_HZ, 60, 11, count % 5, kept=bool(count % 2))
         board.flash.files[STEM + copy] = garble
         board.boot(off_s=2.0)
         assert board.ledger.repaired
@@ -314,4 +326,4 @@ class DutyMachine(RuleBasedStateMachine):
 
 
 DutyMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
-TestDutyMachine = DutyMachine.TestCase
+TestDutyMachine = pytest.mark.fuzz(DutyMachine.TestCase)

@@ -80,6 +80,7 @@ def test_a_tenth_of_the_hour_and_no_more(machine: Machine) -> None:
     assert machine.send(60, 12)
 
 
+@pytest.mark.slow
 def test_kills_and_boots_take_no_airtime_back(machine: Machine) -> None:
     rng = random.Random(83)
     for _ in range(120):
@@ -95,6 +96,7 @@ def test_kills_and_boots_take_no_airtime_back(machine: Machine) -> None:
     assert 0.9 < machine.judge.worst() <= 1.0
 
 
+@pytest.mark.slow
 def test_the_same_machine_knows_how_much_of_the_hour_has_passed(machine: Machine) -> None:
     machine.exhaust()
     machine.now_us += HOUR_US + 60 * S_US
@@ -103,6 +105,19 @@ def test_the_same_machine_knows_how_much_of_the_hour_has_passed(machine: Machine
         assert machine.send(60, 12)
     machine.boot()
     assert not machine.send(60, 12) or machine.judge.worst() <= 1.0
+
+
+def test_an_earlier_boot_of_the_machine_tells_nothing_of_its_time(machine: Machine) -> None:
+    """Its clock counts from its own boot: ten days then are ten days of nobody now."""
+    machine.now_us += 10 * 24 * HOUR_US
+    machine.exhaust()
+    machine.boot()
+    machine.now_us += 60 * S_US
+    machine.start()
+    assert not machine.send(60, 12)
+    machine.now_us += HOUR_US
+    machine.start()
+    assert machine.send(60, 12)
 
 
 def test_a_damaged_file_costs_the_hour(machine: Machine) -> None:
