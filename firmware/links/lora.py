@@ -50,7 +50,9 @@ class LoraLink:
         if node.exchange is not None:
             node.exchange.on_air = True
         # The first health comes with the time, and no other before: without it it is too long for SF12.
-        node.health_due_ms = max(node.health_due_ms, node.settings.get("health_s") * 1000)
+        self._fresh = not node.health_due_ms
+        if self._fresh:
+            node.health_due_ms = node.settings.get("health_s") * 1000
 
     def session(self, life: "Life", clock: "Any", get: "Any", hello: "Any", ask: "Any") -> "Any":
         """The conversation of a life over this link."""
@@ -240,6 +242,9 @@ class LoraLink:
                         self._node.acknowledged(session)
                     if clock.synced:
                         self._ledger.proven(clock.utc_s())
+                        if self._fresh:
+                            self._fresh = False
+                            self._node.health_due_ms = 0
                     self._node.wake.set()
                     return True
             self.foreign += 1

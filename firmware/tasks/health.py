@@ -44,4 +44,4 @@ async def run(task: "Task", node: "Any") -> None:
                 node.log.error("health", "flash takes nothing, %s", error)
                 due_ms = node.health_due_ms = now_ms + LOOK_MS
         await node.clock.sleep_ms(max(1, min(LOOK_MS, due_ms - now_ms, node.settings.get("health_s") * 1000)))
-        due_ms = min(due_ms, node.clock.uptime_ms() + node.settings.get("health_s") * 1000)
+        due_ms = min(due_ms, node.health_due_ms, node.clock.uptime_ms() + node.settings.get("health_s") * 1000)
