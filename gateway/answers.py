@@ -57,14 +57,16 @@ class Turn:
         self.asks = False  # the last uplink: what the node does next shows whether it was answered
         self._asked = False
         self._acked_last = False
-        self.lowest: int | None = None  # seq received and not acknowledged since
+        self._untold = SeqSet()  # seqs that came and that no answer has told
+        self._far = 0  # where the last window far above the hole began
+        self._far_last = False
 
     def heard(self, message_type: int, seqs: list[int], *, wanted: bool) -> None:
         """An uplink; `wanted`: an answer is worth airtime, even if it does not ask for one."""
         self.asks = message_type in ASKING
         self._asked = self._asked or wanted or self.asks
-        if seqs:
-            self.lowest = min(seqs) if self.lowest is None else min(self.lowest, *seqs)
+        for seq in seqs:
+            self._untold.add(seq)
 
     @property
     def asked(self) -> bool:
@@ -74,19 +76,29 @@ class Turn:
         """Whether an acknowledgement goes into this window; `others`: something else waits for one."""
         return self._asked and not (others and self._acked_last)
 
-    def acknowledged(self) -> None:
-        self._asked, self._acked_last, self.lowest = False, True, None
+    def acknowledged(self, cum: int, base: int) -> None:
+        """An answer with this window went out; what lies beyond it is for the next one."""
+        self._asked, self._acked_last = False, True
+        self._untold.remove_range(0, cum)
+        self._untold.remove_range(base, base + ACK_BITS)
+        self._far_last = base > cum + 1
+        if self._far_last:
+            self._far = base
 
     def told_other(self) -> None:
         self._acked_last = False
 
     def window(self, received: SeqSet, cum: int) -> tuple[int, int]:
-        """(base, bits) that acknowledges most of what lies above the first hole: all of it if it lies within 64 seqs, else
-        from the lowest seq on that was not acknowledged yet."""
-        above = [(start, end) for start, end in received.ranges() if start > cum]
+        """(base, bits): right above the first hole, so that all that is missing there is told as well, and by turns with that,
+        one after the other, where something lies beyond that no answer has told. (0, 0): nothing lies above the hole."""
+        above = [start for start, _ in received.ranges() if start > cum]
         if not above:
             return 0, 0
-        base = above[0][0]
-        if above[-1][1] - base > ACK_BITS and self.lowest is not None and self.lowest > base:
-            base = next((max(start, self.lowest) for start, end in above if end > self.lowest), base)
+        reach = cum + 1 + ACK_BITS
+        near = above[0] < reach and any(start < reach and end > cum for start, end in self._untold.ranges())
+        far = [max(start, reach) for start, end in self._untold.ranges() if end > reach]
+        if far and not (near and self._far_last):
+            base = next((start for start in far if start > self._far), far[0])
+        else:
+            base = cum + 1 if above[0] < reach else above[0]
         return base, received.bits(base)

@@ -295,7 +295,7 @@ class LifeSession:
             messages.AckTime(now_ms, air.held_ms, facts.cum, *window) if timed else messages.Ack(facts.cum, *window)
         ):
             return
-        self._turn.acknowledged()
+        self._turn.acknowledged(facts.cum, window[0])
         if timed:
             self._time_sent_ms = self._time_unproven_ms = now_ms
 
