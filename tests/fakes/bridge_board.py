@@ -19,6 +19,7 @@ from wire.regions import UPLINKS_HZ
 
 TICKS = 1 << 30
 BAUDRATE = 115_200
+FETCH_S = 0.04  # a frame waits in the chip while the program does something else
 BOARD = {
     "board": "fake-bridge", "name": "a bridge", "mcu": "esp32s3", "power": "mains", "sensors": [], "profiles": [],
     "link": {"kind": "bridge", "region": "EU868", "gain_cdbi": 215, "public": 0, "baudrate": BAUDRATE},
@@ -67,9 +68,11 @@ class FakeRadio:
             raise OSError(5, "the radio does not answer")
         self.antenna.listens = True
         try:
-            return await asyncio.wait_for(self.antenna.frames.get(), timeout_ms / 1000)
+            heard = await asyncio.wait_for(self.antenna.frames.get(), timeout_ms / 1000)
         except asyncio.TimeoutError:
             return None
+        await asyncio.sleep(FETCH_S)
+        return heard
 
     async def transmit(self, frame: bytes, at_ticks: int) -> int:
         antenna = self.antenna

@@ -434,10 +434,30 @@ def test_an_answer_answers_the_uplink_of_its_window_and_no_other(
                 node.seal(W0 + index)
                 node.ask()
                 await rig.pass_s(3)
+            assert len(ear.sent) == 3
             for number, downlink in enumerate(ear.sent):
                 opened = open_downlink(node.keys, node.link, downlink.frame, [number], 7)
                 assert not isinstance(opened, str)
                 assert opened.answered == number
+
+    run_cell(monkeypatch, scenario())
+
+
+def test_a_window_takes_one_frame_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with cell_rig(tmp_path / "spool.db", rules=STILL) as rig:
+            ear, other = rig.ear("roof"), rig.ear("mast")  # which would be free for a second one
+            rig.begin()
+            node = await rig.node(7, roof=-10, mast=-15)
+            node.tell([node.seal(W0)])
+            await rig.pass_s(0.7)
+            window = rig.session(node).link
+            assert window.open
+            assert window.send(b"\x90first")
+            assert not window.open
+            assert not window.send(b"\x90second")
+            await rig.pass_s(3)
+            assert [one.frame for one in ear.sent + other.sent] == [b"\x90first"]
 
     run_cell(monkeypatch, scenario())
 

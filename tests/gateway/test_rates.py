@@ -173,6 +173,9 @@ def test_a_cell_moves_together_and_the_node_that_missed_it_is_met(
             assert [node.sf for node in nodes] == [7, 7, deaf.sf, 7, 7]
             assert deaf.sf != 7
             assert rig.cell.rendezvous.slots > 3
+            assert all(
+                sum(rate.after_s > 0 for rate in node.rates) == 1 for node in nodes if node is not deaf
+            )  # once each
             assert any(sf == 10 for _, sf in ear.tuned)  # slots
             deaf.faults.deaf = False
             await live(rig, 8)
