@@ -20,7 +20,7 @@ from wire.stream import Parser, encode
 
 log = logging.getLogger("serial")
 
-READ_BYTES = 65_536  # more than the tty layer holds
+READ_BYTES = 8_192  # more than the tty layer gives at once
 OUT_MAX = (
     16_384  # bytes waiting for a node that does not read; beyond it downlinks are dropped: they are repeated anyway
 )

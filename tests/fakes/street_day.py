@@ -101,4 +101,4 @@ def steady(samples: tuple[tuple[float, Heap], ...]) -> list[str]:
     return found
 
 
-__all__ = ["DAY", "SHORT", "STREET", "Outcome", "Plan", "growth_bytes", "live", "steady", "survives"]
+__all__ = ["BREATH_BYTES", "DAY", "SHORT", "STREET", "Outcome", "Plan", "growth_bytes", "live", "steady", "survives"]
