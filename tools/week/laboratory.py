@@ -15,7 +15,7 @@ import msgspec
 from tools.week import plan as plans
 from tools.week.catalogue import MICROPHONES, board_of, fault_of
 from tools.week.fault import Fault
-from tools.week.run import WeekRun
+from tools.week.run import WeekRun, require_micropython
 from tools.week.verdict import Result
 
 START_S = 1_772_578_800  # a Wednesday in March, midnight in Bochum
@@ -80,16 +80,19 @@ def _after_s(fault: Fault, window_s: int) -> int:
 
 def run(job: Job, told: Callable[[str], None], keep: Path | None = None) -> Result:
     """One life in this process. What goes wrong with the run itself becomes a problem of its result."""
-    folder = Path(tempfile.mkdtemp(prefix="st-"))
+    require_micropython()
     plan = plan_of(job)
+    folder = Path(tempfile.mkdtemp(prefix="st-"))
     try:
         going = WeekRun(
             job.board, board_of(job.board), plan, job.seed, folder, exact=job.kind == SAMPLE_EXACT, told=told
         )
         result = going.go()
-    except AssertionError as error:
+    except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        result = fallen(job, plan, f"the run fell: {error} ({last.name}, line {last.lineno})")
+        why = f"the run fell: {type(error).__name__}: {error} ({last.name}, line {last.lineno})"
+        result = fallen(job, plan, why)
+        (folder / "error.txt").write_text(traceback.format_exc())
     finally:
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)

