@@ -8,6 +8,7 @@ from random import Random
 
 from boards import Board as Description
 from boards import BoardError, simulated_chips
+from boards.radio import SerialLink
 from tools.errors import UsageError
 from tools.sim.chips import create
 from tools.sim.chips.axp import AXP
@@ -42,7 +43,9 @@ def attach_chips(description: Description, world: World, seed: int, site: int = 
 
 
 def antenna_gain_dbi(description: Description) -> float:
-    """Of a board with a radio, its cable included."""
+    """Of a board with a radio, its cable included; 0 without one."""
+    if isinstance(description.link, SerialLink):
+        return 0.0
     return float(description.link.antenna_gain_dbi - description.link.cable_loss_db)
 
 
