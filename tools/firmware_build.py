@@ -41,6 +41,7 @@ SCHEMA = ROOT / "boards" / "board.schema.json"
 DRIVER_TABLE = "firmware/drivers/__init__.py"
 BUS = ROOT / "tools" / "sim" / "stub" / "ops.py"
 ON_ROOT = (ROOT / "firmware" / "board" / "boot.py", ROOT / "firmware" / "board" / "main.py")
+ON_AIR = ("firmware/bridge.py", "firmware/links/lora", "firmware/links/duty.py", "firmware/drivers/radio")
 MPY_ARCH_SHIFT = 2  # in the third byte of a .mpy; 0: no machine code in the file
 
 
@@ -153,7 +154,7 @@ def source_files(board: Board, port: str, *, host: bool = False) -> dict[str, by
     """
     every = {str(p.relative_to(ROOT)): p.read_bytes() for p in _sources()}
     drivers = {_driver_of(sensor) for sensor in board.sensors}
-    chosen = {name: text for name, text in every.items() if _belongs(name, port, host)}
+    chosen = {name: text for name, text in every.items() if _belongs(name, port, host) and _wanted(name, board)}
     optional = ("firmware/dsp/", "firmware/drivers/", "wire/")
     own = {f"firmware/drivers/{driver}.py" for driver in drivers}
     if board.radio is not None:
@@ -172,6 +173,13 @@ def _sources() -> Iterator[Path]:
 
 def _driver_of(sensor: Sensor) -> str:
     return str(type(sensor).__struct_config__.tag)
+
+
+def _wanted(name: str, board: Board) -> bool:
+    """Whether `board` has what a module is about: the rest names it, and never imports it there."""
+    if name.startswith("firmware/power/pmu"):
+        return board.pmu is not None
+    return board.radio is not None or not (name.startswith(ON_AIR) or name.endswith("_radio.py"))
 
 
 def _radio_of(radio: Radio) -> str:
