@@ -14,11 +14,14 @@ MARGIN_MS = const(50)  # what an operation may take longer than it must
 SEARCH_SYMBOLS = const(29)  # from the begin of a preamble until its header was read: 12.25 and 8, and what SF12 rounds
 _TICKS = const(0x3FFFFFFF)
 _LATE_US = const(2000)
+_POLL_MS = const(5)
 _TAIL_US = const(400)  # from the command to the first symbol: the synthesizer locks, the amplifier rises
 
 
 class LoraChip:
     """See firmware.drivers.radio. Fields that start with _ belong to the drivers."""
+
+    _done = 0  # flags that end an operation
 
     def __init__(self, port: "Any", clock: "Any", options: dict) -> None:
         self.port = self._port = port  # the first for whoever asks what time it is there
@@ -30,7 +33,7 @@ class LoraChip:
         self._irq_us = -1  # the interrupt that is known already
         self._listening = self._asleep = False
         self.crc_errors = self.header_errors = 0
-        self.missed_irqs = 0  # the chip was done, and its line did not say so
+        self.missed_irqs = 0  # the chip was done, and its line did not say so, or said so all the time
         self.identity = ""
 
     def tune(self, freq_hz: int, sf: int, power_dbm: int, inverted: bool) -> None:
@@ -38,6 +41,33 @@ class LoraChip:
         if (freq_hz, sf, power_dbm, inverted) != self._wanted:
             self._wanted = (freq_hz, sf, power_dbm, inverted)
             self._listening = False
+
+    def _flags(self) -> int:
+        """The chip's interrupt flags."""
+        raise NotImplementedError
+
+    async def _event(self, timeout_ms: int) -> int:
+        """The flags when one of `_done` is among them, or at the deadline.
+
+        A line that tells nothing costs the time until the deadline; one that is stuck high is asked now and then, else
+        nobody else would have a turn.
+        """
+        clock = self._clock
+        begun_ms = clock.ticks_ms()
+        left_ms = timeout_ms
+        stuck = False
+        while True:
+            told = await self._port.wait_irq(left_ms)
+            flags = self._flags()
+            if flags & self._done:
+                if stuck or not told:
+                    self.missed_irqs += 1
+                return flags
+            left_ms = timeout_ms - clock.ticks_diff(clock.ticks_ms(), begun_ms)
+            if not told or left_ms <= 0:
+                return flags
+            stuck = True
+            await clock.sleep_ms(_POLL_MS)
 
     async def _await(self, at_us: "int | None") -> None:
         """Until `at_us`: asleep first, then awake for at most 2 ms."""

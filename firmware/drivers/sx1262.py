@@ -36,6 +36,8 @@ _TIMEOUT = const(0x0200)
 
 _IN_RX = const(5)  # mode of the status byte (DS 13.5.1)
 
+_CAD_PEAKS = b"\x16\x16\x17\x18\x19\x1c"  # AN1200.48, from SF7 on
+
 _IQ = const(0x0736)
 _FREQ_ERROR = const(0x076B)  # 3 bytes: bit 20 whether the frame has a CRC, 20 bits of frequency error
 _MODULATION = const(0x0889)
@@ -52,6 +54,8 @@ class Sx1262(LoraChip):
 
     Power: -9 to 22 dBm.
     """
+
+    _done = _TX_DONE | _RX_DONE | _HEADER_ERROR | _CAD_DONE | _TIMEOUT
 
     def __init__(self, port: "Any", clock: "Any", options: dict) -> None:
         LoraChip.__init__(self, port, clock, options)
@@ -162,14 +166,6 @@ class Sx1262(LoraChip):
         begun_us: int = port.now_us()
         return begun_us
 
-    async def _event(self, timeout_ms: int) -> int:
-        """The flags when the interrupt line or the deadline says so."""
-        told = await self._port.wait_irq(timeout_ms)
-        flags = self._flags()
-        if not told and flags & (_TX_DONE | _RX_DONE | _CAD_DONE | _TIMEOUT):
-            self.missed_irqs += 1
-        return flags
-
     # --- Operations ---
 
     async def start(self) -> None:
@@ -185,7 +181,7 @@ class Sx1262(LoraChip):
         await self._prepare(FRAME_MAX)
         sf = self._sf
         # AN1200.48: symbols, what a peak must have, over what it must stand out
-        self._do(bytes((0x88, 1 if sf < 9 else 2, sf + (15 if sf < 9 else 16 if sf == 12 else 14), 10, 0, 0, 0, 0)))
+        self._do(bytes((0x88, 1 if sf < 9 else 2, _CAD_PEAKS[sf - 7], 10, 0, 0, 0, 0)))
         self._port.rx_path(1)
         await self._begin(b"\xc5", None)
         flags = await self._event((5 << sf) // 125 + MARGIN_MS)

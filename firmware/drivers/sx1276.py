@@ -76,6 +76,8 @@ def amplifier(power_dbm: int, boost: int) -> "tuple[int, int, int, int]":
 class Sx1276(LoraChip):
     """See firmware.drivers.radio. `options`: pa, public of the board's description."""
 
+    _done = _TX_DONE | _RX_DONE | _CAD_DONE
+
     def __init__(self, port: "Any", clock: "Any", options: dict) -> None:
         LoraChip.__init__(self, port, clock, options)
         seldom(CARE, "prove")(self)
@@ -143,12 +145,8 @@ class Sx1276(LoraChip):
         begun_us: int = port.now_us()
         return begun_us
 
-    async def _event(self, timeout_ms: int) -> int:
-        """The flags when the interrupt line or the deadline says so."""
-        told = await self._port.wait_irq(timeout_ms)
+    def _flags(self) -> int:
         flags: int = self._read(_FLAGS)[0]
-        if not told and flags & (_TX_DONE | _RX_DONE | _CAD_DONE):
-            self.missed_irqs += 1
         return flags
 
     # --- Operations ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -344,6 +345,29 @@ def test_a_late_program_knows_when_the_frame_ended() -> None:
     (end_us,) = pair.stage.run(pair.node.transmit(bytes(20)))
     true_us = (pair.stage.ether.log[-1].end_us - 400_000) % (1 << 30)
     assert abs(StagePort.us_diff(end_us, true_us)) < 1_000
+
+
+def test_a_line_that_is_stuck_high_starves_nobody() -> None:
+    """Everything works, and others have their turns meanwhile; it is counted and told."""
+    pair = Pair()
+    for port in pair.ports:
+        port.chip.switch("irq_stuck")
+    turns_us: list[int] = []
+
+    async def other() -> None:
+        for _ in range(40):
+            await pair.stage.clock.sleep_ms(10)
+            turns_us.append(pair.stage.time.now_us)
+
+    end_us, heard, _ = pair.stage.run(pair.send_after(50, b"x"), pair.ear.receive(300), other())
+    assert heard is not None
+    assert max(b - a for a, b in pairwise(turns_us)) < 25_000
+    true_us = (pair.stage.ether.log[-1].end_us - 400_000) % (1 << 30)
+    assert abs(StagePort.us_diff(end_us, true_us)) < 1_000
+    assert 0 <= StagePort.us_diff(heard[5], true_us) < 20_000
+    assert (pair.node.missed_irqs, pair.ear.missed_irqs) == (1, 1)
+    rows = pair.stage.run(pair.node.self_test())[0]
+    assert [row[0] for row in rows if not row[1]] == ["interrupt line"]
 
 
 def test_a_line_that_never_tells() -> None:

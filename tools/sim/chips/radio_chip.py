@@ -28,6 +28,7 @@ class RadioChip(Chip):
         "floating_high": "nothing drives MISO: every answer is 0xff",
         "floating_low": "MISO is shorted or the chip without supply: every answer is 0x00",
         "irq_lost": "the interrupt line is open",
+        "irq_stuck": "the interrupt line is high all the time",
         "deaf": "the switch stays at the transmitter: nothing is received",
         "mute": "nothing reaches the antenna, and the chip does not know",
     }
@@ -152,12 +153,12 @@ class RadioChip(Chip):
 
     def irq(self) -> bool:
         """Level of the interrupt line."""
-        return self._irq and "irq_lost" not in self.faults
+        return (self._irq and "irq_lost" not in self.faults) or "irq_stuck" in self.faults
 
     def _set_irq(self, level: bool) -> None:
         rises = level and not self._irq
         self._irq = level
-        if rises and "irq_lost" not in self.faults:
+        if rises and not self.faults & {"irq_lost", "irq_stuck"}:
             self._rises()
 
     # --- Air ---------------------------------------------------------------------------------------------------------
