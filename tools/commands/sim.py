@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from tools.commands.sim_faults import faults
+from tools.commands.sim_lora import lora
 from tools.commands.sim_week import week
 from tools.errors import UsageError
 
@@ -28,6 +29,7 @@ def _noun() -> None:
 
 
 app.command()(faults)
+app.command()(lora)
 app.command()(week)
 
 

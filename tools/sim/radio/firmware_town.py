@@ -176,7 +176,7 @@ class FirmwareTown:
         frames by what was on the air."""
         outcome = Outcome(verdicts=judge(self.conductor.ether.log))
         for name in self.nodes:
-            rows = self._rows(self.addresses[name])
+            rows = self.rows(self.addresses[name])
             outcome.scheduled += sum(1 for _, end_s, _ in rows if end_s < until_s)
             outcome.delays_s += [delay for _, end_s, delay in rows if end_s < until_s]
         nodes = set(self.nodes)
@@ -191,7 +191,7 @@ class FirmwareTown:
     def log(self) -> list[Transmission]:
         return self.conductor.ether.log
 
-    def _rows(self, address: int) -> list[tuple[int, float, float]]:
+    def rows(self, address: int) -> list[tuple[int, float, float]]:
         """(seq, end in unix s, delay in s) of each record and health record that the gateway holds."""
         path = self.folder / "data" / "spool.db"
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:

@@ -1,0 +1,69 @@
+"""Real firmware on the simulated ether: boards, a bridge and the gateway in virtual time, judged by true time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools import cli
+from tools.sim.interpreter import find
+from tools.sim.radio import trial
+
+pytestmark = [pytest.mark.e2e, pytest.mark.skipif(not find().is_micropython, reason="needs MicroPython")]
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Eight boards for two hours, a fifth of all frames lost, four power cuts, clocks off by up to 100 ppm."""
+    return trial.run(trial.Trial(nodes=8, hours=2.0, cuts=4, loss=0.2, spread_s=120), tmp_path_factory.mktemp("town"))
+
+
+def test_eight_boards_lose_nothing_within_the_law(lived: dict[str, Any]) -> None:
+    assert lived["against"] == []
+    ledger = lived["ledger"]
+    assert ledger["scheduled"] >= 8 * 24 and ledger["missing"] == ledger["duplicates"] == 0
+    assert 0 < lived["worst_duty_cycle"] <= 1
+    assert 0.1 < lived["per"] < 0.3, "the ether lost a fifth"
+
+
+def test_the_model_says_the_same(lived: dict[str, Any]) -> None:
+    """One seed of two hours is 300 frames: three points of chance. Ten seeds agree within one (steiger sim lora --compare)."""
+    said = trial.by_model(trial.Trial(nodes=8, hours=2.0, cuts=0, loss=0.2, spread_s=120))
+    assert said["per"] == pytest.approx(lived["per"], abs=0.08)
+    assert said["delivered"] == 1.0
+
+
+def test_a_run_that_is_there_is_not_run_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: Counter[int] = Counter()
+
+    def run(what: trial.Trial, folder: Path, told: Any) -> dict[str, Any]:
+        calls[what.seed] += 1
+        told("half of it")
+        bad = ["the ledger does not close"] if what.seed == 2 else []
+        return {**trial.asdict(what), "against": bad, "per": 0.2, "in_time": 1.0} | {
+            "ledger": {"scheduled": 5, "delivered": 5, "pending": 0, "causes": {}}, "frames": 9, "latency_p50_s": 1.0,
+            "drained_s": 0, "worst_who": "n", "worst_duty_cycle": 0.5, "worst_band": "M", "wall_s": 1.0,
+        }  # fmt: skip
+
+    monkeypatch.setattr(trial, "run", run)
+    arguments = ["sim", "lora", str(tmp_path / "soak"), "--nodes", "3", "--hours", "1", "--cuts", "0"]
+    assert cli.run(arguments) == 0
+    assert "Nothing speaks against it." in capsys.readouterr().out
+    (tmp_path / "soak" / "results.jsonl").open("a").write('{"cut off')
+    assert cli.run([*arguments, "--seeds", "2", "--json"]) == 1, "the second seed has something against it"
+    told = json.loads(capsys.readouterr().out)
+    assert calls == {1: 1, 2: 1} and told["against"] == ["seed 2: the ledger does not close"]
+    assert cli.run([*arguments, "--dead", "2"]) == 2
+    assert "does not fit" in capsys.readouterr().err
+
+
+@pytest.mark.soak
+def test_fifty_boards_live_through_a_day_of_power_cuts(tmp_path: Path) -> None:
+    found = trial.run(trial.Trial(), tmp_path)
+    assert found["against"] == []
