@@ -81,8 +81,22 @@ def _lora(lora: dict[str, Any]) -> Iterable[Metric]:
         "steiger_ear_airtime_seconds", "Airtime of answers by sub-band", labels=["ear", "band"]
     )
     wait = GaugeMetricFamily("steiger_ear_duty_wait_seconds", "Until the law allows an answer", labels=["ear"])
+    dropped = CounterMetricFamily(
+        "steiger_ear_dropped", "What an ear said and was not taken, by reason", labels=["ear", "reason"]
+    )
+    datagrams = CounterMetricFamily(
+        "steiger_forwarder_datagrams_dropped", "Malformed or of strangers, by reason", labels=["listen", "reason"]
+    )
+    told = set()
     for ear in lora["ears"]:
         name = ear["name"]
+        for reason, n in ear.get("dropped", {}).items():
+            dropped.add_metric([name, reason], n)
+        listen = ear.get("listen")
+        if listen not in told:  # several ears have one socket
+            told.add(listen)
+            for reason, n in ear.get("datagrams_dropped", {}).items():
+                datagrams.add_metric([listen, reason], n)
         hears.add_metric([name], ear["state"] == "open")
         frames.add_metric([name], ear["frames"])
         wait.add_metric([name], ear["duty_wait_s"])
@@ -101,7 +115,7 @@ def _lora(lora: dict[str, Any]) -> Iterable[Metric]:
     missing = GaugeMetricFamily(
         "steiger_lora_nodes_missing", "Nodes silent for longer than expected", value=len(lora["rendezvous"]["missing"])
     )
-    return (hears, frames, downlinks, airtime, wait, unsent, copies, uplinks, rates, missing)
+    return (hears, frames, dropped, datagrams, downlinks, airtime, wait, unsent, copies, uplinks, rates, missing)
 
 
 def _nodes(nodes: list[dict[str, Any]]) -> Iterable[Metric]:

@@ -36,16 +36,22 @@ class DutyLedger:
         self._pause_ms = NOTE_FIRST_MS
         self._given_us = 0
         self._utc_s = 0  # of the writing that this boot began with
-        copies = [read_back(path) for path in self._paths]
-        numbers = [number_of(data) for data in copies]
-        newest = max(numbers)
-        self._number = max(newest, 0)
-        self.repaired = min(numbers) < 0
-        if newest >= 0:
-            data = copies[numbers.index(newest)]
-            self._utc_s = int.from_bytes(data[8:12], "little")
-            self._spent.load(data, now_s)
+        self._number = -1
+        self.repaired = False
+        newest = b""
+        for path in self._paths:
+            data = read_back(path)
+            number = number_of(data)
+            if number < 0:
+                self.repaired = True
+            elif number > self._number:
+                self._number = number
+                newest = data
+        if newest:
+            self._utc_s = int.from_bytes(newest[8:12], "little")
+            self._spent.load(newest, now_s)
         else:
+            self._number = 0
             self._spent.spend_all(now_s + 1)
 
     def wait_ms(self, freq_hz: int, airtime_us: int) -> int:

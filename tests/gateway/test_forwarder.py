@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import metrics
 from gateway.config_lora import Forwarder
 from gateway.health import status
 from gateway.links import forwarder
@@ -316,6 +317,12 @@ def test_a_record_comes_in_and_its_answer_goes_out_by_a_concentrator(
             node.ask()
             await rig.pass_s(3)
             assert node.outbox == {} and rig.uplinks.accepted == 2 and ear.repeats == 2
+            listener.datagram_received(bytes.fromhex("02000700" + EUI) + b"{", HERE)
+            listener.datagram_received(bytes.fromhex("02000702" + EUI), ("192.0.2.1", 1))
+            samples = [sample for family in metrics._lora(rig.cell.status()) for sample in family.samples]
+            counted = {(sample.name, sample.labels.get("reason")): sample.value for sample in samples}
+            assert counted["steiger_ear_dropped_total", "malformed"] == 1
+            assert counted["steiger_forwarder_datagrams_dropped_total", "source"] == 1
             assert [order["tmst"] for order, _ in orders] == [(at + 1_000_000) & 0xFFFF_FFFF for _, at in orders]
             assert {(order["freq"], order["datr"], order["ipol"], order["powe"]) for order, _ in orders} == {
                 (869.525, "SF8BW125", True, 27)
