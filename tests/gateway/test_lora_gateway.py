@@ -17,6 +17,7 @@ from gateway.metrics import text
 from tests.fakes.lora_air import Air, AirNode, FakeEar, run_cell
 from tests.fakes.rig import START_S
 from tests.fakes.virtual_time import virtual_s
+from tools.commands.gateway import _status_lines
 
 W0 = START_S // 60
 CONFIG = """[gateway]
@@ -116,6 +117,12 @@ def test_a_gateway_with_ears_from_end_to_end_over_lossy_air(tmp_path: Path, monk
             'steiger_lora_copies_total{kept="merged"}',
         ):  # fmt: skip
             assert line in metrics, line
+        lines = list(_status_lines(status))
+        assert any(line.startswith("ear      roof: open, 868.1 MHz SF9, ") and "airtime" in line for line in lines), (
+            lines
+        )
+        assert sum(line.startswith("rate     ") for line in lines) == 6
+        assert lines[-1] == "all is well"
         sent = sum(len(ear.sent) for ear in air.ears)
         assert sent < gateway.cell.uplinks / 2  # acknowledgements are sparse
         assert (config.gateway.data_dir / "duty-roof").exists()
