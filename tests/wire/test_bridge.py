@@ -1,6 +1,8 @@
 """The bridge protocol: every message there and back, and nothing else taken for one."""
 
 import random
+import re
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +66,17 @@ def test_out_of_range_is_refused_both_ways() -> None:
 def test_no_type_of_a_node_is_taken() -> None:
     assert bridge.TO_GATEWAY < DOWNLINK <= bridge.TO_BRIDGE < 32
     assert not {bridge.TO_GATEWAY, bridge.TO_BRIDGE} & set(MESSAGES)
+
+
+def test_the_document_names_every_field_with_its_size() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "lora-gateway.md").read_text(encoding="utf-8")
+    for first, kind, cls, with_frame, fields in bridge.TABLE:
+        (row,) = [line for line in text.splitlines() if f"| {first:02X} {kind:02X} |" in line]
+        names = re.findall(r"`(\w+)`", row)
+        assert tuple(names) == cls._fields
+        sizes = [int(size) for size in re.findall(r"`\w+` (\d)", row)]
+        assert sizes == [spec[0] for spec in fields]
+        assert row.rstrip(" |").endswith("to the end") == bool(with_frame)
 
 
 def test_any_bytes_are_a_message_or_a_named_reason() -> None:
