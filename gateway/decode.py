@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from gateway.calibration_check import CalibrationCheck
 from gateway.life_state import Claim, Memory
-from gateway.models import EVENT, GAP, HEALTH, HOUR_MS, RECORD, TIME_ANCHOR, TIME_CLOCK
+from gateway.models import AFTER_END, EVENT, GAP, HEALTH, HOUR_MS, RECORD, TIME_ANCHOR, TIME_CLOCK
 from gateway.store.group import Anchor, CountKey, ProfileRow, Undecoded, Unresolved
 from gateway.store.reader import profile_info
 from gateway.store.rows import pack_detail, pack_values
@@ -29,6 +29,7 @@ Time = tuple[int, ...]
 NO_BOOT = -1  # a time that the node does not know at all
 DAY_S = 86_400
 LOW_BITS_REACH = 60_000  # windows: a clock so far ahead of a record resolves its low bits still
+NEVER = 1 << 62
 CLOCKED_GAP_MS = 0  # a gap names grid windows, not moments
 
 
@@ -55,6 +56,7 @@ class Decoder:
         self.memory = memory
         self.store = store
         self.provisioned_s = provisioned_s
+        self.until_s = 0  # when the grid ended, 0: it goes on
         self.profiles: dict[int, KnownProfile] = {}  # by what records carry
         self.windows: dict[int, ProfileRow] = {}  # by row: since and until which window each is scheduled
         self.anchors: dict[int, BootAnchors] = {}
@@ -184,7 +186,7 @@ class Decoder:
             end_s = time[1]
             length_ms = (end_s % known.window_s or known.window_s) * 1000  # partial where the grid ends
             end_ms = end_s * 1000
-            hour = (end_ms - length_ms) // HOUR_MS
+            hour = self._hour(known, (end_ms - length_ms) // known.window_ms)
             bound_ms = self.memory.clock.bound_ms(end_ms)
             self._put_window(known, seq, hour, end_ms, length_ms, bound_ms, TIME_CLOCK, received_ms, coverage, data)
             self.clockless = False
@@ -202,8 +204,16 @@ class Decoder:
     ) -> None:
         """A record of a node without a clock: it belongs to the grid window that contains its start."""
         window = window_of(end.at_ms - known.window_ms, known.window_s)
-        hour = window * known.window_s // 3600
+        hour = self._hour(known, window)
         self._put_window(known, seq, hour, end.at_ms, known.window_ms, end.bound_ms, code, received_ms, coverage, data)
+
+    def _hour(self, known: KnownProfile, window: int) -> int:
+        """What a window is counted under: the hour it starts in, or AFTER_END."""
+        return AFTER_END if window >= self._end_window(known) else window * known.window_s // 3600
+
+    def _end_window(self, known: KnownProfile) -> int:
+        """The first window that is no longer of the grid; the one that contains the end closes with it."""
+        return -(-self.until_s // known.window_s) if self.until_s else NEVER
 
     def _put_window(
         self,
@@ -293,7 +303,10 @@ class Decoder:
         detail: bytes,
     ) -> None:
         end_ms = (first + count) * known.window_ms
-        hours = hours_of_windows(first, count, known.window_s)
+        inside = min(max(self._end_window(known) - first, 0), count)
+        hours = hours_of_windows(first, inside, known.window_s)
+        if inside < count:
+            hours.append((AFTER_END, count - inside))
         row = (self.row, seq, count, GAP, known.row, hours[0][0], end_ms, count * known.window_ms, bound_ms, code)
         self.store.put((*row, received_ms, 0, detail, self.receptions))
         for hour, windows in hours:

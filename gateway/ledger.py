@@ -7,7 +7,7 @@ too much) is located by gateway/audit.py. Everything is read from the database, 
 As JSON (`Report` through msgspec): {"at_ms", "closed", "sinks": [names], "lives": [{"node", "life", "name", "board",
 "last_ms", "sinks": {sink: TALLY}, "lines": [{"profile", "window_s", "hour_ms", "sink", TALLY…}]}], "findings": [{"hop",
 "node", "life", "count", "what"}]} with TALLY = {"scheduled", "delivered", "causes": {cause: n}, "pending": {state: n},
-"missing"}. Counts are windows.
+"missing", "after_end"}. Counts are windows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 
 from gateway.audit import Finding, audit, audit_sinks, on_node_at_most
 from gateway.life_state import Memory
-from gateway.models import RECORD
+from gateway.models import AFTER_END, RECORD
 from gateway.store.group import ProfileRow
 from gateway.store.sinks import (
     DELIVERED,
@@ -55,6 +55,7 @@ class Tally(msgspec.Struct):
     causes: dict[str, int] = msgspec.field(default_factory=dict)
     pending: dict[str, int] = msgspec.field(default_factory=dict)
     missing: int = 0
+    after_end: int = 0  # beside the sum: windows that a node measured after the end of its life's grid
 
     def settle(self) -> int:
         """What is scheduled and neither delivered nor explained so far; negative: too much."""
@@ -64,6 +65,7 @@ class Tally(msgspec.Struct):
         self.scheduled += other.scheduled
         self.delivered += other.delivered
         self.missing += other.missing
+        self.after_end += other.after_end
         for mine, theirs in ((self.causes, other.causes), (self.pending, other.pending)):
             for name, n in theirs.items():
                 mine[name] = mine.get(name, 0) + n
@@ -176,6 +178,7 @@ def summary(report: Report, sink: str | None = None) -> dict[str, Any]:
             for name, tally in nodes.items()
         },
         "missing": total.missing,
+        "after_end": total.after_end,
         "closed": report.closed,
         "hops": [msgspec.to_builtins(finding) for finding in report.findings],
         "sink": sink,
@@ -293,6 +296,8 @@ def _tallies(
                 # The node's clock may be a moment ahead of ours: its window is over, ours is just ending.
                 if hour >= newest - 1 and -ahead <= line.settle() < 0:
                     line.scheduled -= line.settle()
+                if hour == AFTER_END:
+                    line.hour_ms = life.until_s // 3600 * 3_600_000
                 out[sink][(row.id, hour)] = line
             total += max(out[sink][(row.id, hour)].scheduled for sink in sinks)
     return out, total
@@ -318,6 +323,25 @@ def _explain(lines: dict[tuple[int, int], Line], life: _Life, counted: _Counted,
                 rest -= taken
         line.missing = rest
     _level(lines, life, counted)
+    for (_, hour), line in lines.items():
+        if hour == AFTER_END:
+            _set_aside(line)
+
+
+def _set_aside(line: Line) -> None:
+    """What was not scheduled and came all the same is told beside the sum."""
+    line.after_end = rest = max(-line.missing, 0)
+    line.missing += rest
+    taken = min(rest, line.delivered)
+    line.delivered -= taken
+    rest -= taken
+    for states in (line.pending, line.causes):
+        for name, n in list(states.items()):
+            taken = min(rest, n)
+            rest -= taken
+            states[name] -= taken
+            if not states[name]:
+                del states[name]
 
 
 def _level(lines: dict[tuple[int, int], Line], life: _Life, counted: _Counted) -> None:
@@ -325,13 +349,16 @@ def _level(lines: dict[tuple[int, int], Line], life: _Life, counted: _Counted) -
     profile's hours balance as a whole, and no more windows are out of place than were dated so, they are those: each
     such window is scheduled in the hour that it was found in. This never balances a window that is not there."""
     for row, _, _ in life.profiles:
-        own = [line for (profile, _), line in lines.items() if profile == row.id]
+        own = [line for (profile, hour), line in lines.items() if profile == row.id and hour != AFTER_END]
         displaced = sum(line.missing for line in own if line.missing > 0)
-        if (
-            displaced
-            and sum(line.missing for line in own) == 0
-            and displaced <= counted.inexact.get((life.row, row.id), 0)
-        ):
+        if not displaced or displaced > counted.inexact.get((life.row, row.id), 0):
+            continue
+        elsewhere = sum(line.missing for line in own)
+        late = lines.get((row.id, AFTER_END))
+        if elsewhere == 0 or (late is not None and 0 < elsewhere <= -late.missing):
             for line in own:
                 line.scheduled -= line.missing
                 line.missing = 0
+            if late is not None:
+                late.scheduled += elsewhere
+                late.missing += elsewhere

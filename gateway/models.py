@@ -140,6 +140,11 @@ def record_id(node: int, life: int, seq: int) -> str:
     return f"{node}-{life:08x}-{seq}"
 
 
+# In place of an hour: a window that began after the end of its life's grid. A node without a clock does not know of the end, and
+# one that was called lost may be alive; what it measured is delivered, but was not scheduled.
+AFTER_END = 0
+
+
 def hour_of(start_ms: int) -> int:
     """Hours since 1970 UTC of the hour a window starts in: the ledger's unit of time."""
     return start_ms // HOUR_MS

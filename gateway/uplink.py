@@ -85,6 +85,7 @@ class Uplinks:
                 self._fill(session)
                 session.load_profiles(life.profiles)
                 self._store.touch(info.row, session)
+            session.decoder.until_s = life.until_s
             if session.memory.lost != life.lost:
                 session.memory.lost = life.lost
                 self._store.touch(session.info.row, session)

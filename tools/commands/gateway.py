@@ -380,6 +380,8 @@ def _ledger_lines(report: dict[str, Any], wanted: str | None, hours: bool) -> It
 
 def _ledger_line(life: dict[str, Any], sink: str, tally: dict[str, Any], more: str) -> str:
     causes = ", ".join(f"{name} {n}" for name, n in tally["causes"].items() if n)
+    if tally.get("after_end"):
+        more = f"  (after_end {tally['after_end']}){more}"
     pending = sum(tally["pending"].values())
     return (
         f"{life['node']:>5} {life['life']:8} {sink:8} {tally['scheduled']:>9} {tally['delivered']:>9} "
