@@ -101,8 +101,8 @@ def table(results: list[Measured]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def document(sections: list[Section]) -> str:
-    """docs/benchmarks.md."""
+def document(sections: list[Section], never: list[str]) -> str:
+    """docs/benchmarks.md; `never` was not measured yet."""
     machine = sections[-1].facts
     varies = [name for name in machine if any(section.facts.get(name) != machine[name] for section in sections)]
     lines = [
@@ -114,6 +114,7 @@ def document(sections: list[Section]) -> str:
         "| | |",
         "|---|---|",
         *[f"| {name} | {value} |" for name, value in machine.items() if name not in varies],
+        *([f"| not measured here | {', '.join(f'`{name}`' for name in never)} |"] if never else []),
         "",
         "## Figures",
         "",

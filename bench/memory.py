@@ -12,6 +12,12 @@ from tests.fakes.street_day import SHORT, Plan, survives
 
 LOWEST_KB, HIGHEST_KB, STEP_KB = 200, 264, 4
 
+TARGETS: dict[str, tuple[str, float]] = {
+    "firmware.boot_to_health_ms": ("<=", 3_000),
+    "firmware.min_heap_bytes": ("<=", 240 * 1024),
+    "firmware.loaded_mpy_bytes": ("<=", 45 * 1024),
+}
+
 
 def first_minutes(board: str | Path) -> tuple[int, Heap]:
     """(ms from power-on to the acknowledgement of a health record, heap after a window)."""

@@ -80,10 +80,8 @@ def main(arguments: list[str]) -> int:
     print("\n".join(table(results)))
     if options.write_docs:
         found = [kept.get(name) for name in known]
-        DOCS.write_text(document([section for section in found if section is not None]), encoding="utf-8")
         never = [name for name, section in zip(known, found, strict=True) if section is None]
-        if never:
-            print(f"not in it, since never measured here: {', '.join(never)}")
+        DOCS.write_text(document([section for section in found if section is not None], never), encoding="utf-8")
         print(f"written: {DOCS.relative_to(ROOT)}")
     missed = [name for result in results for name in result.missed()]
     if missed:
