@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from boards import load_board
 from tests.sim.running import START_S
 from tools.sim import image
@@ -12,6 +14,8 @@ from tools.sim.chips.radio_chip import RadioChip
 from tools.sim.conductor import Conductor, VirtualNode
 from tools.sim.radio.ether import Ether
 from tools.sim.radio.propagation import CLEAR, Position
+
+pytestmark = pytest.mark.slow
 
 RADIO = """
 import asyncio, json, sys
