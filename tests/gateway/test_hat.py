@@ -247,7 +247,7 @@ def test_orders_that_cannot_be_carried_out(scene: Scene) -> None:
         await asyncio.sleep(0)
         found.append(await scene.ear.send(order(600_000)))
         found.append(await first)
-        await asyncio.sleep(0.05)  # amid a slice of listening, which an order for the next millisecond does not end
+        await virtual_s(0.05)  # amid a slice of listening, which an order for the next millisecond does not end
         return [*found, await scene.ear.send(order(1_000))]
 
     assert scene.play(talk()) == ["late", "refused", "refused", "busy", "", "late"]
