@@ -16,7 +16,7 @@ import binascii
 import logging
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -371,14 +371,19 @@ class Listener(asyncio.DatagramProtocol):
             log.warning("forwarder: %s from %s is not taken, its %s is not in `allow`", eui, address, what)
 
 
-def make_ears(tables: Sequence[Forwarder], clock: Clock, on_heard: HeardSink) -> list[ForwarderEar]:
+def make_ears(
+    tables: Sequence[Forwarder],
+    clock: Clock,
+    on_heard: HeardSink,
+    make_listener: Callable[[str, int, Clock], Listener] = Listener,
+) -> list[ForwarderEar]:
     """The ears of `[[forwarder]]` tables; those with the same `listen` share a socket."""
     listeners: dict[str, Listener] = {}
     ears = []
     for table in tables:
         if table.listen not in listeners:
             host, _, port = table.listen.rpartition(":")
-            listeners[table.listen] = Listener(host.strip("[]"), int(port), clock)
+            listeners[table.listen] = make_listener(host.strip("[]"), int(port), clock)
         ears.append(
             ForwarderEar(listeners[table.listen], table.name, table.eui, table.address, table.power_dbm, on_heard)
         )

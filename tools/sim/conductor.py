@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from tools.sim.flash import Flash
 from tools.sim.gateway_runner import Idle, Step, read_message, write_message
 from tools.sim.interpreter import Interpreter, find
 from tools.sim.line import Line, Noise
+from tools.sim.radio.concentrator import Concentrator
 from tools.sim.radio.ether import Ether
 from tools.sim.radio.propagation import Model, Position
 from tools.sim.shim_flash import ShimFlash
@@ -93,6 +95,7 @@ class Conductor:
         self.world = World(seed, start_s)
         self.ether = Ether(self.time, seed, air)
         self.nodes: dict[str, VirtualNode] = {}
+        self.concentrators: dict[str, Concentrator] = {}
         self.gateway: GatewayProcess | None = None
         self.gateway_starts = 0
         self.log: list[Sent] | None = None
@@ -156,6 +159,11 @@ class Conductor:
         if power:
             board_made.power_on()
         return node
+
+    def add_concentrator(self, name: str, eui: bytes, place: Position) -> Concentrator:
+        """Eight channels on the ether, and a packet forwarder: a port of the gateway by the name of its listener."""
+        made = self.concentrators[name] = Concentrator(self.time, self.ether, name, eui, place)
+        return made
 
     def start_gateway(
         self, config: Path, ports: dict[str, str], *, offset_ms: int = 0, synchronised: bool = True
@@ -279,6 +287,8 @@ class GatewayProcess:
         )
         for node in conductor.nodes.values():
             self.attach(node)
+        for name, concentrator in conductor.concentrators.items():
+            concentrator.out = partial(self._arrived, self._port_of[name])
         self._hear()
 
     def attach(self, node: VirtualNode) -> None:
@@ -319,9 +329,12 @@ class GatewayProcess:
             self.ended = f"the gateway ended with code {self._child.wait()}"
             idle = Idle(ended=self.ended)
         for port, data in idle.sent:
-            node = self._conductor.nodes.get(self._node_of.get(port, ""))
+            name = self._node_of.get(port, "")
+            node = self._conductor.nodes.get(name)
             if node is not None:
                 node.down.send(data)
+            elif name in self._conductor.concentrators:
+                self._conductor.concentrators[name].receive(data)
         for answer in idle.answers:
             self._answers[answer["id"]] = answer
         self.ended = idle.ended
@@ -365,4 +378,6 @@ class GatewayProcess:
                 stream.close()
         for node in self._conductor.nodes.values():
             node.listener = None
+        for concentrator in self._conductor.concentrators.values():
+            concentrator.out = None
         self._conductor.gateway = None

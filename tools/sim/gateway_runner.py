@@ -24,8 +24,9 @@ from gateway.app import Gateway
 from gateway.clock import Clock
 from gateway.config import load
 from gateway.links.beat import Beat
-from gateway.links.bridge import BridgeEar, bridge_ears
-from gateway.links.ear import HeardSink
+from gateway.links.bridge import bridge_ears
+from gateway.links.ear import Ear, HeardSink
+from gateway.links.forwarder import Listener, make_ears
 from gateway.links.serial import SerialLink
 from gateway.store import spool
 from gateway.store.worker import Worker, _Job
@@ -124,6 +125,28 @@ class StepLink(SerialLink):
         return True
 
 
+class StepListener(Listener):
+    """A packet forwarder's socket whose datagrams come from the conductor and go to it. Its port there is named as it listens:
+    "127.0.0.1:1700"."""
+
+    def __init__(self, host: str, port: int, clock: Clock, out: Callable[[str, bytes], None]) -> None:
+        super().__init__(host, port, clock)
+        self._put = out
+
+    async def run(self) -> None:
+        async with self._running:
+            self.trouble = ""
+            await asyncio.get_running_loop().create_future()
+
+    def send(self, datagram: bytes, target: tuple[Any, ...]) -> bool:
+        self._put(self.where, datagram)
+        return True
+
+    def feed(self, datagram: bytes) -> None:
+        """All concentrators are on this machine; who it is their EUI says."""
+        self.datagram_received(datagram, ("127.0.0.1", 1780))
+
+
 class LoopWorker(Worker):
     """The store's writer in the loop itself: same transactions, no thread."""
 
@@ -162,6 +185,7 @@ class Runner:
         self._seed = seed
         self._config = config
         self._links: dict[str, StepLink] = {}
+        self._listeners: dict[str, StepListener] = {}
         self._stop: asyncio.Event | None = None
         self._gateway: Gateway | None = None
         self._asked: set[asyncio.Task[None]] = set()
@@ -177,6 +201,8 @@ class Runner:
         for port, data in step.data:
             if port in self._links:
                 self._links[port].feed(data)
+            elif port in self._listeners:
+                self._listeners[port].feed(data)
         if step.ask is not None:
             task = self._loop.create_task(self._answer(step.ask))
             self._asked.add(task)
@@ -213,12 +239,18 @@ class Runner:
             self._links[port.port] = StepLink(port.port, sink, clock, self._put, beat)
         return list(self._links.values())
 
-    def _make_ears(self, on_heard: HeardSink, sink: Any, clock: Clock) -> list[BridgeEar]:
+    def _make_ears(self, on_heard: HeardSink, sink: Any, clock: Clock) -> list[Ear]:
         def link(port: str, baudrate: int, sink: Any, clock: Clock) -> StepLink:
             self._links[port] = StepLink(port, sink, clock, self._put)
             return self._links[port]
 
-        return bridge_ears(self._loaded, on_heard, sink, clock, link)
+        def listener(host: str, port: int, clock: Clock) -> StepListener:
+            made = StepListener(host, port, clock, self._put)
+            self._listeners[made.where] = made
+            return made
+
+        ears: list[Ear] = [*bridge_ears(self._loaded, on_heard, sink, clock, link)]
+        return [*ears, *make_ears(self._loaded.forwarder, clock, on_heard, listener)]
 
     def _put(self, port: str, data: bytes) -> None:
         self._sent.append((port, data))
