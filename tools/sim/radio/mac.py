@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from random import Random
 
-from tools.sim.radio.airtime import symbol_us
+from tools.sim.radio.airtime import frame_us, symbol_us
 from tools.sim.radio.ether import Ether, Key, Listening, Reception, Signal
 from tools.sim.radio.law import HOUR_US, band_of, limit_us
 from tools.sim.radio.propagation import Position, chance
@@ -54,7 +54,7 @@ class Rules:
     silent: int = 3
     cad_tries: int = 6
     ask_age_s: int = 1800
-    backlog_share: float = 2 / 3  # of the hour's airtime may be used for what is old
+    backlog_share: float = 2 / 3  # of the airtime is for what is old, evenly over time
 
     def pause_s(self, missed: int, draw: Random) -> float:
         """How long to wait after so many asks without an answer."""
@@ -93,15 +93,15 @@ class Hour:
         self._spans: dict[str, deque[tuple[int, int]]] = {}
         self._used: dict[str, int] = {}
 
-    def wait_us(self, now_us: int, freq_hz: int, airtime_us: int, share: float = 1.0) -> int:
-        """How long until a frame of this length may begin, within a share of what the law allows."""
+    def wait_us(self, now_us: int, freq_hz: int, airtime_us: int) -> int:
+        """How long until a frame of this length may begin."""
         band = band_of(freq_hz, BW_HZ)
         spans = self._spans.setdefault(band, deque())
         used = self._used.get(band, 0)
         while spans and spans[0][0] + HOUR_US <= now_us:
             used -= spans.popleft()[1]
         self._used[band] = used
-        over = used + airtime_us - int(limit_us(band) * share)
+        over = used + airtime_us - limit_us(band)
         if over <= 0:
             return 0
         for begin_us, length_us in spans:
@@ -123,6 +123,7 @@ class Tally:
 
     scheduled: int = 0
     delays_s: list[float] = field(default_factory=list)  # from the end of the window to the gateway, each record once
+    ends_us: list[int] = field(default_factory=list)  # of these windows
     frames: int = 0
     heard: int = 0  # of these by the gateway
     airtime_us: int = 0
@@ -166,6 +167,7 @@ class ModelNode:
         self._live: list[int] = []
         self._speak_us = 0
         self._backlog: dict[int, None] = {}  # to be sent again, the oldest first
+        self._old_us = 0  # what is old waits until then
         self._in_flight: dict[int, None] = {}  # sent, and no answer has told of it
         self._hello_due = True
         self._missed = 0
@@ -244,7 +246,7 @@ class ModelNode:
             if self._in_flight:
                 due.append(self._asked_us + 2 * self.rules.ask_age_s * SECOND_US)
             if self._backlog:
-                due.append(now_us)
+                due.append(max(now_us, self._old_us))
         return min(due) if due else None
 
     def _speak(self, now_us: int) -> None:
@@ -253,12 +255,9 @@ class ModelNode:
         freq_hz = self.draw.choice(self.channels_hz)
         signal = Signal(freq_hz, BW_HZ, self.sf, 5, False, SYNC_WORD, PREAMBLE, self.power_dbm, words)
         airtime_us = signal.airtime_us()
-        share = rules.backlog_share if old else 1.0
-        wait_us = self._hour.wait_us(now_us, freq_hz, airtime_us, share)
+        wait_us = self._hour.wait_us(now_us, freq_hz, airtime_us)
         if wait_us:
             self._ready_us = now_us + wait_us
-            if old and self._live:
-                self._ready_us = min(self._ready_us, max(self._speak_us, now_us + SECOND_US))
             self._look()
             return
         if self._tries < rules.cad_tries and self._ether.busy(self, freq_hz, BW_HZ, self.sf, False):
@@ -269,6 +268,10 @@ class ModelNode:
         self._tries = 0
         self._busy = True
         self._hour.take(now_us, freq_hz, airtime_us)
+        if old:
+            longest_us = float(frame_us(rules.frame_max(self.sf), self.sf))
+            allowed = limit_us(band_of(freq_hz, BW_HZ)) / HOUR_US
+            self._old_us = now_us + int(longest_us / allowed / rules.backlog_share)
         self._sent(words, airtime_us, now_us)
         end_us = self._ether.transmit(self, signal)
         symbols_us = int(8 * symbol_us(self.sf, BW_HZ))

@@ -93,6 +93,7 @@ class ModelGateway:
             held.add(seq)
             if seq in node.born_us:
                 node.tally.delays_s.append((now_us - node.born_us[seq]) / SECOND_US)
+                node.tally.ends_us.append(node.born_us[seq])
         due = words.ask or (words.kind == "records" and not fresh)
         self._time.call_at(now_us + MERGE_US, lambda: self._decide(words, reception, due))
 
