@@ -46,7 +46,7 @@ def orders(board: BridgeBoard) -> dict[str, Any]:
     return dict(board.ear.status._asdict()) if board.ear.status is not None else {}
 
 
-@pytest.mark.parametrize(("ppm", "pause_s"), [(-100, 5), (100, 900)])
+@pytest.mark.parametrize(("ppm", "pause_s"), [(-100, 5), pytest.param(100, 900, marks=pytest.mark.slow)])
 def test_frames_go_up_and_answers_down_in_the_window(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ppm: int, pause_s: float
 ) -> None:

@@ -54,6 +54,7 @@ def enter(config: Any, node: AirNode) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_gateway_with_ears_from_end_to_end_over_lossy_air(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Six nodes, a fifth of all frames lost both ways, two ears: the ledger closes, every record is there once."""
 

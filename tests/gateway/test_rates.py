@@ -51,6 +51,7 @@ async def speak(node: AirNode, count: int, ask_every: int) -> None:
         node.home = node.sf  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_power_falls_to_what_the_margin_asks_for_and_rises_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ def test_power_falls_to_what_the_margin_asks_for_and_rises_again(
     run_cell(monkeypatch, scenario())
 
 
+@pytest.mark.slow
 def test_under_a_concentrator_each_node_gets_its_own_spreading_factor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +101,7 @@ def test_under_a_concentrator_each_node_gets_its_own_spreading_factor(
     run_cell(monkeypatch, scenario())
 
 
+@pytest.mark.slow
 def test_no_rate_is_commanded_that_the_ears_of_a_node_cannot_hear() -> None:
     """Whatever is heard, in whatever order: the spreading factor is one that an ear which hears the node hears too."""
 
@@ -154,6 +157,7 @@ def test_a_power_that_does_not_show_is_commanded_again_less_and_less_often() -> 
     assert rates.nodes[KEY].power_dbm == 14  # as far as is known
 
 
+@pytest.mark.slow
 def test_a_cell_moves_together_and_the_node_that_missed_it_is_met(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +201,7 @@ def test_a_cell_moves_together_and_the_node_that_missed_it_is_met(
     run_cell(monkeypatch, scenario())
 
 
+@pytest.mark.slow
 def test_one_far_node_keeps_the_whole_cell_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         async with cell_rig(tmp_path / "spool.db", sf=9, seed=6) as rig:
@@ -211,6 +216,7 @@ def test_one_far_node_keeps_the_whole_cell_slow(tmp_path: Path, monkeypatch: pyt
     run_cell(monkeypatch, scenario())
 
 
+@pytest.mark.slow
 def test_what_the_nodes_were_told_outlives_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         async with cell_rig(tmp_path / "spool.db", sf=9) as rig:
@@ -243,6 +249,7 @@ def test_what_the_nodes_were_told_outlives_a_restart(tmp_path: Path, monkeypatch
     run_cell(monkeypatch, scenario())
 
 
+@pytest.mark.slow
 def test_a_new_node_at_the_wrong_spreading_factor_is_met(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         async with cell_rig(tmp_path / "spool.db", sf=7, seed=8) as rig:

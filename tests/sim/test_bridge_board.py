@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from boards import load_board
 from tests.sim.running import START_S
 from tools.sim import image
@@ -69,6 +71,7 @@ class Port:
         return [message for message in self.messages if isinstance(message, kind)]
 
 
+@pytest.mark.slow
 def test_it_hears_answers_in_time_and_lives_through_a_dead_radio(tmp_path: Path) -> None:
     with Conductor(tmp_path, seed=3, start_s=START_S) as conductor:
         ether = Ether(conductor.time, 3, CLEAR)
