@@ -90,6 +90,7 @@ class Bridge:
                     self._freq_hz // 100000 % 10,
                     self._sf,
                 )
+                self._tell_status()
                 retry_ms = RETRY_MIN_MS
                 while True:
                     task.beat()

@@ -93,6 +93,8 @@ class BridgeEar:
                     "a node is on this port, no bridge: name the port in [[serial]], or provision the board as a bridge"
                 )
             return "no bridge answers: steiger node provision --board …-bridge makes one"
+        if self.status.radio == bridge.RADIO_STARTS:
+            return "the bridge's radio starts"
         if self.status.radio != bridge.RADIO_LISTENS:
             return "the bridge's radio does not answer: look at its wiring and its board file"
         return "open"

@@ -75,6 +75,25 @@ def test_frames_go_up_and_answers_down_in_the_window(
     run_cell(monkeypatch, scenario())
 
 
+def test_it_answers_as_soon_as_its_radio_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with cell_rig(tmp_path / "spool.db", rules=Rules(adr=False)) as rig:
+            board = BridgeBoard(rig, tmp_path / "flash")
+            rig.begin([board.ear])
+            running = asyncio.create_task(board.ear.run())
+            board.start(monkeypatch)
+            await rig.pass_s(0.5)
+            assert board.ear.state == "open"
+            node = await rig.node(7, bridge=-10)
+            node.hello()
+            await rig.pass_s(3)
+            assert len(node.downlinks) == 1
+            running.cancel()
+            await board.cut()
+
+    run_cell(monkeypatch, scenario())
+
+
 def test_it_starts_without_settings_and_writes_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         async with bridged(tmp_path, monkeypatch) as (rig, board, _):
