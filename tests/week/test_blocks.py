@@ -19,6 +19,7 @@ from tools.week import block_slot
 from tools.week.block_slot import BLOCKS, STATE
 from tools.week.blocks import STREET_C_DB, Blocks
 
+pytestmark = pytest.mark.slow  # some seconds together, beside the path that the soak walks
 START_S = 1_772_578_800
 SAMPLES = 752 * BLOCKS
 
