@@ -8,7 +8,7 @@ marked, and ends `--check` with 1. Figures of earlier runs that this run did not
 
 Each section is kept in build/bench/, with its day, its version and the machine, as soon as it is measured. `--write-docs` writes
 docs/benchmarks.md from what is kept there, and says what was never measured; `--missing` runs only those that this version has
-not measured: an interrupted run goes on where it was. LONG ones (an hour of computing each) run when they are named.
+not measured: an interrupted run goes on where it was. LONG ones (many minutes of computing) run when they are named.
 """
 
 import argparse
@@ -38,7 +38,7 @@ SECTIONS = (
     "lora_airtime",
     "lora_duty",
 )
-LONG = ("day", "powercut_node")  # run when named
+LONG = ("day", "flash_largest", "powercut_node")  # run when named
 OUT = ROOT / "build" / "bench.json"
 DOCS = ROOT / "docs" / "benchmarks.md"
 
