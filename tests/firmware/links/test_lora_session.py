@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware.links.lora_rate import SILENT
-from firmware.links.lora_session import NOTHING, UNKNOWN_MAX
+from firmware.links.lora_session import BACKLOG, NOTHING, UNKNOWN_MAX
 from tests.fakes.lora_pair import KEY, PROFILE, START_S, Pair
 from wire import crypto, frame, frame_gateway, messages
 from wire.airtime import airtime_us
@@ -404,3 +404,19 @@ def test_foreign_short_and_replayed_downlinks_change_nothing_and_are_counted(tmp
 
 def test_the_profile_of_these_tests_is_the_one_that_sizes_are_told_for() -> None:
     assert len(PROFILE.items) == 10
+
+
+def test_one_answer_decides_on_all_frames_before_it_and_on_no_other(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, lora_ask_every=8)
+    pair.live(1)
+    pair.lose_up = lambda: True
+    pair.live(5)
+    session = pair.session
+    assert [sent.spans for sent in session._in_flight] == [[(seq, seq + 1)] for seq in range(6)]
+    session._answers = session._in_flight[4].counter  # the fifth was answered, and told of nothing but the first
+    session._acknowledged(1, 0, 0)
+    assert [sent.spans for sent in session._in_flight] == [[(4, 5)], [(5, 6)]], "nothing above the hole is there"
+    assert session.wants(pair.clock.now_ms) == BACKLOG
+    pair.lose_up = lambda: False
+    pair.speak()
+    assert pair.sent[-1][3] == (1, 2, 3), "in one frame"
