@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tools import cli
 from tools.sim.interpreter import find
 from tools.sim.radio import trial
+from tools.sim.radio.law import Verdict
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(not find().is_micropython, reason="needs MicroPython")]
 
@@ -61,6 +63,38 @@ def test_a_run_that_is_there_is_not_run_again(
     assert calls == {1: 1, 2: 1} and told["against"] == ["seed 2: the ledger does not close"]
     assert cli.run([*arguments, "--dead", "2"]) == 2
     assert "does not fit" in capsys.readouterr().err
+
+
+def test_whatever_speaks_against_a_run_is_told() -> None:
+    """The judge can find everything that it looks for, and finds nothing in a good run."""
+    town: Any = SimpleNamespace(violations=dict)
+    what = trial.Trial(dead_h=6.0)
+    good = {"closed": True, "duplicates": 0, "missing": 0, "causes": {"node_off": 3}, "pending": 9}
+    fair = Verdict("n1", "M", 1.0, 36_000_000, 0)
+    late = {"live_latency_s": 200.0, "normal_latency_s": 100.0}
+
+    def judged(
+        summary: dict[str, Any] = good,
+        worst: Verdict = fair,
+        where: Any = town,
+        drained: int | None = 600,
+        found: Any = late,
+    ) -> list[str]:
+        return trial._against(what, summary, worst, where, drained, found)
+
+    assert judged() == []
+    for told, word in (
+        (judged(worst=fair._replace(share=1.01)), "n1 was on the air for 101.0%"),
+        (judged(good | {"closed": False}), "does not close"),
+        (judged(good | {"missing": 1}), "missing: 1"),
+        (judged(good | {"duplicates": 2}), "duplicates: 2"),
+        (judged(good | {"causes": {"overwritten": 4}}), "overwritten"),
+        (judged(drained=None), "still on the nodes"),
+        (judged(where=SimpleNamespace(violations=lambda: {"n2": ["15.1"]})), "n2: 15.1"),
+        (judged(found=late | {"live_latency_s": 201.0}), "new records take 201 s"),
+    ):
+        (line,) = told
+        assert word in line
 
 
 @pytest.mark.soak
