@@ -55,6 +55,9 @@ soak: setup ## Long seeded runs (hours); goes on where it stopped; summary in bu
 	@$(SOAK) street --runs $(STREET_RUNS) --summary build/soak.json --page docs/soak.md; street=$$?; \
 	$(SOAK) virtual --runs $(VIRTUAL_RUNS) --summary build/soak.json --page docs/soak.md && test $$street = 0
 	@$(BIN)/steiger sim week air-v1 noise-v1 traffic-v1 --results build/week.jsonl --page docs/week.md
+	@$(BIN)/steiger sim lora build/soak-lora/day --nodes 50 --hours 24 --cuts 100 --loss 0.2
+	@$(BIN)/steiger sim lora build/soak-lora/dead --nodes 20 --hours 18 --cuts 0 --loss 0 --dead 6
+	@$(BIN)/steiger sim lora build/soak-lora/alike --nodes 8 --hours 6 --cuts 0 --seeds 10 --compare
 	@$(BIN)/pytest -m soak
 	@STEIGER_CUT_STEP=1 $(BIN)/pytest --timeout 7200 tests/firmware/test_on_littlefs.py tests/sim/test_provision_cut.py
 

@@ -95,9 +95,3 @@ def test_whatever_speaks_against_a_run_is_told() -> None:
     ):
         (line,) = told
         assert word in line
-
-
-@pytest.mark.soak
-def test_fifty_boards_live_through_a_day_of_power_cuts(tmp_path: Path) -> None:
-    found = trial.run(trial.Trial(), tmp_path)
-    assert found["against"] == []
