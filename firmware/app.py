@@ -7,12 +7,12 @@ import json
 from firmware import forget, settings, slots, version
 from firmware import grid as grids
 from firmware.aggregate import Window
-from firmware.clock import FIRST, REFUSED, STEPPED, Clock
+from firmware.clock import ADJUSTED, Clock
 from firmware.leases import LeaseLost
 from firmware.life import Life, flash_blocks
 from firmware.log import Log
 from firmware.outbox.log import OutboxFull
-from firmware.tasks import health, schedule, watchdog
+from firmware.tasks import watchdog
 from firmware.tasks.supervisor import Supervisor
 from wire import frame, messages
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 PROVEN_MS = 60000  # a start that lived so long, or delivered data, was no early death
 LEFT_MS = 900000  # the watchdog cannot be stopped: a board that is left at the REPL starts again by itself
-SAY_AGAIN_MS = 10000  # how often an unprovisioned board says so
 
 
 class Node:
@@ -81,34 +80,6 @@ class Node:
             window.correction = Correction(profile.items, self.settings.get)
         return window
 
-    def _add_sensors(self) -> None:
-        from firmware import sensors
-
-        self.sensors = sensors.build(self.board, self.port, self.clock, self.settings, self.log)
-        forget("firmware.sensors", "wire.channel_table")
-        for sensor in self.sensors:
-            self.supervisor.add("sensor %d" % sensor.number, self._sensor_task(sensor))
-        for key in list(self.board):
-            if key not in ("board", "led", "power"):
-                del self.board[key]  # wired up: what was read of it is worth 3 KB
-
-    def _sensor_task(self, sensor: "Any") -> "Any":
-        return lambda task: sensor.run(task, self)
-
-    def add_tasks(self) -> None:
-        """All tasks; in safe mode none that measures."""
-        self.link.add_tasks(self)
-        self.supervisor.add("schedule", lambda task: schedule.run(task, self))
-        self.supervisor.add("health", lambda task: health.run(task, self))
-        self.supervisor.add("care", self._care)
-        if not self.safe:
-            self._add_sensors()
-        if self.power:
-            self.supervisor.add("power", self.power.run)
-        self.supervisor.add(
-            "watchdog", lambda task: watchdog.run(task, self.supervisor, self.port, self.clock, self.log)
-        )
-
     # --- what tasks use ---
 
     def event(self, code: int, arg: int = 0) -> None:
@@ -143,7 +114,7 @@ class Node:
             self._proven = True
             slots.confirm(self.root)
 
-    async def _care(self, task: "Task") -> None:
+    async def care(self, task: "Task") -> None:
         """What has to be looked after now and then."""
         while True:
             task.beat()
@@ -191,7 +162,12 @@ class Node:
 
     def _asked(self, session: "Session", message: "Any", sent_ms: int) -> None:
         if isinstance(message, (messages.TimeMsg, messages.AckTime)):
-            self._set_clock(message.unix_ms, message.held_ms, sent_ms)
+            outcome = self.clock.offer(message.unix_ms, message.held_ms, sent_ms)
+            if outcome != ADJUSTED:  # first, in a step, or refused: not in the daily run of a board
+                from firmware.tasks import told_time
+
+                told_time.take(self, outcome)
+                forget("firmware.tasks.told_time")
         elif session is self.sessions[0]:  # settings and commands belong to the present life
             if isinstance(message, messages.Calibrate):
                 from firmware.tasks import calibrate
@@ -206,80 +182,26 @@ class Node:
             if answer is not None:
                 session.reply(answer)
 
-    def _behind(self) -> bool:
-        """Whether the clock tells a time that some grid has left behind."""
-        for grid in self.grids:
-            if grid.behind():
-                return True
-        return False
-
-    def _set_clock(self, unix_ms: int, held_ms: int, sent_ms: int) -> None:
-        outcome = self.clock.offer(unix_ms, held_ms, sent_ms)
-        if outcome == FIRST:
-            if self._behind():
-                self.clock.forget()  # what was recorded already is later than that: measure on without a clock
-                return
-            self.log.info("clock", "set")
-            sealed = [grid for grid in self.grids if grid.start_ms]
-            try:
-                for grid in self.grids:
-                    for place in grid.sync():
-                        self.sessions[0].note(place)
-                if sealed:
-                    # Uptime and UTC together: what was sealed before can be dated, whoever gets it.
-                    health.put_health(self)
-            except OutboxFull as error:
-                self.log.error("clock", "flash takes nothing, %s; windows are placed later", error)
-            self.sessions[0].sweep_again()
-            self.wake.set()
-        elif outcome == STEPPED:
-            self.event(messages.CLOCK_STEPPED, self.clock.step_ms // 1000)
-            if self._behind():
-                self.clock.forget()
-                for grid in self.grids:
-                    grid.unclock()
-        elif outcome == REFUSED:
-            self.log.debug("clock", "gateway's time refused")
-
-
-async def _say(node: Node, dog: "Any", reason: str) -> None:
-    """The board must not transmit: it says why, as text, for who stands beside it."""
-    while True:
-        dog.feed()
-        node.log.error("node", "needs provisioning, %s", reason)
-        await node.clock.sleep_ms(SAY_AGAIN_MS)
-
-
-def _load(node: Node) -> None:
-    from firmware import begin
-
-    begin.load(node)
-    forget("firmware.begin", "firmware.profiles", "wire.calibration")
-
 
 async def run(node: Node) -> None:
     dog = node.port.watchdog(watchdog.TIMEOUT_MS)  # from here on: a board that hangs while it loads comes back
-    try:
-        if slots.interrupted(node.root):
-            from firmware.provisioning import finish
+    from firmware import begin
 
-            if finish(node.root, node.port.unique_id()):
-                node.port.reset()  # another slot, another board.json
-                return
-        _load(node)
+    try:
+        if begin.finishes(node):
+            return
+        begin.load(node)
     except settings.NeedsProvisioning as error:
-        await _say(node, dog, str(error))
+        await begin.say(node, dog, str(error))
     except LeaseLost:
-        await _say(node, dog, "both copies of the lease are unreadable")
+        await begin.say(node, dog, "both copies of the lease are unreadable")
     if not node.sessions:
         from firmware import bridge
 
         await bridge.run(node)
-    node.log.info(
-        "node", "address %d, life %08x, boot %d, %s%s", node.life.address, node.life.id, node.boot, node.board["board"],
-        ", safe mode" if node.safe else "",
-    )  # fmt: skip
-    node.add_tasks()
+    begin.add_tasks(node)
+    del begin  # nothing of it is needed from here on
+    forget("firmware.begin", "firmware.profiles", "wire.calibration")
     await node.supervisor.run()
 
 

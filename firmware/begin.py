@@ -6,11 +6,14 @@ from firmware import forget, profiles, settings, slots
 from firmware.leases import LeaseLost
 from firmware.life import Life, flash_blocks, remove_folder
 from firmware.outbox.log import OutboxFull
+from firmware.tasks import health, schedule, watchdog
 from wire import messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+SAY_AGAIN_MS = 10000  # how often an unprovisioned board says so
 
 
 def load(node: "Any") -> None:
@@ -154,3 +157,52 @@ def sweep(root: str, payload: dict) -> "list[str]":
         else:
             os.remove(root + "/" + name)
     return names
+
+
+def finishes(node: "Any") -> bool:
+    """Whether a provisioning was interrupted, and this boot ended it: the board starts again."""
+    if slots.interrupted(node.root):
+        from firmware.provisioning import finish
+
+        if finish(node.root, node.port.unique_id()):
+            node.port.reset()  # another slot, another board.json
+            return True
+    return False
+
+
+async def say(node: "Any", dog: "Any", reason: str) -> None:
+    """The board must not transmit: it says why, as text, for who stands beside it."""
+    while True:
+        dog.feed()
+        node.log.error("node", "needs provisioning, %s", reason)
+        await node.clock.sleep_ms(SAY_AGAIN_MS)
+
+
+def add_tasks(node: "Any") -> None:
+    """All tasks; in safe mode none that measures."""
+    node.log.info(
+        "node", "address %d, life %08x, boot %d, %s%s", node.life.address, node.life.id, node.boot, node.board["board"],
+        ", safe mode" if node.safe else "",
+    )  # fmt: skip
+    supervisor = node.supervisor
+    node.link.add_tasks(node)
+    supervisor.add("schedule", schedule.run, node)
+    supervisor.add("health", health.run, node)
+    supervisor.add("care", node.care)
+    if not node.safe:
+        _add_sensors(node)
+    if node.power:
+        supervisor.add("power", node.power.run)
+    supervisor.add("watchdog", watchdog.run, supervisor, node.port, node.clock, node.log)
+
+
+def _add_sensors(node: "Any") -> None:
+    from firmware import sensors
+
+    node.sensors = sensors.build(node.board, node.port, node.clock, node.settings, node.log)
+    forget("firmware.sensors", "wire.channel_table")
+    for sensor in node.sensors:
+        node.supervisor.add("sensor %d" % sensor.number, sensor.run, node)
+    for key in list(node.board):
+        if key not in ("board", "led", "power"):
+            del node.board[key]  # wired up: what was read of it is worth 3 KB

@@ -275,5 +275,5 @@ async def run(node: "Any") -> None:
     supervisor.add("listen", one.run_listener)
     supervisor.add("radio", one.run_radio)
     supervisor.add("status", one.run_status)
-    supervisor.add("watchdog", lambda task: watchdog.run(task, supervisor, node.port, node.clock, node.log))
+    supervisor.add("watchdog", watchdog.run, supervisor, node.port, node.clock, node.log)
     await supervisor.run()

@@ -41,13 +41,15 @@ SETTINGS = (
     Setting(23, "cal_offset", -1000000, 1000000, 0, "1", 1, 16),
     Setting(24, "cal_kappa", 0, 2000, 0, "1e-3", 1, 16),
     Setting(25, "passport", 0, 4294967295, 0, "1", 1, 1),
-    Setting(26, "lora_sf", 7, 12, 9, "1", 1, 1),
-    Setting(27, "lora_power_dbm", -9, 22, 14, "dB[mW]", 1, 1),
-    Setting(28, "lora_channels", 1, 255, 1, "1", 1, 1),
-    Setting(29, "lora_rendezvous_sf", 7, 12, 10, "1", 1, 1),
-    Setting(30, "lora_ask_every", 1, 32, 4, "1", 1, 1),
-    Setting(31, "lora_spread_s", 0, 600, 20, "s", 1, 1),
 )
+
+try:
+    from wire.settings_radio import ROWS
+except ImportError:  # a board without a radio does not carry them
+    pass
+else:
+    SETTINGS += tuple([Setting(*row) for row in ROWS])  # type: ignore[assignment]
+    del ROWS
 
 
 def by_id(setting_id: int) -> Setting:

@@ -26,8 +26,8 @@ class SerialLink:
     def add_tasks(self, node: "Any") -> None:
         from firmware.tasks import report
 
-        node.supervisor.add("listen", lambda task: report.run_listener(task, node))
-        node.supervisor.add("report", lambda task: report.run_sender(task, node))
+        node.supervisor.add("listen", report.run_listener, node)
+        node.supervisor.add("report", report.run_sender, node)
 
     def send(self, data: bytes) -> None:
         """The whole frame in one write: log lines never fall into it."""

@@ -17,10 +17,11 @@ GIVE_UP = 10  # failures in a row after which a task does not count as alive any
 class Task:
     """What a task's coroutine gets: `beat()` says that it lives, at least every ALIVE_MS."""
 
-    def __init__(self, number: int, name: str, run: "Callable[[Task], Any]", clock: "Any") -> None:
+    def __init__(self, number: int, name: str, run: "Callable[..., Any]", args: "tuple", clock: "Any") -> None:
         self.number = number
         self.name = name
         self.run = run
+        self.args = args
         self.restarts = 0
         self.failures = 0
         self.resting = False
@@ -45,9 +46,9 @@ class Supervisor:
         self._log = log
         self._on_restart = on_restart
 
-    def add(self, name: str, run: "Callable[[Task], Any]") -> None:
-        """A task by its coroutine function; its number is its place, which events name."""
-        self.tasks.append(Task(len(self.tasks), name, run, self._clock))
+    def add(self, name: str, run: "Callable[..., Any]", *args: "Any") -> None:
+        """A task by its coroutine function, called with the task and `args`; its number is its place, which events name."""
+        self.tasks.append(Task(len(self.tasks), name, run, args, self._clock))
 
     def alive(self) -> bool:
         """Whether all tasks live."""
@@ -71,7 +72,7 @@ class Supervisor:
             task.beat()
             began_ms = task.beaten_ms
             try:
-                await task.run(task)
+                await task.run(task, *task.args)
                 return
             except Exception as error:
                 # the one place that catches everything: a task's fault must not stop the others
