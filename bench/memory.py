@@ -6,7 +6,8 @@ A whole day with an outage of twelve hours: `make bench ARGS=day`.
 import tempfile
 from pathlib import Path
 
-from boards import board_names
+from boards import board_names, load_board
+from boards.radio import SerialLink
 from tests.fakes.street import MIC_SLOWDOWN, Heap, Street, loaded_bytes
 from tests.fakes.street_day import SHORT, Plan, survives
 
@@ -52,7 +53,7 @@ def run() -> tuple[dict[str, float], list[str]]:
     lines = [f"{'board':12} {'.mpy loaded':>12} {'heap used':>10} {'boot to health':>15}"]
     worst: dict[str, int] = {}
     slowest_ms = 0
-    for board in board_names():
+    for board in [name for name in board_names() if isinstance(load_board(name).link, SerialLink)]:
         boot_ms, heap = first_minutes(board)
         sizes = loaded_bytes(board, heap.modules)
         name = board if isinstance(board, str) else f"{board.stem} (all)"

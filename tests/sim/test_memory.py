@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from boards import board_names
+from boards import board_names, load_board
+from boards.radio import SerialLink
 from tests.fakes.street import MIC_SLOWDOWN, Heap, Street, loaded_bytes, parse_heap
 from tests.fakes.street_day import SHORT, growth_bytes, live, steady
 from tests.sim.running import START_S
@@ -51,7 +52,10 @@ def test_an_outbox_of_three_profiles_overflows_in_256k(tmp_path: Path) -> None:
         assert report["closed"] and not summary["missing"]
 
 
-@pytest.mark.parametrize("board", board_names())
+ON_A_CABLE = [name for name in board_names() if isinstance(load_board(name).link, SerialLink)]
+
+
+@pytest.mark.parametrize("board", ON_A_CABLE)
 def test_boot_to_delivered_health_and_first_window(tmp_path: Path, board: str) -> None:
     """From power-on, with a gateway there: health within 3 s; the first window ends on the grid, with its coverage."""
     late_s = 23  # of the window that is open when the power comes
