@@ -19,9 +19,9 @@ SELDOM = (
     "settings_list",
 )  # loaded to begin windows or to be calibrated
 NUMBERS = ("quality",)  # what a board needs of it is compiled in
-RADIO = ("airtime", "regions", "bridge")  # of boards with a radio alone
+RADIO = ("airtime", "regions", "bridge", "duty", "settings_radio")  # of boards with a radio alone
 BUDGET_BYTES = 18_600  # of 45 KB for the whole firmware
-RADIO_BYTES = 3_200
+RADIO_BYTES = 4_800
 
 SCRIPT = """
 import sys
