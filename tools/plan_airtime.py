@@ -181,7 +181,7 @@ def _load_mw(board: Board, interval_s: int, awake_s: int, at: Rate, power_dbm: i
 
 
 def plan(
-    board: Board, interval_s: int, ask_every: int = 4, battery_mah: float = 10_000.0, awake_s: int = 45, sf: int = 9
+    board: Board, interval_s: int, ask_every: int = 2, battery_mah: float = 10_000.0, awake_s: int = 45, sf: int = 9
 ) -> Plan:
     """`sf`: at which the battery is reckoned; `awake_s`: what a sleeping board is awake in each interval."""
     profiles = profiles_of(board, interval_s)

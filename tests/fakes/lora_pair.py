@@ -126,7 +126,7 @@ class Pair:
 
     def __init__(self, folder: Path, seed: int = 1, **values: int) -> None:
         self.folder = folder
-        self.values = values
+        self.values = {"lora_ask_every": 4} | values
         self.random = random.Random(seed)
         self.clock = Clock()
         self.gateway = Gateway()

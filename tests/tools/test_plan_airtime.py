@@ -52,7 +52,7 @@ def test_figures_follow_from_bytes_and_the_law() -> None:
         assert rate.records_per_hour == int(36e6 // airtime_us)
         assert rate.batch_bytes <= frame_limit(rate.sf) and rate.batch > 1
         assert rate.lawful and rate.batch_records_per_hour > 2 * rate.records_per_hour
-        load = (hour_us + 3 * float(frame_us(ANSWER_BYTES, rate.sf))) / 3.6e9
+        load = (hour_us + 6 * float(frame_us(ANSWER_BYTES, rate.sf))) / 3.6e9
         assert math.exp(-2 * load * rate.nodes_one_channel) >= 0.95
         assert math.exp(-2 * load * (rate.next_one_channel + 1)) < 0.9 + 0.01
         assert 8 * rate.nodes_one_channel <= rate.nodes_eight_channels < rate.next_eight_channels

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def airtime(
     board: Annotated[str, typer.Option(help="Name of a board, or a folder with a board.toml")],
     interval: Annotated[int, typer.Option(help="Seconds from record to record", min=10, max=86_400)] = 300,
-    ask_every: Annotated[int, typer.Option(help="The node's setting lora_ask_every", min=1, max=32)] = 4,
+    ask_every: Annotated[int, typer.Option(help="The node's setting lora_ask_every", min=1, max=32)] = 2,
     battery: Annotated[float, typer.Option(help="mAh, for the estimate", min=1, max=10_000_000)] = 10_000.0,
     awake: Annotated[int, typer.Option(help="Seconds that a sleeping board is awake for a record", min=1)] = 45,
     sf: Annotated[int, typer.Option(help="Spreading factor of the battery's estimate", min=7, max=12)] = 9,

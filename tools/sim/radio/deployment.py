@@ -49,7 +49,7 @@ class Link(_Table):
 
     interval_s: Annotated[int, msgspec.Meta(ge=10, le=3600)] = 300
     spread_s: Annotated[int, msgspec.Meta(ge=0, le=600)] = 20
-    ask_every: Annotated[int, msgspec.Meta(ge=1, le=32)] = 4
+    ask_every: Annotated[int, msgspec.Meta(ge=1, le=32)] = 2
     first_bytes: Annotated[int, msgspec.Meta(ge=10, le=60)] = 29
     more_bytes: Annotated[float, msgspec.Meta(ge=1, le=60)] = 10.5
     adr: bool = True

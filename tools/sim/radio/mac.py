@@ -35,7 +35,7 @@ class Rules:
 
     interval_s: int = 300
     spread_s: float = 20.0
-    ask_every: int = 4
+    ask_every: int = 2
     channels_hz: tuple[int, ...] = (868_100_000,)
     downlink_hz: int = 869_525_000
     downlink_dbm: float = 20.0
