@@ -270,12 +270,14 @@ FAN_CLEAN = 4  # arg: sensor's place on the board
 SEND_HEALTH = 5
 CALIBRATE_MIC = 6  # arg: the same; a calibrator (94 dB, 1 kHz) sounds: listen for some seconds instead of measuring
 MIC_OFFSET = 7  # arg: the same; what came of it: DONE with a value for mic_offset_cdb, or FAILED with a reason
+RANGE_TEST = 8  # over LoRa: send numbered frames; arg: firmware/links/lora_range.py
 DONE = 0
 EXPIRED = 1
 UNSUPPORTED = 2
 FAILED = 3
 NO_CLOCK = 4  # expiry cannot be judged
 REPEATED = 5  # was run before; not run again
+PROBE = 6  # one frame of a range test; value: number | sf << 8 | power in dBm + 10 << 16
 
 # Why there is no value for mic_offset_cdb.
 MIC_NOT_YET = 1  # not asked for since the sensor was started, or still listening

@@ -30,9 +30,9 @@ EVENTS = (
     "radio_back",
 )
 # by command code, from 1
-COMMANDS = ("restart", "self_test", "identify", "fan_clean", "send_health", "calibrate_mic", "mic_offset")
+COMMANDS = ("restart", "self_test", "identify", "fan_clean", "send_health", "calibrate_mic", "mic_offset", "range_test")
 # by result code, from 0
-RESULTS = ("done", "expired", "unsupported", "failed", "no_clock", "repeated")
+RESULTS = ("done", "expired", "unsupported", "failed", "no_clock", "repeated", "probe")
 # why a calibrator gave no offset of a microphone, from 1
 MIC_REASONS = (
     "not_yet",
