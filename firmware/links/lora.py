@@ -76,6 +76,12 @@ class LoraLink:
             image += value.to_bytes(min(3, kept[0] - len(image)), "big")
         self._ledger.recall(bytes(image), slept_ms)
 
+    def test_range(self, number: int, arg: int) -> "tuple[int, int]":
+        """(result, value) of the command RANGE_TEST with this number."""
+        from firmware.links import lora_range
+
+        return lora_range.begin(number, arg, self._rate, self._ledger, self._gain_cdbi)
+
     async def run(self, task: "Task") -> None:
         """The task that sends and listens; it outlives a radio that fails."""
         lost = False
@@ -171,6 +177,10 @@ class LoraLink:
         rate = self._rate
         rate.look(now_ms)
         rest_ms = REST_MS
+        if rate.test is not None:
+            self._held = rate.test.held(self._node.sessions[0], rate, now_ms)
+            if self._held is not None:
+                return 0
         want = lora_session.NOTHING
         for session in self._node.sessions:
             want = session.wants(now_ms)

@@ -26,6 +26,7 @@ class Rate:
         self.calls = False  # under silence: the next frame calls for an answer, in its turn
         self.spare = True  # the budget of airtime has something left for what is old
         self.said_ms = -HOUR_MS  # uptime at which the node said that its budget is spent
+        self.test: "Any" = None  # firmware.links.lora_range.RangeTest, while one runs
         self._get = get
         self._random_bytes = random_bytes
         self._own = (get("lora_sf"), get("lora_power_dbm"), get("lora_channels"))

@@ -68,7 +68,7 @@ class LoraSession(Session):
 
     def idle(self) -> bool:
         """Whether nothing is to be sent before long, and nothing can be that the budget would allow."""
-        if self._live or self._replies:
+        if self._live or self._replies or self._rate.test is not None:
             return False
         want = self.wants(self._clock.uptime_ms())
         return want == NOTHING or want == BACKLOG and not self._rate.spare
@@ -109,6 +109,13 @@ class LoraSession(Session):
         if silent and not rate.calls:
             self.asked = False  # it takes no turn: who cannot hear goes on telling what is new
         return data
+
+    def probe(self, message: "Any", now_ms: int) -> "bytes | None":
+        """A frame of a range test; None: an answer goes first."""
+        if self._replies:
+            return None
+        kind, payload = messages.encode(message)
+        return self._seal(kind, payload, now_ms)
 
     def sent_at(self, end_ms: int) -> None:
         """The last frame was on air until then."""

@@ -23,6 +23,7 @@ class Control:
 
     def __init__(self, node: "Any") -> None:
         self._idle = False
+        self._number = 0  # of the last command
         self._node = node
         self._commands = Commands(node.root, node.clock, self._run)
 
@@ -30,6 +31,7 @@ class Control:
         """The message to send back, None if this is not for us."""
         self._idle = False
         if isinstance(message, messages.Command):
+            self._number = message.id
             return self._commands.take(message)
         if isinstance(message, messages.GetSetting):
             return self._value(message.id, message.instance, 1)
@@ -92,6 +94,8 @@ class Control:
             asyncio.create_task(self._blink(self._node.board["led"], min(max(arg, 1), BLINK_MAX_S)))
         elif code in (messages.SELF_TEST, messages.FAN_CLEAN, messages.CALIBRATE_MIC):
             return self._ask_sensors(code, arg)
+        elif code == messages.RANGE_TEST and hasattr(self._node.link, "test_range"):
+            return self._node.link.test_range(self._number, arg)  # type: ignore[no-any-return]
         elif code == messages.MIC_OFFSET:
             for sensor in self._node.sensors:
                 if sensor.number == arg and hasattr(sensor.driver, "calibration"):
