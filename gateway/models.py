@@ -69,6 +69,7 @@ class Reception(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 _receptions = msgspec.msgpack.Decoder(tuple[Reception, ...])
 encode_receptions = msgspec.msgpack.Encoder().encode
+decode_receptions = _receptions.decode
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

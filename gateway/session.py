@@ -85,6 +85,7 @@ class LifeSession:
         self._ends: dict[int, int] = {}  # short → how often to ask when it ended
         self._requests: list[Request] = []
         self._turn = Turn()
+        self.on_probe: Callable[[Any, bytes], None] | None = None  # a range test: (CommandResult, receptions)
 
     # -- uplink ----------------------------------------------------------------------------------------------------
 
@@ -124,6 +125,8 @@ class LifeSession:
 
     def _accept_on_air(self, air: Window, message_type: int, payload: bytes, now_ms: int, fresh: bool) -> None:
         """The same for what came over LoRa: nothing is said before `committed`, when it is known what is worth airtime."""
+        if message_type == messages.COMMAND_RESULT and self._probe(messages.decode(message_type, payload), air):
+            return
         air.heard_from(self.info.node, self.info.life, hello=message_type == messages.HELLO)
         seqs: list[int] = []
         known = False
@@ -141,6 +144,15 @@ class LifeSession:
         # What carried nothing new is of a node that does not know of its acknowledgement.
         wanted = known or air.proving(self.info.node, self.info.life)
         self._turn.heard(message_type, seqs, wanted=wanted)
+
+    def _probe(self, message: Any, air: Window) -> bool:
+        """Whether it is a frame of a range test. Its rate is the test's and says nothing of the node's own."""
+        if message.code != messages.PROBE:
+            return False
+        if self.on_probe is not None:
+            self.on_probe(message, air.receptions)
+        self._result(message)  # the command's answer may be lost
+        return True
 
     def _look_at_anchor(self) -> None:
         if self.decoder.anchored:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -64,7 +65,9 @@ class Verbs:
         }
         for name, verb in verbs.items():
             control.register(name, verb)
+        control.register("range-test", self.range_test)
         control.register_stream("tap", self.tap)
+        control.register_stream("range-test-live", self.range_steps)
 
     async def status(self, _: dict[str, Any]) -> Any:
         return self._gateway.status() | {
@@ -229,6 +232,33 @@ class Verbs:
         arg = int(_number(request, "arg", 0, *ARG_RANGE))
         answer = await session.command(COMMANDS.index(name) + 1, arg, expiry_s, timeout_s)
         return {"command": name, "result": RESULTS[answer.code], "value": answer.value}
+
+    async def range_steps(self, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        """A range test of a node, as it goes: gateway.range_test."""
+        from gateway.range_test import COUNT_MAX, RangeTest
+
+        session, cell = self._session(request), self._gateway.cell
+        if cell is None:
+            raise GatewayError(
+                "this gateway has no LoRa ear", where=f"node {request['node']}",
+                next_step="Enter one in gateway.toml: docs/lora-gateway.md", exit_code=2,
+            )  # fmt: skip
+        count = int(_number(request, "count", 20, 1, COUNT_MAX))
+        sfs = request.get("sfs") or []
+        if not isinstance(sfs, list) or any(type(sf) is not int or not 7 <= sf <= 12 for sf in sfs):
+            raise GatewayError("sfs is a list of 7 to 12", where=repr(sfs)[:60], next_step="Correct it", exit_code=2)
+        power = None if request.get("power_dbm") is None else int(_number(request, "power_dbm", 0, -9, 22))
+        timeout_s = _timeout(request)
+        expiry_s = self._gateway.clock.wall_ms() // 1000 + int(timeout_s) + 1
+        test = RangeTest(session, cell, count, tuple(sorted(set(sfs))), power)
+        async with aclosing(test.steps(expiry_s, timeout_s)) as steps:
+            async for step in steps:
+                yield step
+
+    async def range_test(self, request: dict[str, Any]) -> Any:
+        """The same at once: its result."""
+        async with aclosing(self.range_steps(request)) as steps:
+            return [step async for step in steps][-1]["result"]
 
     async def drain(self, request: dict[str, Any]) -> Any:
         return {"drained": await self._gateway.drained(_number(request, "timeout_s", DRAIN_S, 0, MAX_TIMEOUT_S))}

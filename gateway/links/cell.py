@@ -155,6 +155,7 @@ class Cell:
         self.uplinks = 0
         self.unsent: Counter[str] = Counter()  # answers that went to no ear, by reason
         self.beat_s = 0.0
+        self.testing = 0  # range tests under way: ears stay where they are
         self.ears = tuple(ears)
         self.posts = {ear.name: _Post(ear, duty(ear)) for ear in ears}
         self.rendezvous = rendezvous
@@ -167,7 +168,8 @@ class Cell:
         """Move the common spreading factor and hold the rendezvous, for ever."""
         while True:
             self.beat_s = asyncio.get_running_loop().time()
-            self.rendezvous.turn(self._clock.wall_ms())
+            if not self.testing:
+                self.rendezvous.turn(self._clock.wall_ms())
             await asyncio.sleep(TURN_S)
 
     # -- uplinks ---------------------------------------------------------------------------------------------------
