@@ -282,8 +282,13 @@ def call(data_dir: Path, do: str, *, timeout_s: float = 10.0, node_s: float | No
     return answer.get("result")
 
 
-def stream(data_dir: Path, do: str, *, timeout_s: float | None = None, **fields: Any) -> Iterator[Any]:
-    """The items of a stream, until it ends; `timeout_s` is the longest wait for the next one (None: for ever)."""
+def stream(
+    data_dir: Path, do: str, *, timeout_s: float | None = None, node_s: float | None = None, **fields: Any
+) -> Iterator[Any]:
+    """The items of a stream, until it ends; `timeout_s` is the longest wait for the next one (None: for ever); `node_s`: as
+    in `call`."""
+    if node_s is not None:
+        fields["timeout_s"] = node_s
     with _connected(data_dir, 10.0) as connection:
         connection.sendall(_line({"do": do, **fields}))
         connection.settimeout(timeout_s)

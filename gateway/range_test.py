@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.session import LifeSession
 
 COUNT_MAX = 100
+SF_MAX = 10  # unless it is asked for: 20 frames at SF11 and SF12 take more than the airtime of an hour
 POWER_ZERO = 10  # added to powers on the wire
 FRAME_BYTES = 18
 TURN_S = 2.2  # of a node from the end of one frame to the next: its window, a rest by lot, listening first
@@ -67,7 +68,7 @@ class RangeTest:
                     f"no ear hears SF{sf} now", where=f"node {self._node}", exit_code=2,
                     next_step=f"They hear SF{', SF'.join(map(str, heard))}; a bridge or a HAT hears one at a time",
                 )  # fmt: skip
-        return wanted or (() if all(ear.single for ear in ears) else tuple(heard))
+        return wanted or (() if all(ear.single for ear in ears) else tuple(sf for sf in heard if sf <= SF_MAX))
 
     def _take(self, message: Any, receptions: bytes) -> None:
         if message.command_id < self._command:
@@ -147,7 +148,7 @@ class RangeTest:
                 ]
                 snr_db = statistics.median(reception.snr_db for reception in found) if found else None
                 rows.append({
-                    "sf": sf, "ear": name, "sent": self._count, "heard": len(found), "per": 1 - len(found) / self._count,
+                    "sf": sf, "ear": name, "sent": self._count, "heard": len(found), "per": (self._count - len(found)) / self._count,
                     "rssi_dbm": statistics.median(reception.rssi_dbm for reception in found) if found else None,
                     "snr_db": snr_db, "snr_min_db": min((reception.snr_db for reception in found), default=None),
                     "margin_db": None if snr_db is None else snr_db - REQUIRED_DB[sf],

@@ -101,7 +101,7 @@ def test_each_ear_at_each_sf_has_its_share_with_signal_and_margin(
             node = await made(rig, tower=-26, roof=-20)  # -12 dB at the tower: too weak for SF8
             node.lose = lambda sf, number: sf == 10 and number in (1, 4, 9)
             before = dict(rig.cell.rates.nodes[node.address, node.life].__dict__)
-            result, steps = await outcome(rig, node, 10)
+            result, steps = await outcome(rig, node, 10, (7, 8, 9, 10, 11, 12))
             assert [command.arg for command in node.commands] == [10 | 0b111111 << 8]
             assert result["sfs"] == [7, 8, 9, 10, 11, 12] and result["power_dbm"] == 14 and result["deaf"] == [
                 {"ear": "roof", "sf": sf} for sf in (7, 8, 10, 11, 12)
@@ -123,6 +123,9 @@ def test_each_ear_at_each_sf_has_its_share_with_signal_and_margin(
             assert (after.sf, after.power_dbm) == (before["sf"], before["power_dbm"]), (
                 "the test's rate is not the node's"
             )
+            node.seal(W0 + 1)
+            result, _ = await outcome(rig, node, 1)
+            assert result["sfs"] == [7, 8, 9, 10], "within an hour's airtime"
             assert rig.dropped == {} and rig.session(node).on_probe is None and rig.cell.testing == 0
 
     run_cell(monkeypatch, scenario())
