@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 
-from tools import german_calibration, german_lora
+from tools import german_calibration, german_lora, german_range
 
 GERMAN = {
     # provisioning, as it goes on
@@ -188,7 +188,7 @@ GERMAN = {
     "Permission denied": "keine Erlaubnis",
     "No such file or directory": "keine solche Datei",
 }
-GERMAN |= german_calibration.GERMAN | german_lora.GERMAN
+GERMAN |= german_calibration.GERMAN | german_lora.GERMAN | german_range.GERMAN
 
 
 @functools.cache

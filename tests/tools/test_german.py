@@ -17,6 +17,7 @@ TECHNICIANS = (
     "tools/colocation.py", "tools/colocation_csv.py", "tools/commands/calibrate.py", "tools/commands/node_calibrate.py",
     "tools/commands/node_command.py", "tools/commands/node_bridge.py",
     "tools/mic_calibrator.py", "tools/sim/radio/deployment.py", "tools/commands/plan_city.py",
+    "tools/commands/range_test.py", "tools/range_places.py", "gateway/range_test.py",
 )  # fmt: skip
 # Of the command's file, what `retire` and `list` say stays English: they have no --lang. Of the rest, what no person
 # ever sees, or what is a value inside another message.
