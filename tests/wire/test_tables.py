@@ -99,7 +99,16 @@ def test_names_name_every_number() -> None:
         (names.CAUSES, ("OFF", "NOT_SAMPLED", "REFUSED", "OVERWRITTEN", "VOID")),
         (
             names.COMMANDS,
-            ("RESTART", "SELF_TEST", "IDENTIFY", "FAN_CLEAN", "SEND_HEALTH", "CALIBRATE_MIC", "MIC_OFFSET"),
+            (
+                "RESTART",
+                "SELF_TEST",
+                "IDENTIFY",
+                "FAN_CLEAN",
+                "SEND_HEALTH",
+                "CALIBRATE_MIC",
+                "MIC_OFFSET",
+                "RANGE_TEST",
+            ),
         ),
     ):
         assert [getattr(messages, name) for name in prefix] == list(range(1, len(table) + 1))
