@@ -113,6 +113,20 @@ def test_a_power_cut_ends_the_test_and_nothing_else(tmp_path: Path) -> None:
     play(script, tmp_path)
 
 
+def test_a_board_that_sleeps_stays_awake_for_it(tmp_path: Path) -> None:
+    async def script(world: LoraWorld) -> None:
+        world.board.provision(KEY, provisioned_s=START_S, measure_s=30, warmup_s=10)
+        world.board.start()
+        await virtual_s(930)
+        await told(world, 90, arg(20))
+        await virtual_s(120)
+        numbers = [got.value & 255 for got in results(world) if got.code == messages.PROBE]
+        assert numbers == list(range(20))
+        await world.board.cut()
+
+    play(script, tmp_path, "sleep")
+
+
 def test_a_board_without_lora_says_that_it_cannot(tmp_path: Path) -> None:
     from firmware.tasks.control import Control
 
