@@ -15,6 +15,7 @@ from gateway.links.rates import Rules
 from gateway.range_test import RangeTest
 from tests.fakes.lora_air import AirNode, CellRig, cell_rig, run_cell
 from tests.fakes.rig import START_S
+from tests.fakes.virtual_time import virtual_s
 from wire import messages
 from wire.airtime import airtime_us
 
@@ -43,7 +44,7 @@ class Obedient(AirNode):
                 self.doing = asyncio.get_running_loop().create_task(self._test(message))
 
     async def _test(self, command: messages.Command) -> None:
-        await asyncio.sleep(1.5)
+        await virtual_s(1.5)
         own = self.sf
         if not self.lose_answer:
             self.say(messages.CommandResult(command.id, *self.answer))
@@ -57,7 +58,7 @@ class Obedient(AirNode):
                     value = number | sf << 8 | self.power_dbm + 10 << 16
                     self.say(messages.CommandResult(command.id, messages.PROBE, value))
                 self.sf = own
-                await asyncio.sleep(airtime_us(18, sf) / 1e6 + 1.3)
+                await virtual_s(airtime_us(18, sf) / 1e6 + 1.3)
 
     def send(self, message_type: int, payload: bytes) -> None:
         """What FakeNode says to any command stays unsaid."""
