@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "calibrate": ("tools.commands.calibrate", "Fit a sensor to a reference; look up what a calibration stands for"),
     "monitor": ("tools.commands.monitor", "Watch a port live: frames, values with units, bad frames, text logs"),
     "plan": ("tools.commands.plan", "Plan a LoRa deployment before a board hangs"),
-    "range-test": ("tools.commands.range_test", "Carry a LoRa node about and find where it is heard best"),
+    "range-test": ("tools.commands.range_test", "Carry a LoRa node about; find where it is heard best"),
     "wire": ("tools.commands.wire", "Decode frames of the wire protocol"),
 }
 

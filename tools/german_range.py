@@ -42,5 +42,7 @@ GERMAN = {
     "the law leaves the node {} s of airtime now, too little for this test": "das Gesetz lässt dem Knoten jetzt {} s Sendezeit, "
     "zu wenig für diesen Test",
     "the node has no time yet": "der Knoten hat noch keine Zeit",
+    "this gateway has no LoRa ear": "dieses Gateway hat keinen LoRa-Empfänger",
+    "Enter one in gateway.toml: docs/lora-gateway.md": "Einen in gateway.toml eintragen: docs/lora-gateway.md",
     "this node knows no range test": "dieser Knoten kennt keinen Reichweitentest",
 }

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from gateway.errors import GatewayError
 from gateway.links.rates import Rules
 from gateway.range_test import RangeTest
+from gateway.verbs import Verbs
 from tests.fakes.lora_air import AirNode, CellRig, cell_rig, run_cell
 from tests.fakes.rig import START_S
 from tests.fakes.virtual_time import virtual_s
@@ -219,5 +221,54 @@ def test_what_stands_in_the_way_is_said(tmp_path: Path, monkeypatch: pytest.Monk
             with pytest.raises(GatewayError, match="no ear hears anything now"):
                 await outcome(rig, node, 5)
             assert rig.session(node).on_probe is None and rig.cell.testing == 0 and rig.session(node)._requests == []
+
+    run_cell(monkeypatch, scenario())
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"node": 8}, "no such node"),
+        ({"node": 7, "count": 0}, "count must be a number from 1 to 100"),
+        ({"node": 7, "count": "5"}, "count must be a number"),
+        ({"node": 7, "sfs": [6]}, "sfs is a list of 7 to 12"),
+        ({"node": 7, "sfs": [True]}, "sfs is a list of 7 to 12"),
+        ({"node": 7, "power_dbm": 23}, "power_dbm must be a number from -9 to 22"),
+        ({"node": 7, "timeout_s": -1}, "timeout_s must be a number"),
+    ],
+)
+def test_requests_that_nobody_should_send(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_: dict[str, Any], words: str
+) -> None:
+    async def scenario() -> None:
+        async with cell_rig(tmp_path / "spool.db", rules=STILL) as rig:
+            rig.ear("roof")
+            rig.begin()
+            await made(rig, roof=-10)
+            verbs = Verbs(SimpleNamespace(uplinks=rig.uplinks, cell=rig.cell, clock=rig))  # type: ignore[arg-type]
+            with pytest.raises(GatewayError, match=words) as refused:
+                await verbs.range_test(request_)
+            assert refused.value.exit_code == 2
+
+    run_cell(monkeypatch, scenario())
+
+
+def test_the_verb_has_the_result_and_a_gateway_without_ears_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with cell_rig(tmp_path / "spool.db", rules=STILL) as rig:
+            rig.ear("roof")
+            rig.begin()
+            node = await made(rig, roof=-10)
+            verbs = Verbs(SimpleNamespace(uplinks=rig.uplinks, cell=rig.cell, clock=rig))  # type: ignore[arg-type]
+            rig.loop.call_later(3, node.ask)
+            result = await verbs.range_test({"node": 7, "count": 3, "power_dbm": 14})
+            assert [(row["ear"], row["sent"], row["heard"]) for row in result["rows"]] == [("roof", 3, 3)]
+            assert node.commands[0].arg == 3 | 24 << 16
+            await node.doing
+            wired = Verbs(SimpleNamespace(uplinks=rig.uplinks, cell=None, clock=rig))  # type: ignore[arg-type]
+            with pytest.raises(GatewayError, match="this gateway has no LoRa ear"):
+                await wired.range_test({"node": 7})
 
     run_cell(monkeypatch, scenario())
