@@ -94,6 +94,7 @@ class RangeTest:
             while not (await asyncio.wait([asked], timeout=LOOK_S))[0]:
                 yield {"waits": round(loop.time() - began_s)}
             self._check(asked.result())
+            boots = session.boots_seen
             sfs = self._sfs or (decode_receptions(session.link.receptions)[0].sf,)  # type: ignore[union-attr]
             self._cell.testing += 1
             try:
@@ -107,6 +108,18 @@ class RangeTest:
                 self._look(sfs)
             finally:
                 self._cell.testing -= 1
+            if session.boots_seen != boots:
+                raise GatewayError(
+                    "the node started again during its test",
+                    where=f"node {self._node}",
+                    next_step="Look at its supply, try again",
+                )
+            if asked.result().code == messages.REPEATED and not self._heard:  # its answer, a refusal perhaps, was lost
+                raise GatewayError(
+                    "the node was told, but nothing of a test was heard",
+                    where=f"node {self._node}",
+                    next_step="Try again",
+                )
             yield {"result": self._result(sfs)}
         finally:
             session.on_probe = None

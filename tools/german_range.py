@@ -44,5 +44,8 @@ GERMAN = {
     "the node has no time yet": "der Knoten hat noch keine Zeit",
     "this gateway has no LoRa ear": "dieses Gateway hat keinen LoRa-Empfänger",
     "Enter one in gateway.toml: docs/lora-gateway.md": "Einen in gateway.toml eintragen: docs/lora-gateway.md",
+    "the node started again during its test": "der Knoten startete während seines Tests neu",
+    "Look at its supply, try again": "Seine Versorgung prüfen, noch einmal versuchen",
+    "the node was told, but nothing of a test was heard": "der Knoten bekam den Auftrag, aber von einem Test war nichts zu hören",
     "this node knows no range test": "dieser Knoten kennt keinen Reichweitentest",
 }

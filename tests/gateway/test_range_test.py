@@ -272,3 +272,32 @@ def test_the_verb_has_the_result_and_a_gateway_without_ears_says_so(
                 await wired.range_test({"node": 7})
 
     run_cell(monkeypatch, scenario())
+
+
+def test_a_test_that_may_never_have_begun_or_was_cut_is_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a lost refusal, or a plug that was pulled, would make a good place look like a dead one."""
+
+    async def scenario() -> None:
+        async with cell_rig(tmp_path / "spool.db", rules=STILL) as rig:
+            rig.ear("roof")
+            rig.begin()
+            node = await made(rig, roof=-10)
+            node.answer = (messages.REPEATED, 0)
+            with pytest.raises(GatewayError, match="nothing of a test was heard"):
+                await outcome(rig, node, 5)
+            node.answer = (messages.DONE, 0)
+            node.seal(W0 + 1)
+
+            def restart() -> None:
+                node.boot += 1
+                node.hello()
+
+            rig.loop.call_later(20, restart)
+            node.lose = lambda sf, number: number > 5
+            with pytest.raises(GatewayError, match="the node started again during its test"):
+                await outcome(rig, node, 10)
+            await node.doing
+
+    run_cell(monkeypatch, scenario())
