@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gateway.control import ControlServer
 from gateway.errors import GatewayError
 from gateway.links.rates import Rules
 from gateway.range_test import RangeTest
@@ -267,6 +268,9 @@ def test_the_verb_has_the_result_and_a_gateway_without_ears_says_so(
             assert [(row["ear"], row["sent"], row["heard"]) for row in result["rows"]] == [("roof", 3, 3)]
             assert node.commands[0].arg == 3 | 24 << 16
             await node.doing
+            control = ControlServer(tmp_path)
+            verbs.register(control)
+            assert "range-test-live" in control._streams, "what steiger range-test asks for"
             wired = Verbs(SimpleNamespace(uplinks=rig.uplinks, cell=None, clock=rig))  # type: ignore[arg-type]
             with pytest.raises(GatewayError, match="this gateway has no LoRa ear"):
                 await wired.range_test({"node": 7})
