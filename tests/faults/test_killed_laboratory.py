@@ -40,12 +40,43 @@ def marked(mark: str) -> dict[int, str]:
     return found
 
 
+def tree(root: int) -> dict[tuple[int, str], str]:
+    """All that descends from a process: (pid, time of its start) -> command. A board has an environment of its own, without
+    our mark."""
+    children: dict[int, list[tuple[int, str]]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            children.setdefault(int(fields[1]), []).append((int(folder.name), fields[19]))
+    found, ahead = {}, [root]
+    while ahead:
+        for pid, start in children.get(ahead.pop(), ()):
+            ahead.append(pid)
+            try:
+                found[pid, start] = (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+    return found
+
+
+def lives(pid: int, start: str) -> bool:
+    try:
+        fields = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return fields[19] == start and fields[0] != "Z"
+
+
 @pytest.mark.parametrize(("jobs", "by"), [(2, signal.SIGKILL), (1, signal.SIGTERM)])
 def test_nothing_outlives_a_laboratory(tmp_path: Path, jobs: int, by: signal.Signals) -> None:
     require_mosquitto()
     (tmp_path / "calm.toml").write_text(SCENARIO)
     with tempfile.TemporaryDirectory(prefix="st") as place:  # names of sockets are short
         mark = f"{os.getpid()}-{tmp_path.name}"
+        started: dict[tuple[int, str], str] = {}
         command = [str(Path(sys.executable).with_name("steiger")), "sim", "faults", str(tmp_path / "calm.toml")]
         laboratory = subprocess.Popen(
             [*command, "--runs", "8", "--jobs", str(jobs)],
@@ -54,18 +85,23 @@ def test_nothing_outlives_a_laboratory(tmp_path: Path, jobs: int, by: signal.Sig
             start_new_session=True,
         )
         try:
-            words = ("micropython", "mosquitto.conf", "mosquitto_sub")
+            words = ("micropython_run", "mosquitto.conf", "mosquitto_sub")
 
             def everything_runs() -> bool:
-                commands = list(marked(mark).values())
+                started.update(tree(laboratory.pid))
+                commands = [command for one, command in started.items() if lives(*one)]
                 return all(sum(word in each for each in commands) >= jobs for word in words)
 
             wait_until(everything_runs, 120, "boards and broker of all runs")
             laboratory.send_signal(by)
             laboratory.wait(60)
-            wait_until(lambda: not marked(mark), 60, "the end of all that it started")
+            wait_until(
+                lambda: not marked(mark) and not any(lives(*one) for one in started),
+                60,
+                "the end of all that it started",
+            )
             assert not list(Path(place).glob("st-*")), "its folders"
         finally:
-            for pid in marked(mark):
+            for pid in [*marked(mark), *(pid for pid, start in started if lives(pid, start))]:
                 os.kill(pid, signal.SIGKILL)
             laboratory.wait(20)
