@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile(
@@ -16,3 +17,8 @@ settings.register_profile(  # `make mutants`: to fail is enough, the smallest ex
 )
 settings.register_profile("explore", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest single tests first: at the end, one worker would be busy with them and the others have nothing to do."""
+    items.sort(key=lambda item: item.path.parent.name != "powercut")
