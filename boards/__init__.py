@@ -21,12 +21,11 @@ def compile_board(board: Board, simulated: bool = False) -> dict[str, object]:
     for sensor in board.sensors:
         entry = to_builtins(sensor)
         params = to_builtins(sensor.params) | _overrides(getattr(twin, entry["driver"], None))
-        entry["params"] = {name: int(value) if isinstance(value, bool) else value for name, value in params.items()}
+        entry["params"] = {name: _whole(value) for name, value in params.items()}
         sensors.append(entry)
     optional: dict[str, object] = {} if board.led is None else {"led": board.led}
-    for part in (board.radio, board.pmu):
+    for name, part in (("radio", board.radio), ("pmu", board.pmu)):
         if part is not None:
-            name = "pmu" if part is board.pmu else "radio"
             optional[name] = {key: _whole(value) for key, value in to_builtins(part).items() if value not in (None, [])}
     return optional | {
         "board": board.name,

@@ -163,14 +163,11 @@ def _sensors(board: Board) -> Iterator[Problem]:
     alone: dict[str, int] = {}
     for at, sensor in enumerate(board.sensors):
         driver = str(sensor.__struct_config__.tag)
-        bus = board.buses.get(sensor.bus)
-        if bus is None:
-            yield ("sensors", at, "bus"), f"there is no bus {sensor.bus!r}; there are {', '.join(board.buses)}"
+        problems = list(_bus_of(board, ("sensors", at, "bus"), sensor.bus, BUS_OF[driver], driver))
+        if problems:
+            yield from problems
             continue
-        if not isinstance(bus, BUS_OF[driver]):
-            wanted = BUS_OF[driver].__struct_config__.tag
-            yield ("sensors", at, "bus"), f"{driver} needs a bus of kind {wanted}"
-            continue
+        bus = board.buses[sensor.bus]
         if isinstance(bus, I2c):
             address = ADDRESS_OF.get(driver) or sensor.params.address  # type: ignore[union-attr]
             if (sensor.bus, address) in addresses:

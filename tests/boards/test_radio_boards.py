@@ -1,7 +1,6 @@
 """Boards with a radio: what compiles, and every contradiction between link, radio, pins and buses."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -52,16 +51,6 @@ items = ["temperature"]
 chips = [{ chip = "bme280", bus = "i2c0" }]
 """
 SENSORS = NODE[NODE.index("[[sensors]]") : NODE.index("[simulation]")]
-
-
-@pytest.fixture
-def load(tmp_path: Path):
-    def load(text: str) -> boards.Board:
-        file = tmp_path / "board.toml"
-        file.write_text(text)
-        return boards.load_board(file)
-
-    return load
 
 
 def test_compiled(load) -> None:
@@ -129,11 +118,9 @@ def test_an_older_chip_and_a_power_chip(load) -> None:
         ('driver = "bme280"\nbus = "i2c0"', 'driver = "bme280"\nbus = "spi0"', 35, "sensors[0].bus: bme280 needs a bus of kind i2c"),
     ],
 )  # fmt: skip
-def test_mistakes_are_named_with_line_and_key(load, old: str, new: str, line: int, message: str) -> None:
+def test_mistakes_are_named_with_line_and_key(first_problem, old: str, new: str, line: int, message: str) -> None:
     assert old in NODE
-    with pytest.raises(boards.BoardError) as raised:
-        load(NODE.replace(old, new, 1))
-    problem = raised.value.problems[0]
+    problem = first_problem(NODE.replace(old, new, 1))
     assert re.match(rf".*board\.toml:{line}: ", problem), problem
     assert message in problem
 
