@@ -7,7 +7,7 @@ everywhere.
 The bridge's clock is 32 bits of microseconds, made of the radio port's, which wraps earlier.
 """
 
-from firmware import forget, version
+from firmware import version
 from firmware.tasks import watchdog
 from wire import WireError, bridge, regions
 from wire.airtime import airtime_us
@@ -109,11 +109,10 @@ class Bridge:
 
     async def _open(self) -> None:
         if self._radio is None:
-            from firmware.drivers import radio
+            from firmware.drivers import seldom
 
-            self._radio = await radio.open_radio(self._node.board, self._node.port, self._clock)
-            del radio
-            forget("firmware.drivers.radio")
+            open_radio = seldom("firmware.drivers.radio", "open_radio")
+            self._radio = await open_radio(self._node.board, self._node.port, self._clock)
             self._ticks = self._radio.port.now_us()
         self._state = bridge.RADIO_STARTS
         await self._radio.start()

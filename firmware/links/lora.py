@@ -5,7 +5,6 @@ a random time. RX_DELAY_US after the end of the uplink the node listens to the d
 chirps. Times on air are those of the radio's interrupt, so that a gateway's time can be trusted to milliseconds.
 """
 
-from firmware import forget
 from firmware.links import lora_session
 from firmware.links.duty import DutyLedger
 from firmware.links.lora_rate import HOUR_MS, Rate
@@ -109,11 +108,10 @@ class LoraLink:
 
     async def _open(self) -> None:
         if self._radio is None:
-            from firmware.drivers import radio
+            from firmware.drivers import seldom
 
-            self._radio = await radio.open_radio(self._node.read_board(), self._node.port, self._clock)
-            del radio
-            forget("firmware.drivers.radio")
+            open_radio = seldom("firmware.drivers.radio", "open_radio")
+            self._radio = await open_radio(self._node.read_board(), self._node.port, self._clock)
         await self._radio.start()
 
     async def _turn(self, task: "Task") -> None:
