@@ -1,11 +1,13 @@
 """What drivers of LoRa chips share: what is wanted, when to begin, when a frame ended. Surface: firmware.drivers.radio."""
 
-from firmware.drivers import const
+from firmware.drivers import const, seldom
 from wire.airtime import airtime_us
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from firmware.drivers import TestRow
 
     Heard = tuple[bytes, int, int, int, int, int]
 
@@ -22,6 +24,7 @@ class LoraChip:
     """See firmware.drivers.radio. Fields that start with _ belong to the drivers."""
 
     _done = 0  # flags that end an operation
+    _care = ""  # the module with what is seldom done: prove, start, self_test
 
     def __init__(self, port: "Any", clock: "Any", options: dict) -> None:
         self.port = self._port = port  # the first for whoever asks what time it is there
@@ -35,6 +38,18 @@ class LoraChip:
         self.crc_errors = self.header_errors = 0
         self.missed_irqs = 0  # the chip was done, and its line did not say so, or said so all the time
         self.identity = ""
+        seldom(self._care, "prove")(self)
+
+    async def start(self) -> None:
+        """Reset, calibrate, configure. OSError, with a word."""
+        self._freq_hz = self._sf = self._power_dbm = 0
+        self._listening = self._asleep = False
+        await seldom(self._care, "start")(self)
+
+    async def self_test(self) -> "list[TestRow]":
+        """Starts the radio anew; what a technician reads."""
+        rows: "list[TestRow]" = await seldom(self._care, "self_test")(self)
+        return rows
 
     def tune(self, freq_hz: int, sf: int, power_dbm: int, inverted: bool) -> None:
         """Frequency, spreading factor 7 to 12, power at the chip's output (the nearest that it has), direction of chirps."""

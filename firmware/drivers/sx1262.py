@@ -11,9 +11,6 @@ from wire.airtime import airtime_us
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
-    from firmware.drivers import TestRow
     from firmware.drivers.lora_chip import Heard
 
 CARE = "firmware.drivers.sx1262_care"
@@ -56,12 +53,9 @@ class Sx1262(LoraChip):
     """
 
     _done = _TX_DONE | _RX_DONE | _HEADER_ERROR | _CAD_DONE | _TIMEOUT
-
-    def __init__(self, port: "Any", clock: "Any", options: dict) -> None:
-        LoraChip.__init__(self, port, clock, options)
-        self._band_mhz = (0, 0)  # first and last, that its image rejection is calibrated for
-        self._mode = 0  # in its last status byte
-        seldom(CARE, "prove")(self)
+    _care = CARE
+    _band_mhz = (0, 0)  # first and last, that its image rejection is calibrated for
+    _mode = 0  # in its last status byte
 
     # --- Commands ---
 
@@ -167,14 +161,6 @@ class Sx1262(LoraChip):
         return begun_us
 
     # --- Operations ---
-
-    async def start(self) -> None:
-        """Reset, calibrate, configure. OSError, with a word."""
-        self._freq_hz = self._sf = self._power_dbm = 0
-        self._band_mhz = (0, 0)
-        self._listening = self._asleep = False
-        self.identity = ""
-        await seldom(CARE, "start")(self)
 
     async def cad(self) -> bool:
         """Whether chirps of this rate are in the air."""
@@ -294,8 +280,3 @@ class Sx1262(LoraChip):
         await self._standby()
         self._do(b"\x84\x04")
         self._asleep = True
-
-    async def self_test(self) -> "list[TestRow]":
-        """Starts the radio anew; what a technician reads."""
-        rows: "list[TestRow]" = await seldom(CARE, "self_test")(self)
-        return rows

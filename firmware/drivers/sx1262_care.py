@@ -86,6 +86,8 @@ async def calibrate_image(radio: Sx1262, freq_hz: int) -> None:
 
 async def start(radio: Sx1262) -> None:
     """See Sx1262.start. The order is that of DS 14.2 and of the maker's own drivers."""
+    radio._band_mhz = (0, 0)
+    radio.identity = ""
     do = radio._do
     options = radio._options
     radio._port.rx_path(0)
@@ -104,8 +106,7 @@ async def start(radio: Sx1262) -> None:
     await radio._settle()
     do(b"\x80\x01")
     await radio._settle()
-    errors = _errors(radio)
-    if errors:
+    if _errors(radio):
         raise fault(radio)
     do(b"\x9d" + bytes((bool(options.get("dio2_switch", 1)),)))
     do(b"\x96" + bytes((bool(options.get("dcdc", 1)),)))
@@ -119,8 +120,7 @@ async def start(radio: Sx1262) -> None:
     # all flags are kept; the line tells of: TxDone, RxDone, HeaderErr, CadDone, Timeout
     do(b"\x08\x03\xf7\x02\xa3\x00\x00\x00\x00")
     await radio._prepare(255)
-    errors = _errors(radio)
-    if errors:
+    if _errors(radio):
         raise fault(radio)
     radio.identity = "SX1262, " + ("TCXO %d mV" % tcxo_mv if tcxo_mv else "crystal")
 

@@ -10,9 +10,6 @@ from wire.airtime import airtime_us
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
-    from firmware.drivers import TestRow
     from firmware.drivers.lora_chip import Heard
 
 CARE = "firmware.drivers.sx1276_care"
@@ -77,10 +74,7 @@ class Sx1276(LoraChip):
     """See firmware.drivers.radio. `options`: pa, public of the board's description."""
 
     _done = _TX_DONE | _RX_DONE | _CAD_DONE
-
-    def __init__(self, port: "Any", clock: "Any", options: dict) -> None:
-        LoraChip.__init__(self, port, clock, options)
-        seldom(CARE, "prove")(self)
+    _care = CARE
 
     # --- Registers ---
 
@@ -150,12 +144,6 @@ class Sx1276(LoraChip):
         return flags
 
     # --- Operations ---
-
-    async def start(self) -> None:
-        """Reset, calibrate, configure. OSError, with a word."""
-        self._freq_hz = self._sf = self._power_dbm = 0
-        self._listening = self._asleep = False
-        await seldom(CARE, "start")(self)
 
     async def cad(self) -> bool:
         """Whether chirps of this rate are in the air."""
@@ -253,8 +241,3 @@ class Sx1276(LoraChip):
         self._set(_MODE, _LORA_STANDBY)
         self._set(_MODE, _LORA_SLEEP)
         self._asleep = True
-
-    async def self_test(self) -> "list[TestRow]":
-        """Starts the radio anew; what a technician reads."""
-        rows: "list[TestRow]" = await seldom(CARE, "self_test")(self)
-        return rows
