@@ -6,59 +6,11 @@
 import sys
 
 import vfs
+from cut_flash import Cut, Flash, mount
 
-BLOCK = 4096
 BLOCKS = 32
 M_HZ = 868100000
 L_HZ = 867500000
-
-
-class Cut(BaseException):
-    """The power goes."""
-
-
-class Flash:
-    """A RAM block device with a fuse: `left` programs and erases until the power goes; the torn one is half written."""
-
-    def __init__(self):
-        self.data = bytearray(BLOCK * BLOCKS)
-        self.view = memoryview(self.data)
-        self.left = -1
-        self.programs = 0
-        self.erases = [0] * BLOCKS
-        self.kept = None
-
-    def _step(self):
-        if self.left == 0:
-            self.left = -1
-            self.kept = bytes(self.data)
-            raise Cut
-        self.left -= 1
-
-    def readblocks(self, number, buf, offset=0):
-        start = number * BLOCK + offset
-        buf[:] = self.view[start : start + len(buf)]
-
-    def writeblocks(self, number, buf, offset=None):
-        start = number * BLOCK + (offset or 0)
-        if self.left == 0:
-            half = len(buf) // 2
-            self.data[start : start + half] = buf[:half]
-        self._step()
-        self.programs += 1
-        self.data[start : start + len(buf)] = buf
-
-    def ioctl(self, op, arg):
-        if op == 4:
-            return BLOCKS
-        if op == 5:
-            return BLOCK
-        if op == 6:
-            self._step()
-            self.erases[arg] += 1
-            for i in range(arg * BLOCK, (arg + 1) * BLOCK):
-                self.data[i] = 0xFF
-        return 0
 
 
 class Clock:
@@ -79,16 +31,12 @@ class Clock:
         return True
 
 
-def mount(flash):
-    vfs.mount(vfs.VfsLfs2(flash), "/flash")
-
-
 def begin():
     """A formatted flash with the files of a provisioned board: leases, settings and the ledger."""
     from firmware import settings
     from firmware.leases import Leases
 
-    flash = Flash()
+    flash = Flash(BLOCKS)
     vfs.VfsLfs2.mkfs(flash)
     mount(flash)
     Leases.create("/flash/lease")
@@ -103,8 +51,7 @@ def day(name, frames):
     flash = begin()
     clock = Clock()
     ledger = DutyLedger("/flash/duty", clock)
-    flash.programs = 0
-    flash.erases = [0] * BLOCKS
+    flash.forget()
     first = ledger._number
     for pause_ms, airtime_us in frames:
         clock.now_ms += pause_ms
@@ -167,10 +114,9 @@ def cuts(step):
     vfs.umount("/flash")
     start = bytes(flash.data)
     mount(flash)
-    flash.programs = 0
-    flash.erases = [0] * BLOCKS
+    flash.forget()
     script(Clock(), {})
-    total = flash.programs + sum(flash.erases)
+    total = flash.count()
     vfs.umount("/flash")
     done = failed = 0
     for cut in range(0, total, step):

@@ -5,64 +5,9 @@ import os
 import sys
 
 import vfs
+from cut_flash import Cut, Flash, mount
 
-BLOCK = 4096
 BLOCKS = 64
-
-
-class Cut(BaseException):
-    """The power goes."""
-
-
-class Flash:
-    """A RAM block device with a fuse: `left` programs and erases until the power goes; the torn one is half written."""
-
-    def __init__(self):
-        self.data = bytearray(BLOCK * BLOCKS)
-        self.view = memoryview(self.data)
-        self.left = -1
-        self.count = 0
-        self.kept = None  # what the cells held at the cut: what comes later only lets open files be closed
-
-    def _step(self):
-        self.count += 1
-        if self.left == 0:
-            self.left = -1
-            self.kept = bytes(self.data)
-            raise Cut
-        self.left -= 1
-
-    def readblocks(self, number, buf, offset=0):
-        start = number * BLOCK + offset
-        buf[:] = self.view[start : start + len(buf)]
-
-    def writeblocks(self, number, buf, offset=None):
-        start = number * BLOCK + (offset or 0)
-        if self.left == 0:
-            half = len(buf) // 2
-            self.data[start : start + half] = buf[:half]
-        self._step()
-        self.data[start : start + len(buf)] = buf
-
-    def ioctl(self, op, arg):
-        if op == 4:
-            return BLOCKS
-        if op == 5:
-            return BLOCK
-        if op == 6:
-            if self.left == 0:
-                for i in range(arg * BLOCK, arg * BLOCK + BLOCK, 7):
-                    self.data[i] = 0x5A
-            self._step()
-            for i in range(arg * BLOCK, (arg + 1) * BLOCK):
-                self.data[i] = 0xFF
-            return 0
-        return 0
-
-
-def mount(flash):
-    vfs.mount(vfs.VfsLfs2(flash), "/flash")
-
 
 opened = []
 
@@ -133,7 +78,7 @@ def main(step):
     from firmware import settings
     from firmware.leases import Leases
 
-    flash = Flash()
+    flash = Flash(BLOCKS)
     vfs.VfsLfs2.mkfs(flash)
     mount(flash)
     Leases.create("/flash/lease")
@@ -142,11 +87,11 @@ def main(step):
     settings.load("/flash", b"uid").put("health_s", 0, 600)
     vfs.umount("/flash")
     start = bytes(flash.data)
-    flash.count = 0
+    flash.forget()
     mount(flash)
     given, sent, counters = [], [], []
     script("/flash", given, sent, counters)
-    total = flash.count
+    total = flash.count()
     close_all()
     vfs.umount("/flash")
     failed = 0
