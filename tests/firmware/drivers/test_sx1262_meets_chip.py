@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from firmware import drivers
 from firmware.drivers.sx1262 import Sx1262
+from tests.fakes.radio_pair import DRIVERS, Pair
 from tests.fakes.radio_stage import RadioStage, StagePort
 from tools.sim.radio.ether import Signal
 
-OPTIONS = {"tcxo_mv": 1800, "tcxo_ms": 5, "dio2_switch": 1, "dcdc": 1}
-UP = (868_100_000, 9, 14, False)
-DOWN = (869_525_000, 9, 14, True)
+pytestmark = pytest.mark.usefixtures("stay_loaded")
+
+OPTIONS = DRIVERS["sx1262"][1]
 
 # What start() sends. Lines with a note are worked examples of the fact sheet, or its opcodes with the board's values.
 START = """
@@ -58,38 +56,6 @@ def commands(text: str) -> list[str]:
     return found
 
 
-@pytest.fixture(autouse=True)
-def stay_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a board unloads to save its heap would be compiled anew for every test."""
-    monkeypatch.setattr(drivers, "forget", lambda *names: None)
-
-
-class Pair:
-    """A node and an ear, started."""
-
-    def __init__(self, *, apart_m: float = 500.0, start: bool = True, busy: bool = True, **params: Any) -> None:
-        self.stage = RadioStage()
-        self.ports = [self.stage.port("sx1262", 0.0, **params), self.stage.port("sx1262", apart_m)]
-        self.node, self.ear = (Sx1262(port, self.stage.clock, OPTIONS) for port in self.ports)
-        if start:
-            self.stage.run(self.node.start(), self.ear.start())
-        for port in self.ports:
-            port.trace.clear()
-
-    def clean(self) -> None:
-        """Nothing that the data sheet forbids has happened."""
-        assert [port.chip.violations for port in self.ports] == [[], []]
-
-    async def send_after(self, delay_ms: int, frame: bytes) -> int:
-        await self.stage.clock.sleep_ms(delay_ms)
-        return await self.node.transmit(frame)
-
-
-def at(pair: Pair, delay_ms: int) -> int:
-    """now_us in so many ms."""
-    return (pair.ports[0].now_us() + 1000 * delay_ms) % (1 << 30)
-
-
 def test_start_sends_what_the_fact_sheet_says() -> None:
     stage = RadioStage()
     port = stage.port("sx1262")
@@ -117,7 +83,7 @@ def test_start_of_a_board_with_a_crystal_on_a_public_network() -> None:
 
 
 def test_a_transmission_byte_for_byte() -> None:
-    pair = Pair(start=True)
+    pair = Pair("sx1262")
     pair.node.tune(868_300_000, 7, 22, False)
     pair.stage.run(pair.node.transmit(bytes(range(20))))
     assert pair.ports[0].trace == [
@@ -138,7 +104,7 @@ def test_a_transmission_byte_for_byte() -> None:
 
 
 def test_power_is_what_was_asked_for() -> None:
-    pair = Pair()
+    pair = Pair("sx1262")
     for power_dbm in range(-9, 23):
         pair.node.tune(868_100_000, 7, power_dbm, False)
         pair.stage.run(pair.node.transmit(b"x"))
@@ -157,7 +123,7 @@ def test_products_are_small_numbers_on_a_board() -> None:
 
 
 def test_a_reception_byte_for_byte() -> None:
-    pair = Pair()
+    pair = Pair("sx1262")
     pair.stage.run(pair.node.receive(1000))
     symbols_ms = 29 * 4096 // 1000
     assert pair.ports[0].trace == [
@@ -173,7 +139,7 @@ def test_a_reception_byte_for_byte() -> None:
 
 @pytest.mark.parametrize("sf", range(7, 13))
 def test_a_frame_arrives(sf: int) -> None:
-    pair = Pair()
+    pair = Pair("sx1262")
     frame = bytes(range(51))
     for radio in (pair.node, pair.ear):
         radio.tune(868_500_000, sf, 14, False)
@@ -192,100 +158,9 @@ def test_a_frame_arrives(sf: int) -> None:
     pair.clean()
 
 
-def test_direction_frequency_rate_and_network_must_agree() -> None:
-    for other in ((868_100_000, 9, 14, True), (868_300_000, 9, 14, False), (868_100_000, 10, 14, False)):
-        pair = Pair()
-        pair.node.tune(*UP)
-        pair.ear.tune(*other)
-        assert pair.stage.run(pair.send_after(50, b"x"), pair.ear.receive(600))[1] is None
-        pair.clean()
-    pair = Pair()
-    pair.ear._options = OPTIONS | {"public": 1}
-    pair.stage.run(pair.ear.start())
-    assert pair.stage.run(pair.send_after(50, b"x"), pair.ear.receive(600))[1] is None
-
-
-def test_weak_frames_are_told_by_their_own_strength() -> None:
-    pair = Pair(apart_m=2000.0)
-    for radio in (pair.node, pair.ear):
-        radio.tune(868_100_000, 12, 14, False)
-    _, heard = pair.stage.run(pair.send_after(50, b"weak"), pair.ear.receive(500))
-    assert heard is not None
-    _, rssi, snr, signal, _, _ = heard
-    assert snr < 0
-    assert rssi - signal > 3
-    assert abs(signal - 14 - pair.stage.ether.link_db(pair.ports[0].chip, pair.ports[1].chip, 868_100_000)) <= 1
-
-
-def test_windows_open_and_close_on_time() -> None:
-    """A preamble that begins within the window is received to its end; one that begins after it is not."""
-    for begins_ms, hears in ((980, True), (1000 + 130 + 20, False)):
-        pair = Pair()
-        _, heard = pair.stage.run(pair.send_after(begins_ms, bytes(100)), pair.ear.receive(1000))
-        assert (heard is not None) == hears, begins_ms
-        pair.clean()
-
-
-def test_operations_at_a_given_time() -> None:
-    pair = Pair()
-    for radio in (pair.node, pair.ear):
-        radio.tune(*DOWN)
-    when = at(pair, 700)
-    end_us, heard = pair.stage.run(pair.node.transmit(b"answer", when), pair.ear.receive(20, at(pair, 695)))
-    assert heard is not None
-    line = pair.stage.ether.log[-1]
-    begun_us = (line.begin_us - 400_000) % (1 << 30)
-    assert 0 <= StagePort.us_diff(begun_us, when) < 500
-    assert abs(StagePort.us_diff(end_us, heard[5])) <= 1
-
-
-def test_activity_is_detected() -> None:
-    pair = Pair()
-
-    async def look() -> list[bool]:
-        found = [await pair.ear.cad()]
-        await pair.stage.clock.sleep_ms(60)
-        found.append(await pair.ear.cad())
-        await pair.stage.clock.sleep_ms(2000)
-        return [*found, await pair.ear.cad()]
-
-    assert pair.stage.run(pair.send_after(40, bytes(60)), look())[1] == [False, True, False]
-    pair.clean()
-    assert [c for c in pair.ports[1].trace if c.startswith("88")] == ["8802170a00000000"] * 3
-
-
-def test_an_ear_listens_without_an_end() -> None:
-    """Frames in a row, more than the chip's buffer holds at once; the receiver never stops in between."""
-    pair = Pair()
-    frames = [bytes((n,)) * (60 + n) for n in range(9)]
-
-    async def send() -> None:
-        for frame in frames:
-            await pair.send_after(30, frame)
-
-    async def hear() -> list[bytes]:
-        found: list[bytes] = []
-        quiet = 0
-        while quiet < 12:
-            heard = await pair.ear.listen(100)
-            if heard is None:
-                quiet += 1
-            else:
-                quiet = 0
-                found.append(heard[0])
-        return found
-
-    assert pair.stage.run(send(), hear())[1] == frames
-    assert pair.ports[1].trace.count("82ffffff") == 1
-    pair.ear.tune(*DOWN)
-    assert pair.stage.run(pair.ear.listen(10)) == [None]
-    assert pair.ports[1].trace.count("82ffffff") == 2
-    pair.clean()
-
-
 def test_a_frame_that_nobody_fetched_keeps_its_time() -> None:
     """It came while the program did something else; a gateway answers by its end, to the microsecond."""
-    pair = Pair()
+    pair = Pair("sx1262")
 
     async def hear() -> Any:
         assert await pair.ear.listen(10) is None
@@ -296,31 +171,9 @@ def test_a_frame_that_nobody_fetched_keeps_its_time() -> None:
     assert heard[5] == end_us
 
 
-def test_foreign_and_broken_frames_do_not_hide_ours() -> None:
-    pair = Pair()
-    chip = pair.ports[0].chip
-
-    async def send() -> None:
-        await pair.stage.clock.sleep_ms(20)
-        plain = Signal(868_100_000, 125_000, 9, 5, False, 0x12, 8, 14.0, b"no checksum", crc=False)
-        end_us = pair.stage.ether.transmit(chip, plain)
-        await asyncio.sleep((end_us - pair.stage.time.now_us + 20_000) / 1e6)
-        bad = plain._replace(data=b"other ldro", crc=True, ldro=True)
-        end_us = pair.stage.ether.transmit(chip, bad)
-        await asyncio.sleep((end_us - pair.stage.time.now_us + 20_000) / 1e6)
-        await pair.node.transmit(b"ours")
-
-    _, heard = pair.stage.run(send(), pair.ear.receive(1500))
-    assert heard is not None
-    assert heard[0] == b"ours"
-    assert pair.ear.crc_errors == 2
-    pair.clean()
-
-
-def test_sleep_keeps_the_settings() -> None:
-    pair = Pair()
+def test_a_sleeping_chip_keeps_its_settings_and_is_woken_by_its_own_command() -> None:
+    pair = Pair("sx1262")
     pair.stage.run(pair.node.sleep(), pair.ear.sleep())
-    assert pair.ports[0].trace[-1] == "8404"
     assert pair.ports[0].busy()
     pair.ports[0].trace.clear()
     _, heard = pair.stage.run(pair.send_after(10, b"awake"), pair.ear.receive(600))
@@ -331,7 +184,7 @@ def test_sleep_keeps_the_settings() -> None:
 
 
 def test_a_program_that_starts_anew_finds_a_sleeping_chip() -> None:
-    pair = Pair()
+    pair = Pair("sx1262")
     pair.stage.run(pair.node.sleep())
     again = Sx1262(pair.ports[0], pair.stage.clock, OPTIONS)
     pair.stage.run(again.start())
@@ -340,51 +193,11 @@ def test_a_program_that_starts_anew_finds_a_sleeping_chip() -> None:
 
 def test_a_late_program_knows_when_the_frame_ended() -> None:
     """The interrupt was noticed 40 ms late: flash was written. What the chip must have taken is known."""
-    pair = Pair()
+    pair = Pair("sx1262")
     pair.ports[0].late_us = 40_000
     (end_us,) = pair.stage.run(pair.node.transmit(bytes(20)))
     true_us = (pair.stage.ether.log[-1].end_us - 400_000) % (1 << 30)
     assert abs(StagePort.us_diff(end_us, true_us)) < 1_000
-
-
-def test_a_line_that_is_stuck_high_starves_nobody() -> None:
-    """Everything works, and others have their turns meanwhile; it is counted and told."""
-    pair = Pair()
-    for port in pair.ports:
-        port.chip.switch("irq_stuck")
-    turns_us: list[int] = []
-
-    async def other() -> None:
-        for _ in range(40):
-            await pair.stage.clock.sleep_ms(10)
-            turns_us.append(pair.stage.time.now_us)
-
-    end_us, heard, _ = pair.stage.run(pair.send_after(50, b"x"), pair.ear.receive(300), other())
-    assert heard is not None
-    assert max(b - a for a, b in pairwise(turns_us)) < 25_000
-    true_us = (pair.stage.ether.log[-1].end_us - 400_000) % (1 << 30)
-    assert abs(StagePort.us_diff(end_us, true_us)) < 1_000
-    assert 0 <= StagePort.us_diff(heard[5], true_us) < 20_000
-    assert (pair.node.missed_irqs, pair.ear.missed_irqs) == (1, 1)
-    rows = pair.stage.run(pair.node.self_test())[0]
-    assert [row[0] for row in rows if not row[1]] == ["interrupt line"]
-
-
-def test_a_line_that_never_tells() -> None:
-    """The interrupt line is open: everything works, late, and it is counted and told."""
-    pair = Pair()
-    for port in pair.ports:
-        port.chip.switch("irq_lost")
-    end_us, heard = pair.stage.run(pair.send_after(50, b"x"), pair.ear.receive(300))
-    assert heard is not None
-    true_us = (pair.stage.ether.log[-1].end_us - 400_000) % (1 << 30)
-    assert abs(StagePort.us_diff(end_us, true_us)) < 1_000, "reckoned"
-    assert 0 <= StagePort.us_diff(heard[5], true_us) < 500_000, "when it was found"
-    assert heard[5] != pair.ports[1].irq_us()
-    assert (pair.node.missed_irqs, pair.ear.missed_irqs) == (1, 1)
-    rows = pair.stage.run(pair.node.self_test())[0]
-    assert [row[0] for row in rows if not row[1]] == ["interrupt line"]
-    pair.clean()
 
 
 def test_a_module_with_a_switch_of_its_own() -> None:
@@ -423,7 +236,7 @@ def test_the_constructor_proves_the_chip(fault: str, number: int, words: str) ->
 
 @pytest.mark.parametrize("fault", ["busy_stuck", "floating_high", "floating_low", "foreign"])
 def test_a_chip_that_fails_later_is_told_in_its_self_test(fault: str) -> None:
-    pair = Pair()
+    pair = Pair("sx1262")
     pair.ports[0].chip.switch(fault)
     (rows,) = pair.stage.run(pair.node.self_test())
     assert [row[1] for row in rows] == [False]
@@ -455,7 +268,7 @@ def test_an_oscillator_that_does_not_start(options: dict[str, int], faults: list
     [("pa_ramp", "radio: amplifier does not come up: antenna, supply"), ("tx_hangs", "radio: not done in time")],
 )
 def test_a_transmission_that_does_not_end(fault: str, words: str) -> None:
-    pair = Pair()
+    pair = Pair("sx1262")
     pair.ports[0].chip.switch(fault)
     with pytest.raises(OSError) as raised:
         pair.stage.run(pair.node.transmit(bytes(20)))
@@ -466,24 +279,9 @@ def test_a_transmission_that_does_not_end(fault: str, words: str) -> None:
     assert heard is not None
 
 
-def test_a_chip_that_forgets_amid_a_reception_is_seen() -> None:
-    """A brown-out: an ear that went on waiting would be deaf, and nobody would know."""
-    pair = Pair()
-
-    async def brown_out() -> None:
-        await pair.stage.clock.sleep_ms(50)
-        pair.ports[1].chip.power_off()
-        pair.ports[1].chip.power_on(0)
-
-    with pytest.raises(OSError, match="it has forgotten its settings: supply breaks in"):
-        pair.stage.run(brown_out(), pair.ear.listen(200))
-    pair.stage.run(pair.ear.start())
-    assert pair.stage.run(pair.send_after(50, b"x"), pair.ear.receive(300))[1] is not None
-
-
 def test_a_reset_amid_a_reception() -> None:
     """Power comes back with everything forgotten: the next operation fails or hears nothing, a start mends it."""
-    pair = Pair()
+    pair = Pair("sx1262")
     pair.ports[1].chip.power_off()
     with pytest.raises(OSError, match="no answer on SPI"):
         pair.stage.run(pair.ear.receive(10))
@@ -494,7 +292,7 @@ def test_a_reset_amid_a_reception() -> None:
 
 
 def test_a_band_that_the_chip_does_not_know() -> None:
-    pair = Pair()
+    pair = Pair("sx1262")
     pair.node.tune(500_000_000, 7, 14, False)
     pair.stage.run(pair.node.transmit(b"x"))
     assert "987581" in pair.ports[0].trace
