@@ -169,15 +169,14 @@ def finish(root: str, uid: bytes) -> bool:
     if not note and newest(root) is None and "settings.a" not in os.listdir(root or "/"):
         os.remove(root + slots.NOTE)  # torn while it was written: still the bridge that it was, or nothing at all
         return False
-    bridge = note[:1] == [BRIDGE]
-    payload = None if bridge else load(root, uid).payload
-    if payload and note and note[0] != "%08x" % _life(payload):
-        return False
-    if payload and not note and not _unused(root, payload):
-        os.remove(
-            root + slots.NOTE
-        )  # torn while it was written: the settings, which come later, are those of a node that ran
-        return False
+    if note[:1] != [BRIDGE]:
+        payload = load(root, uid).payload
+        if note and note[0] != "%08x" % _life(payload):
+            return False
+        if not note and not _unused(root, payload):
+            # torn while it was written: the settings, which come later, are those of a node that ran
+            os.remove(root + slots.NOTE)
+            return False
     if len(note) < 3:
         raise NeedsProvisioning("provisioning was interrupted")
     there = os.listdir(root or "/")
