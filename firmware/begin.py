@@ -20,7 +20,8 @@ def load(node: "Any") -> None:
     """Settings, lives, grids. NeedsProvisioning or LeaseLost: this board must not transmit. A bridge has none of them: it
     hands on what others seal."""
     node.board = node.read_board()
-    if node.board.get("link", {}).get("kind") == "bridge":
+    link = node.board.get("link", {}).get("kind")
+    if link == "bridge":
         return
     _check_privacy(node.board)
     node.settings = settings.load(node.root, node.port.unique_id())
@@ -28,7 +29,7 @@ def load(node: "Any") -> None:
     payload = node.settings.payload
     if node.board["power"] != "mains" and not node.safe:
         _save_power(node)
-    if node.board.get("link", {}).get("kind") == "lora":
+    if link == "lora":
         from firmware.links.lora import LoraLink
 
         node.link = LoraLink(node)
