@@ -232,14 +232,12 @@ class Sx1262(LoraChip):
                 self._do(_CLEAR_IRQ)
                 if flags & _TIMEOUT:
                     return None
-                heard = None
                 if flags & _HEADER_ERROR:
                     self.header_errors += 1
-                elif not flags & _CRC_ERROR:
-                    heard = self._heard(end_us)
-                if heard is not None:
-                    return heard
-                if not flags & _HEADER_ERROR:
+                else:
+                    heard = None if flags & _CRC_ERROR else self._heard(end_us)
+                    if heard is not None:
+                        return heard
                     self.crc_errors += 1
             elif not flags and self._mode != _IN_RX:
                 raise self._fault()
