@@ -10,14 +10,8 @@ from boards.model import Ads1115No2
 TOML = (Path(__file__).parents[1] / "data" / "serial_air.toml").read_text()
 
 
-def load(folder: Path, text: str) -> boards.Board:
-    file = folder / "board.toml"
-    file.write_text(text)
-    return boards.load_board(file)
-
-
-def test_it_is_complete(tmp_path: Path) -> None:
-    board = load(tmp_path, TOML)
+def test_it_is_complete(load) -> None:
+    board = load(TOML)
     compiled = boards.compile_board(board, simulated=True)
     assert compiled["sensors"][0]["params"]["warmup_ms"] == 12000  # type: ignore[index]
     assert isinstance(board.sensors[2], Ads1115No2)
@@ -40,16 +34,16 @@ def test_it_is_complete(tmp_path: Path) -> None:
         ("settle_ms = 0", "sensitivity = 3", "params.sensitivity: unknown key"),
     ],
 )
-def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_mistakes_are_named(load, old: str, new: str, message: str) -> None:
     assert old in TOML
     with pytest.raises(boards.BoardError) as raised:
-        load(tmp_path, TOML.replace(old, new, 1))
+        load(TOML.replace(old, new, 1))
     assert message in "\n".join(raised.value.problems)
 
 
-def test_a_fixed_temperature_needs_no_sensor(tmp_path: Path) -> None:
+def test_a_fixed_temperature_needs_no_sensor(load) -> None:
     text = TOML.replace('[[sensors]]\ndriver = "bme280"\nbus = "i2c0"\n', "")
     text = text.replace('    { chip = "bme280", bus = "i2c0" },\n', "")
     with pytest.raises(boards.BoardError, match="gives temperature:0"):
-        load(tmp_path, text)
-    load(tmp_path, text.replace("settle_ms = 0", 'temperature = "fixed"'))
+        load(text)
+    load(text.replace("settle_ms = 0", 'temperature = "fixed"'))
