@@ -27,7 +27,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_eight_boards_lose_nothing_within_the_law(lived: dict[str, Any]) -> None:
     assert lived["against"] == []
     ledger = lived["ledger"]
-    assert ledger["scheduled"] >= 8 * 24 and ledger["missing"] == ledger["duplicates"] == 0
+    assert ledger["scheduled"] == 8 * 24 and ledger["missing"] == ledger["duplicates"] == ledger["pending"] == 0
+    assert ledger["delivered"] + sum(ledger["causes"].values()) == 8 * 24
     assert 0 < lived["worst_duty_cycle"] <= 1
     assert 0.1 < lived["per"] < 0.3, "the ether lost a fifth"
 

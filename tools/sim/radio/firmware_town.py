@@ -74,15 +74,23 @@ class Outcome:
 class FirmwareTown:
     """`deployment`: bridges and nodes; concentrators are no boards (see tests). `model`: instead of the deployment's air.
 
-    Nodes get their power within two minutes of the start.
+    Nodes get their power within two minutes of the start. `until_s`: the end of their grids (unix time), 0: none.
     """
 
     def __init__(
-        self, folder: Path, deployment: Deployment, *, start_s: int = START_S, model: Model | None = None, **values: int
+        self,
+        folder: Path,
+        deployment: Deployment,
+        *,
+        start_s: int = START_S,
+        until_s: int = 0,
+        model: Model | None = None,
+        **values: int,
     ) -> None:
         self.folder = folder
         self.deployment = deployment
         self.start_s = start_s
+        self.until_s = until_s
         self.gateway: GatewayProcess | None = None
         self.nodes: dict[str, VirtualNode] = {}
         self.addresses: dict[str, int] = {}
@@ -129,12 +137,14 @@ class FirmwareTown:
         values = {
             "window_s.0": link.interval_s, "sample_ms": SAMPLE_MS, "lora_sf": self._bridges[0].sf, "lora_power_dbm": power_dbm,
             "lora_channels": 1 << self._bridges[0].channel, "lora_spread_s": link.spread_s, "lora_ask_every": link.ask_every,
-            **self._values,
+            "grid_until_s": self.until_s, **self._values,
         }  # fmt: skip
         key = key_of(address)
         settings = {"address": address, "key": key.hex(), "provisioned_s": self.start_s, "values": values}
         if address not in self.addresses.values():
-            life = Life(address=address, key=key, board=NODE_BOARD, name=name, provisioned_s=self.start_s)
+            life = Life(
+                address=address, key=key, board=NODE_BOARD, name=name, provisioned_s=self.start_s, until_s=self.until_s
+            )
             add_life(self.folder / "keys.json", life)
         node = self.conductor.add_node(
             name, NODE_BOARD, prepare=PROVISION.format(json.dumps(settings)), place=place, drift=self._drift(name),
@@ -188,13 +198,17 @@ class FirmwareTown:
         return outcome
 
     @property
+    def store(self) -> Path:
+        """The gateway's, which is read without the gateway's code."""
+        return self.folder / "data" / "spool.db"
+
+    @property
     def log(self) -> list[Transmission]:
         return self.conductor.ether.log
 
     def rows(self, address: int) -> list[tuple[int, float, float]]:
         """(seq, end in unix s, delay in s) of each record and health record that the gateway holds."""
-        path = self.folder / "data" / "spool.db"
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        with closing(sqlite3.connect(f"file:{self.store}?mode=ro", uri=True)) as db:
             return [
                 (seq, end_ms / 1000, (received_ms - end_ms) / 1000)
                 for seq, end_ms, received_ms in db.execute(
