@@ -254,6 +254,15 @@ def test_bad_input_stops_before_anything_starts(
     assert not (house.data_dir / "spool.db").exists()
 
 
+def test_check_counts_ports_and_ears(house: House, port: str) -> None:
+    eui = "aa555a0000000101"
+    house.write(
+        f'[[bridge]]\nname = "roof"\nport = "{port}"\nchannel = 868.1\n'
+        f'[[forwarder]]\nname = "tower"\neui = "{eui}"\naddress = "127.0.0.1"\n'
+    )
+    assert ", 1 ports, 2 ears; " in house.verb("check").stdout
+
+
 def test_check_tells_machines_too(house: House) -> None:
     house.write("", "nodes = 3\ncolour = 1")
     result = house.verb("check", "--json")

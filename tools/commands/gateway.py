@@ -89,7 +89,10 @@ def check(
         print(f"error: {problem.as_error(settings.path)}", file=sys.stderr)
     if not problems:
         held = ", its ports are held by the running gateway" if running else ""
-        print(f"ok: {settings.path}: gateway {settings.gateway.id}, {len(settings.serial)} ports{held}; {nodes}")
+        ports = len(settings.serial) + len(settings.bridge)
+        ears = len(settings.bridge) + len(settings.hat) + len(settings.forwarder)
+        counted = f"{ports} ports, {ears} ears" if ears else f"{ports} ports"
+        print(f"ok: {settings.path}: gateway {settings.gateway.id}, {counted}{held}; {nodes}")
     return code
 
 
