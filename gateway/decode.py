@@ -231,10 +231,9 @@ class Decoder:
         if self._check is not None:
             data = self._check.judged(known.profile, end_ms, data)
         profile = known.row
-        self.store.put(
-            (self.row, seq, 1, RECORD, profile, hour, end_ms, length_ms, bound_ms, code, received_ms, coverage, data)
-            + (self.receptions,)
-        )
+        self.store.put((
+            self.row, seq, 1, RECORD, profile, hour, end_ms, length_ms, bound_ms, code, received_ms, coverage, data, self.receptions,
+        ))  # fmt: skip
         self.store.count(CountKey(self.row, profile, hour, 0, STORED))
         self.barren = 0
 
