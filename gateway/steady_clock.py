@@ -93,7 +93,7 @@ class SteadyClock:
         if now_s < self._keep_at_s:
             return
         self._keep_at_s = now_s + KEEP_AGAIN_S
-        boot = _machine_boot()
+        boot = machine_boot()
         if self._file is None or not boot:
             self._kept = True
             return
@@ -109,13 +109,13 @@ class SteadyClock:
         """What was believed in this boot of the machine."""
         try:
             boot, offset = self._file.read_text().split() if self._file else ("", "")
-            return int(offset) if boot and boot == _machine_boot() else None
+            return int(offset) if boot and boot == machine_boot() else None
         except (OSError, ValueError):
             return None
 
 
-def _machine_boot() -> str:
-    """ "" where elapsed time may begin with the process."""
+def machine_boot() -> str:
+    """Names the boot that elapsed time counts from; "" where it may begin anew with each process."""
     try:
         return MACHINE_BOOT.read_text().strip()
     except OSError:

@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 
 from gateway.clock import Clock
-from gateway.steady_clock import MACHINE_BOOT
+from gateway.steady_clock import machine_boot
 from wire.duty import BLOCK_US, Spent, number_of
 from wire.regions import band_of
 
@@ -35,7 +35,7 @@ class GatewayDuty:
     def __init__(self, path: Path, clock: Clock, boot: str | None = None) -> None:
         self._path = path
         self._clock = clock
-        self._boot = _machine_boot() if boot is None else boot
+        self._boot = machine_boot() if boot is None else boot
         self._number = 0
         self._spent = Spent()
         self._writing = False
@@ -159,11 +159,3 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def _machine_boot() -> str:
-    """ "" where a clock may begin anew with each process."""
-    try:
-        return MACHINE_BOOT.read_text().strip()
-    except OSError:
-        return ""
