@@ -343,7 +343,6 @@ def _status_lines(answer: dict[str, Any]) -> Iterator[str]:
 
 
 def _ear_lines(lora: dict[str, Any]) -> Iterator[str]:
-    rates = {(rate["node"], rate["life"]): rate for rate in lora.get("rates", {}).get("nodes", [])}
     for ear in lora.get("ears", []):
         downlinks = ear.get("downlinks", {})
         unsent = sum(n for result, n in downlinks.items() if result != "sent")
@@ -354,10 +353,10 @@ def _ear_lines(lora: dict[str, Any]) -> Iterator[str]:
             f"ear      {ear.get('name')}: {ear.get('state')}, {where} MHz {sfs}, {ear.get('frames', 0)} frames, "
             f"{downlinks.get('sent', 0)} answers, {unsent} failed{f', airtime {airtime}' if airtime else ''}"
         )
-    for (node, _), rate in sorted(rates.items()):
+    for rate in lora.get("rates", {}).get("nodes", []):
         margin = rate.get("margin_db")
         yield (
-            f"rate     {node}: SF{rate.get('sf')}, {rate.get('power_dbm')} dBm, SNR {rate.get('snr_db')} dB, "
+            f"rate     {rate['node']}: SF{rate.get('sf')}, {rate.get('power_dbm')} dBm, SNR {rate.get('snr_db')} dB, "
             f"{'margin unknown yet' if margin is None else f'margin {margin:g} dB'}"
         )
     for gone in lora.get("rendezvous", {}).get("missing", []):
