@@ -1,4 +1,4 @@
-"""The composition root: the only place that knows which links, sinks and clock there are."""
+"""The composition root: the only place that knows which links, sinks and clock there are; which ears: lora.py."""
 
 from __future__ import annotations
 
@@ -7,37 +7,34 @@ import logging
 import os
 import signal
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway import calibration, health, ledger
 from gateway.calibration_check import CalibrationCheck
 from gateway.clock import Clock, SystemClock
 from gateway.config import Config
+from gateway.config_lora import EARS
 from gateway.control import ControlServer
 from gateway.downlink import Sealer
 from gateway.forward.base import Forwarder
 from gateway.keys import KeyFileError, KeyFileMissing, load_keys
 from gateway.links.beat import Beat
-from gateway.links.bridge import BridgeEar, bridge_ears
-from gateway.links.cell import Cell, Duty
-from gateway.links.duty import GatewayDuty
 from gateway.links.ear import Ear, Heard, HeardSink
-from gateway.links.forwarder import make_ears
-from gateway.links.rates import Rates, Rules
-from gateway.links.rendezvous import Known, Rendezvous
 from gateway.links.serial import SerialLink
 from gateway.steady_clock import SteadyClock
 from gateway.store import Budget, Store
 from gateway.uplink import Uplinks
 from gateway.verbs import Verbs
 
+if TYPE_CHECKING:
+    from gateway.links.cell import Cell, Duty
+
 log = logging.getLogger("gateway")
 
 STORE_NAME = "spool.db"
 CLOCK_NAME = "clock"  # what was believed of this machine's clock
-LORA_NAME = "lora"  # what nodes were told of the spreading factor that they share
-DUTY_NAME = "duty"  # and the name of the ear: airtime that it spent
 KEYS_EVERY_S = 2.0  # a node entered into the key file is heard within this
 RESTART_FIRST_S, RESTART_MAX_S = 1.0, 60.0
 STOP_S = 10.0  # an orderly stop; what is not done then is done at the next start
@@ -74,7 +71,7 @@ class Input:
 
 LinkFactory = Callable[[Input, Clock], Sequence[Link]]
 EarFactory = Callable[[HeardSink, Input, Clock], Sequence[Ear]]
-DutyFactory = Callable[[Ear, Clock], Duty]
+DutyFactory = Callable[[Ear, Clock], "Duty"]
 
 
 class Gateway:
@@ -101,7 +98,7 @@ class Gateway:
         self.uplinks.on_reset = self._on_reset
         self.input = Input(self.uplinks, self.store)
         self.links: list[Any] = list((links or self._serial_links)(self.input, clock))
-        self.cell = self._make_cell((ears or self._lora_ears)(self._on_heard, self.input, clock), duty or self._duty_of)
+        self.cell = self._make_cell(ears, duty)
         self.sinks: list[Forwarder] = list(self._sinks() if sinks is None else sinks)
         self.control = ControlServer(data_dir)
         self.restarts: dict[str, int] = {}
@@ -118,41 +115,29 @@ class Gateway:
         if self.cell is not None:
             self.cell.on_heard(heard)
 
-    def _lora_ears(self, on_heard: HeardSink, sink: Input, clock: Clock) -> Sequence[Ear]:
-        ears: list[Ear] = [*bridge_ears(self.config, on_heard, sink, clock)]
-        ears += make_ears(self.config.forwarder, clock, on_heard)
-        if self.config.hat:  # else neither the boards' driver nor a Pi's modules are loaded
-            from gateway.links.hat import hat_ears
-
-            ears += hat_ears(self.config, on_heard, clock)
-        return ears
-
-    def _duty_of(self, ear: Ear, clock: Clock) -> Duty:
-        return GatewayDuty(self.config.gateway.data_dir / f"{DUTY_NAME}-{ear.name}", clock)
-
-    def _make_cell(self, ears: Sequence[Ear], duty: DutyFactory) -> Cell | None:
-        if not ears:
+    def _make_cell(self, ears: EarFactory | None, duty: DutyFactory | None) -> Cell | None:
+        if ears is None and not any(getattr(self.config, kind) for kind in EARS):
             return None
-        lora, clock = self.config.lora, self.clock
-        rules = Rules(lora.adr, lora.margin_db, lora.node_power_dbm, lora.node_power_min_dbm)
-        rates = Rates(ears, rules, lora.sf)
-        single = [ear for ear in ears if ear.single]
-        rendezvous = Rendezvous(single, rates, clock, self.config.gateway.data_dir / LORA_NAME, lora.rendezvous_sf)
-        rendezvous.known = self._known_on_air
-        return Cell(ears, self.uplinks, clock, lambda ear: duty(ear, clock), rates, rendezvous, lora.answer)
+        from gateway import lora  # a gateway without ears does not carry what is behind them
 
-    def _known_on_air(self) -> Iterable[Known]:
-        """Lives that LoRa ears should hear: last heard so, or never yet."""
-        for key, life in self.uplinks.lives.items():
-            memory = self.uplinks.sessions[key].memory
-            if not life.until_s and not life.lost and (memory.on_air or not memory.last_ms):
-                yield Known(key, memory.last_ms, life.provisioned_s * 1000)
+        config, clock = self.config, self.clock
+        if ears is None:
+            found = lora.ears_of(config, self._on_heard, self.input, clock)
+        else:
+            found = ears(self._on_heard, self.input, clock)
+        if not found:
+            return None
+        make = duty or partial(lora.duty_of, config)
+        return lora.cell_of(config, found, self.uplinks, clock, lambda ear: make(ear, clock))
 
     @property
     def ports(self) -> list[Any]:
         """Everything that has a port: links, and the ears that sit behind one."""
-        ears = () if self.cell is None else self.cell.ears
-        return self.links + [ear.link for ear in ears if isinstance(ear, BridgeEar)]
+        if self.cell is None:
+            return list(self.links)
+        from gateway.lora import ports_of
+
+        return self.links + ports_of(self.cell)
 
     def _sinks(self) -> Sequence[Forwarder]:
         if self.config.mqtt is None:

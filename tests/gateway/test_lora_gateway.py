@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +185,29 @@ def test_a_gateway_without_ears_has_no_cell(tmp_path: Path, monkeypatch: pytest.
         assert "lora" not in gateway.status()
 
     run_cell(monkeypatch, scenario())
+
+
+def test_what_is_behind_an_ear_is_not_loaded_by_a_gateway_without_one(tmp_path: Path) -> None:
+    """A process of its own: what other tests imported is not in it."""
+    code = """
+import asyncio, sys
+from pathlib import Path
+from gateway.app import Gateway
+from gateway.clock import SystemClock
+from gateway.config import load
+async def made():
+    gateway = Gateway(load(Path(sys.argv[1])), SystemClock())
+    gateway.status()
+asyncio.run(made())
+print(*[name for name in sys.modules if name.startswith(("gateway.lora", "gateway.links"))])
+"""
+    wired, heard = tmp_path / "wired.toml", tmp_path / "gateway.toml"
+    wired.write_text(CONFIG[: CONFIG.index("[[bridge]]")])
+    heard.write_text(CONFIG)
+    loaded = []
+    for path in (wired, heard):
+        command = [sys.executable, "-c", code, str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        loaded.append(set(done.stdout.split()))
+    assert loaded[0] == {f"gateway.links{name}" for name in ("", ".beat", ".ear", ".port", ".serial")}
+    assert loaded[1] > loaded[0] | {"gateway.lora", "gateway.links.cell", "gateway.links.bridge"}
