@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from gateway.config_types import KeyPath, Name, Section
-from wire.regions import UPLINKS_HZ
 
 Line = Annotated[int, Meta(ge=0, le=999)]  # as gpioinfo counts them: on a Pi the number of the GPIO
 LINES = ("reset", "busy", "irq", "nss", "rxen", "txen", "enable")
@@ -40,15 +39,12 @@ class Hat(Section, frozen=True):
 
 
 def check_hat(sections: dict[str, Any], add: Callable[[KeyPath, str], None]) -> None:
-    """Relations: a channel that exists, lines and buses that are used once."""
+    """Relations: lines and buses that are used once. What is asked of every ear: config_lora.py."""
     buses: dict[str, int] = {}
     lines: dict[tuple[str, int], str] = {}
     for index, hat in enumerate(sections.get("hat", [])):
         if hat is None:
             continue
-        if hat.freq_hz not in UPLINKS_HZ:
-            known = ", ".join(f"{freq / 1e6:g}" for freq in sorted(UPLINKS_HZ))
-            add(("hat", index, "channel"), f"no channel of EU868; known are {known} (MHz)")
         if hat.spi in buses:
             add(("hat", index, "spi"), f"the same as hat[{buses[hat.spi]}]")
         buses.setdefault(hat.spi, index)

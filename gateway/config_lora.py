@@ -13,7 +13,8 @@ from gateway.config_types import KeyPath, Name, Section
 from wire.regions import UPLINKS_HZ
 
 Sf = Annotated[int, Meta(ge=7, le=12)]
-EARS = ("bridge", "hat", "forwarder")  # arrays of tables of which each is an ear, with a `name`
+SINGLE = ("bridge", "hat")  # arrays of tables of which each is an ear with one modem, on one `channel`
+EARS = (*SINGLE, "forwarder")  # … an ear, with a `name`
 
 
 class Lora(Section, frozen=True):
@@ -80,10 +81,11 @@ def _check_forwarder(index: int, table: Forwarder, add: Callable[[KeyPath, str],
 
 def check_lora(sections: dict[str, Any], add: Callable[[KeyPath, str], None]) -> None:
     """Relations between the tables; `add` is told of each problem."""
-    for index, bridge in enumerate(sections.get("bridge", [])):
-        if bridge is not None and bridge.freq_hz not in UPLINKS_HZ:
-            known = ", ".join(f"{freq / 1e6:g}" for freq in sorted(UPLINKS_HZ))
-            add(("bridge", index, "channel"), f"no channel of EU868; known are {known} (MHz)")
+    for kind in SINGLE:
+        for index, ear in enumerate(sections.get(kind, [])):
+            if ear is not None and ear.freq_hz not in UPLINKS_HZ:
+                known = ", ".join(f"{freq / 1e6:g}" for freq in sorted(UPLINKS_HZ))
+                add((kind, index, "channel"), f"no channel of EU868; known are {known} (MHz)")
     euis: dict[tuple[str, str], int] = {}
     for index, table in enumerate(sections.get("forwarder", [])):
         if table is not None:
