@@ -210,9 +210,14 @@ class Rates:
         self.common_sf = sf
         self.switch = None
 
+    def _ears_of(self, node: _Node) -> list[Ear]:
+        """Those by which it was heard lately."""
+        names = {name for ears in node.ears for name in ears}
+        return [self._ears[name] for name in names if name in self._ears]
+
     def _single(self, node: _Node) -> bool:
         """Whether only ears with one modem hear it."""
-        return not any(not self._ears[name].single for ears in node.ears for name in ears if name in self._ears)
+        return all(ear.single for ear in self._ears_of(node))
 
     def _wanted_sf(self, node: _Node) -> int:
         if self._single(node):
@@ -228,9 +233,8 @@ class Rates:
         return max(heard, default=node.sf)
 
     def _hearable(self, node: _Node) -> set[int]:
-        """Spreading factors that the ears hear by which this node was heard lately."""
-        names = {name for ears in node.ears for name in ears}
-        return {sf for name in names if name in self._ears for sf in self._ears[name].sfs}
+        """Spreading factors that its ears hear."""
+        return {sf for ear in self._ears_of(node) for sf in ear.sfs}
 
     def _power(self, node: _Node, sf: int) -> int:
         """The lowest power that leaves the margin; while too little is known, what it has."""
@@ -247,8 +251,7 @@ class Rates:
 
     def _mask(self, node: _Node) -> int:
         """Channels on which its ears listen."""
-        names = {name for ears in node.ears for name in ears}
-        freqs = {freq for name in names if name in self._ears for freq in self._ears[name].channels} | {node.freq_hz}
+        freqs = {freq for ear in self._ears_of(node) for freq in ear.channels} | {node.freq_hz}
         return sum(1 << bit for bit, freq in enumerate(UPLINKS_HZ) if freq in freqs) or 1
 
     # -- the cell --------------------------------------------------------------------------------------------------
