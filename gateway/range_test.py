@@ -19,7 +19,6 @@ from wire.airtime import airtime_us
 
 if TYPE_CHECKING:
     from gateway.links.cell import Cell
-    from gateway.links.ear import Ear
     from gateway.session import LifeSession
 
 COUNT_MAX = 100
@@ -48,12 +47,9 @@ class RangeTest:
         self._node = session.info.node
         self._sfs = self._choose(sfs)
 
-    def _open_ears(self) -> list[Ear]:
-        return [post.ear for post in self._cell.posts.values() if post.ear.state == "open"]
-
     def _choose(self, wanted: tuple[int, ...]) -> tuple[int, ...]:
         """What to ask for: (): the node's present one, which is what single-modem ears hear."""
-        ears = self._open_ears()
+        ears = [ear for ear in self._cell.ears if ear.state == "open"]
         if not ears:
             raise GatewayError(
                 "no ear hears anything now",
@@ -144,24 +140,24 @@ class RangeTest:
             raise GatewayError("the node has no time yet", where=where, next_step="Try again in a minute")
 
     def _look(self, sfs: tuple[int, ...]) -> None:
-        for name, post in self._cell.posts.items():
-            self._deaf |= {(name, sf) for sf in sfs if post.ear.state != "open" or sf not in post.ear.sfs}
+        for ear in self._cell.ears:
+            self._deaf |= {(ear.name, sf) for sf in sfs if ear.state != "open" or sf not in ear.sfs}
 
     def _result(self, sfs: tuple[int, ...]) -> dict[str, Any]:
         rows = []
         for sf in sfs:
-            for name in self._cell.posts:
-                if (name, sf) in self._deaf:
+            for ear in self._cell.ears:
+                if (ear.name, sf) in self._deaf:
                     continue
                 found = [
                     reception
                     for (heard_sf, _), receptions in self._heard.items()
                     for reception in receptions
-                    if heard_sf == sf and reception.ear == name
+                    if heard_sf == sf and reception.ear == ear.name
                 ]
                 snr_db = statistics.median(reception.snr_db for reception in found) if found else None
                 rows.append({
-                    "sf": sf, "ear": name, "sent": self._count, "heard": len(found), "per": (self._count - len(found)) / self._count,
+                    "sf": sf, "ear": ear.name, "sent": self._count, "heard": len(found), "per": (self._count - len(found)) / self._count,
                     "rssi_dbm": statistics.median(reception.rssi_dbm for reception in found) if found else None,
                     "snr_db": snr_db, "snr_min_db": min((reception.snr_db for reception in found), default=None),
                     "margin_db": None if snr_db is None else snr_db - REQUIRED_DB[sf],
