@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from pathlib import Path
 
 from gateway.clock import Clock
+from gateway.durable import replace_file
 from gateway.steady_clock import machine_boot
 from wire.duty import BLOCK_US, Spent, number_of
 from wire.regions import band_of
@@ -113,7 +113,7 @@ class GatewayDuty:
             return
         more_us, content = self._topped_up(band)
         try:
-            _write(self._path, content)
+            replace_file(self._path, content)
         except OSError as error:
             self._refused(error)
         else:
@@ -126,7 +126,7 @@ class GatewayDuty:
             return
         self._writing = True
         more_us, content = self._topped_up(band)
-        done = loop.run_in_executor(None, _write, self._path, content)
+        done = loop.run_in_executor(None, replace_file, self._path, content)
         done.add_done_callback(lambda future: self._written(band, more_us, future))
 
     def _written(self, band: int, more_us: int, future: asyncio.Future[None]) -> None:
@@ -144,18 +144,3 @@ class GatewayDuty:
     def _refused(self, error: OSError) -> None:
         self._again_s = self._clock.monotonic_s() + DISK_AGAIN_S
         log.warning("duty: %s cannot be written, %s; nothing is sent", self._path, error)
-
-
-def _write(path: Path, content: bytes) -> None:
-    half = path.with_name(path.name + ".part")
-    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    half.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.clock import Clock
+from gateway.durable import replace_file
 from gateway.links.ear import Ear
 from gateway.links.rates import Key, Rates
 
@@ -84,13 +84,9 @@ class Rendezvous:
     def _save(self) -> None:
         if self._path is None:
             return
-        half = self._path.with_name(self._path.name + ".part")
+        content = json.dumps({"sf": self._rates.common_sf, "switch": self._rates.switch})
         try:
-            with half.open("w", encoding="ascii") as file:
-                json.dump({"sf": self._rates.common_sf, "switch": self._rates.switch}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            half.replace(self._path)
+            replace_file(self._path, content.encode("ascii"))
         except OSError as error:  # the nodes would be met at the rendezvous after a restart
             log.warning("lora: %s, not written, %s", self._path, error.strerror)
 
