@@ -17,6 +17,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from gateway.durable import sync_folder
 from gateway.errors import GatewayError
 from wire import channels, settings
 from wire.calibration import CALIBRATION, calibration
@@ -225,11 +226,7 @@ def write_set(folder: Path, found: CalibrationSet) -> Path:
             if new:
                 os.chown(folder, owner.st_uid, owner.st_gid)
         part.replace(path)
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(folder)
     except OSError as error:
         raise CalibrationError(
             f"the calibration cannot be kept: {error.strerror}", where=str(folder), next_step="Check its owner and mode"

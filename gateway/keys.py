@@ -24,6 +24,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from gateway.durable import sync_folder
 from gateway.errors import GatewayError
 from wire import UTC_HIGH_S
 from wire.crypto import subkeys
@@ -332,11 +333,7 @@ def _replace(file: Path, lives: list[Life]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(new, file)
-        folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(file.parent)
     except OSError as error:
         raise KeyFileError(
             f"the key file cannot be written: {error.strerror}", where=str(file), next_step=_owner_hint(file)

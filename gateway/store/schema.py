@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.durable import sync_folder
 from gateway.errors import GatewayError
 from gateway.owner import as_owner
 
@@ -173,7 +174,7 @@ def _copy(conn: sqlite3.Connection, target: Path, opener: Opener) -> None:
     with half.open("rb") as file:
         os.fsync(file.fileno())
     half.replace(target)
-    _sync_directory(target.parent)
+    sync_folder(target.parent)
 
 
 def prepare(path: Path, opener: Opener = sqlite3.connect) -> None:
@@ -186,17 +187,9 @@ def prepare(path: Path, opener: Opener = sqlite3.connect) -> None:
     finally:
         conn.close()
     # The names that lead to the file must survive a power cut as well as its pages.
-    _sync_directory(path.parent)
+    sync_folder(path.parent)
     for folder in path.absolute().parent.parents:
         try:
-            _sync_directory(folder)
+            sync_folder(folder)
         except OSError:
             pass  # not ours to read: then we did not make anything in it either
-
-
-def _sync_directory(folder: Path) -> None:
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
