@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -295,6 +295,19 @@ async def cell_rig(path: Path, *, seed: int = 1, rules: Rules | None = None, sf:
             raise outcome
 
 
+class InCell(Protocol):
+    """The fixture `in_cell`: runs a scenario in a `cell_rig` of its own, in virtual time."""
+
+    def __call__(
+        self,
+        scenario: Callable[[CellRig], Coroutine[Any, Any, None]],
+        *,
+        seed: int = 1,
+        rules: Rules | None = None,
+        sf: int = 9,
+    ) -> None: ...
+
+
 def run_cell(monkeypatch: pytest.MonkeyPatch, main: Coroutine[Any, Any, None]) -> None:
     """In virtual time, the store's writer in the loop."""
     monkeypatch.setattr(spool, "Worker", LoopWorker)
@@ -307,4 +320,4 @@ def run_cell(monkeypatch: pytest.MonkeyPatch, main: Coroutine[Any, Any, None]) -
         asyncio.set_event_loop(None)
 
 
-__all__ = ["Air", "AirNode", "CellRig", "FakeEar", "FreeDuty", "after", "cell_rig", "run_cell"]
+__all__ = ["Air", "AirNode", "CellRig", "FakeEar", "FreeDuty", "InCell", "after", "cell_rig", "run_cell"]

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from gateway.health import status
 from gateway.links import forwarder
 from gateway.links.ear import Downlink, Heard
 from gateway.links.forwarder import ForwarderEar, Listener, encode_order, make_ears
-from tests.fakes.lora_air import AirNode, cell_rig, run_cell
+from tests.fakes.lora_air import AirNode, CellRig, InCell
 from tests.fakes.rig import START_S
 from tests.waiting import wait_until_async
 from wire.frame import LORA, seal_uplink
@@ -276,93 +275,87 @@ def test_a_port_that_is_taken_is_told() -> None:
     assert "cannot listen on 127.0.0.1:" in asyncio.run(run())
 
 
-def test_a_record_comes_in_and_its_answer_goes_out_by_a_concentrator(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_comes_in_and_its_answer_goes_out_by_a_concentrator(in_cell: InCell) -> None:
     """Real sessions and store: the datagrams are the only way."""
 
-    async def scenario() -> None:
-        async with cell_rig(tmp_path / "spool.db") as rig:
-            orders: list[Any] = []
-            listener = Listener("127.0.0.1", 0, rig)
-            listener.trouble = ""
-            ear = ForwarderEar(listener, "roof", EUI, "127.0.0.1", 27, lambda heard: rig.cell.on_heard(heard))
-            node = AirNode(rig.air, 7)
-            tmst = 0
+    async def scenario(rig: CellRig) -> None:
+        orders: list[Any] = []
+        listener = Listener("127.0.0.1", 0, rig)
+        listener.trouble = ""
+        ear = ForwarderEar(listener, "roof", EUI, "127.0.0.1", 27, lambda heard: rig.cell.on_heard(heard))
+        node = AirNode(rig.air, 7)
+        tmst = 0
 
-            def answered(data: bytes, target: Any) -> bool:
-                if data[3] == forwarder.PULL_RESP:
-                    order = json.loads(data[4:])["txpk"]
-                    orders.append((order, tmst))
-                    listener.datagram_received(bytes((2, data[1], data[2], 5)) + bytes.fromhex(EUI), HERE)
-                    node.receive(base64.b64decode(order["data"]))
-                return True
+        def answered(data: bytes, target: Any) -> bool:
+            if data[3] == forwarder.PULL_RESP:
+                order = json.loads(data[4:])["txpk"]
+                orders.append((order, tmst))
+                listener.datagram_received(bytes((2, data[1], data[2], 5)) + bytes.fromhex(EUI), HERE)
+                node.receive(base64.b64decode(order["data"]))
+            return True
 
-            def heard(frame: bytes) -> None:
-                nonlocal tmst
-                tmst = (0xFFFF_F000 + round(rig.monotonic_s() * 1e6)) & 0xFFFF_FFFF
-                packet = rxpk(tmst=tmst, datr="SF8BW125", data=base64.b64encode(frame).decode(), size=len(frame))
-                body = json.dumps({"rxpk": [packet]}).encode()
-                for token in (1, 2):  # twice, as a bad network does
-                    listener.datagram_received(bytes((2, 0, token, 0)) + bytes.fromhex(EUI) + body, HERE)
+        def heard(frame: bytes) -> None:
+            nonlocal tmst
+            tmst = (0xFFFF_F000 + round(rig.monotonic_s() * 1e6)) & 0xFFFF_FFFF
+            packet = rxpk(tmst=tmst, datr="SF8BW125", data=base64.b64encode(frame).decode(), size=len(frame))
+            body = json.dumps({"rxpk": [packet]}).encode()
+            for token in (1, 2):  # twice, as a bad network does
+                listener.datagram_received(bytes((2, 0, token, 0)) + bytes.fromhex(EUI) + body, HERE)
 
-            listener.send = answered  # type: ignore[method-assign]
-            node.out = heard
-            rig.begin([ear])
-            await rig.add(node)
-            listener.datagram_received(bytes.fromhex("02000702" + EUI), HERE)
-            node.hello()
-            await rig.pass_s(3)
-            node.seal(START_S // 60)
-            node.ask()
-            await rig.pass_s(3)
-            assert node.outbox == {} and rig.uplinks.accepted == 2 and ear.repeats == 2
-            listener.datagram_received(bytes.fromhex("02000700" + EUI) + b"{", HERE)
-            listener.datagram_received(bytes.fromhex("02000702" + EUI), ("192.0.2.1", 1))
-            samples = [sample for family in metrics._lora(rig.cell.status()) for sample in family.samples]
-            counted = {(sample.name, sample.labels.get("reason")): sample.value for sample in samples}
-            assert counted["steiger_ear_dropped_total", "malformed"] == 1
-            assert counted["steiger_forwarder_datagrams_dropped_total", "source"] == 1
-            assert [order["tmst"] for order, _ in orders] == [(at + 1_000_000) & 0xFFFF_FFFF for _, at in orders]
-            assert {(order["freq"], order["datr"], order["ipol"], order["powe"]) for order, _ in orders} == {
-                (869.525, "SF8BW125", True, 27)
-            }
+        listener.send = answered  # type: ignore[method-assign]
+        node.out = heard
+        rig.begin([ear])
+        await rig.add(node)
+        listener.datagram_received(bytes.fromhex("02000702" + EUI), HERE)
+        node.hello()
+        await rig.pass_s(3)
+        node.seal(START_S // 60)
+        node.ask()
+        await rig.pass_s(3)
+        assert node.outbox == {} and rig.uplinks.accepted == 2 and ear.repeats == 2
+        listener.datagram_received(bytes.fromhex("02000700" + EUI) + b"{", HERE)
+        listener.datagram_received(bytes.fromhex("02000702" + EUI), ("192.0.2.1", 1))
+        samples = [sample for family in metrics._lora(rig.cell.status()) for sample in family.samples]
+        counted = {(sample.name, sample.labels.get("reason")): sample.value for sample in samples}
+        assert counted["steiger_ear_dropped_total", "malformed"] == 1
+        assert counted["steiger_forwarder_datagrams_dropped_total", "source"] == 1
+        assert [order["tmst"] for order, _ in orders] == [(at + 1_000_000) & 0xFFFF_FFFF for _, at in orders]
+        assert {(order["freq"], order["datr"], order["ipol"], order["powe"]) for order, _ in orders} == {
+            (869.525, "SF8BW125", True, 27)
+        }
 
-    run_cell(monkeypatch, scenario())
+    in_cell(scenario)
 
 
-def test_a_flood_with_a_nodes_address_is_verified_twenty_times_a_second_and_alarmed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def scenario() -> None:
-        async with cell_rig(tmp_path / "spool.db") as rig:
-            roof, mast = rig.ear("roof"), rig.ear("mast")
-            rig.begin()
-            node = await rig.node(7, mast=-10, roof=-60)
-            thief = AirNode(rig.air, 7, key=bytes(range(16)))
-            forged = [bytes(seal_uplink(thief.keys, LORA, 7, n, 2, bytes(8))) for n in range(300)]
-            began_s = rig.monotonic_s()
-            for number, frame in enumerate(forged):  # a hundred a second, three seconds long
-                rig.loop.call_later(number / 100, rig.air.hear, roof, frame, 9, roof.channels[0], 5.0)
-            await rig.pass_s(1.5)
-            node.hello()  # by the other ear, in the middle of it
-            await rig.pass_s(3)
-            assert rig.uplinks.accepted == 1 and len(mast.sent) == 1
-            assert rig.dropped["tag"] + rig.dropped["throttled"] == 300
-            assert 20 <= rig.dropped["tag"] <= 20 * (rig.monotonic_s() - began_s)
-            report = status(rig, rig.store, rig.uplinks, [], [], {}, rig.cell)
-            assert [told["frames"] for told in report["throttled"]] == [rig.dropped["throttled"]]
-            assert any("floods" in problem and "node 7" in problem for problem in report["problems"])
-            node.path_db = {"roof": -10.0}
-            node.seal(START_S // 60)
-            node.ask()  # the flood is over: this ear hears it as ever
-            await rig.pass_s(3)
-            assert rig.uplinks.accepted == 2
-            await rig.pass_s(3600)
-            report = status(rig, rig.store, rig.uplinks, [], [], {}, rig.cell)
-            assert not any("floods" in problem for problem in report["problems"])
+def test_a_flood_with_a_nodes_address_is_verified_twenty_times_a_second_and_alarmed(in_cell: InCell) -> None:
+    async def scenario(rig: CellRig) -> None:
+        roof, mast = rig.ear("roof"), rig.ear("mast")
+        rig.begin()
+        node = await rig.node(7, mast=-10, roof=-60)
+        thief = AirNode(rig.air, 7, key=bytes(range(16)))
+        forged = [bytes(seal_uplink(thief.keys, LORA, 7, n, 2, bytes(8))) for n in range(300)]
+        began_s = rig.monotonic_s()
+        for number, frame in enumerate(forged):  # a hundred a second, three seconds long
+            rig.loop.call_later(number / 100, rig.air.hear, roof, frame, 9, roof.channels[0], 5.0)
+        await rig.pass_s(1.5)
+        node.hello()  # by the other ear, in the middle of it
+        await rig.pass_s(3)
+        assert rig.uplinks.accepted == 1 and len(mast.sent) == 1
+        assert rig.dropped["tag"] + rig.dropped["throttled"] == 300
+        assert 20 <= rig.dropped["tag"] <= 20 * (rig.monotonic_s() - began_s)
+        report = status(rig, rig.store, rig.uplinks, [], [], {}, rig.cell)
+        assert [told["frames"] for told in report["throttled"]] == [rig.dropped["throttled"]]
+        assert any("floods" in problem and "node 7" in problem for problem in report["problems"])
+        node.path_db = {"roof": -10.0}
+        node.seal(START_S // 60)
+        node.ask()  # the flood is over: this ear hears it as ever
+        await rig.pass_s(3)
+        assert rig.uplinks.accepted == 2
+        await rig.pass_s(3600)
+        report = status(rig, rig.store, rig.uplinks, [], [], {}, rig.cell)
+        assert not any("floods" in problem for problem in report["problems"])
 
-    run_cell(monkeypatch, scenario())
+    in_cell(scenario)
 
 
 FIELDS = sorted(rxpk()) + ["rsig", "rxpk", "stat", "foff", "rssis"]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
 from gateway.links.rates import REQUIRED_DB, Rates, Rules, Sight
-from tests.fakes.lora_air import AirNode, CellRig, FakeEar, cell_rig, run_cell
+from tests.fakes.lora_air import AirNode, CellRig, FakeEar, InCell
 from tests.fakes.rig import START_S
 from wire import messages
 from wire.regions import UPLINKS_HZ
@@ -52,53 +51,47 @@ async def speak(node: AirNode, count: int, ask_every: int) -> None:
 
 
 @pytest.mark.slow
-def test_power_falls_to_what_the_margin_asks_for_and_rises_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def scenario() -> None:
-        async with cell_rig(tmp_path / "spool.db", sf=9, seed=3) as rig:
-            rig.ear("roof")
-            rig.begin()
-            rig.cell.rendezvous._changed_ms = 1 << 60  # the spreading factor stays
-            rig.air.fading_db = 2.0
-            near = await rig.node(1, roof=-2)  # 14 dBm: 12 dB, 24.5 above what SF9 needs
-            far = await rig.node(2, roof=-20)
-            await live(rig, 4)
-            assert near.power_dbm <= 5
-            assert near.path_db["roof"] + near.power_dbm - REQUIRED_DB[9] >= 7
-            assert (far.power_dbm, far.rates) == (14, [])
-            near.path_db["roof"] = -14  # a truck parks before it
-            await live(rig, 3)
-            assert near.path_db["roof"] + near.power_dbm - REQUIRED_DB[9] >= 5  # 0.5 before it rose
-            assert len(near.rates) <= 8  # it does not swing
-            assert near.outbox.keys() <= set(range(near.next_seq - 8, near.next_seq))
+def test_power_falls_to_what_the_margin_asks_for_and_rises_again(in_cell: InCell) -> None:
+    async def scenario(rig: CellRig) -> None:
+        rig.ear("roof")
+        rig.begin()
+        rig.cell.rendezvous._changed_ms = 1 << 60  # the spreading factor stays
+        rig.air.fading_db = 2.0
+        near = await rig.node(1, roof=-2)  # 14 dBm: 12 dB, 24.5 above what SF9 needs
+        far = await rig.node(2, roof=-20)
+        await live(rig, 4)
+        assert near.power_dbm <= 5
+        assert near.path_db["roof"] + near.power_dbm - REQUIRED_DB[9] >= 7
+        assert (far.power_dbm, far.rates) == (14, [])
+        near.path_db["roof"] = -14  # a truck parks before it
+        await live(rig, 3)
+        assert near.path_db["roof"] + near.power_dbm - REQUIRED_DB[9] >= 5  # 0.5 before it rose
+        assert len(near.rates) <= 8  # it does not swing
+        assert near.outbox.keys() <= set(range(near.next_seq - 8, near.next_seq))
 
-    run_cell(monkeypatch, scenario())
+    in_cell(scenario, sf=9, seed=3)
 
 
 @pytest.mark.slow
-def test_under_a_concentrator_each_node_gets_its_own_spreading_factor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def scenario() -> None:
-        async with cell_rig(tmp_path / "spool.db", sf=9, seed=4) as rig:
-            rig.ear("mast", single=False)
-            rig.begin()
-            rig.air.fading_db = 2.0
-            near = await rig.node(1, mast=-5)
-            middle = await rig.node(2, sf=12, mast=-12)
-            far = await rig.node(3, sf=12, mast=-31)
-            await live(rig, 5)
-            assert near.sf == 7
-            assert near.power_dbm < 14
-            assert middle.sf in (8, 9)
-            assert far.sf == 12
-            assert far.power_dbm == 14
-            assert near.rates[0].channels == 0xFF  # all that the concentrator hears
-            for node in (near, middle, far):
-                assert len(node.outbox) < 12
+def test_under_a_concentrator_each_node_gets_its_own_spreading_factor(in_cell: InCell) -> None:
+    async def scenario(rig: CellRig) -> None:
+        rig.ear("mast", single=False)
+        rig.begin()
+        rig.air.fading_db = 2.0
+        near = await rig.node(1, mast=-5)
+        middle = await rig.node(2, sf=12, mast=-12)
+        far = await rig.node(3, sf=12, mast=-31)
+        await live(rig, 5)
+        assert near.sf == 7
+        assert near.power_dbm < 14
+        assert middle.sf in (8, 9)
+        assert far.sf == 12
+        assert far.power_dbm == 14
+        assert near.rates[0].channels == 0xFF  # all that the concentrator hears
+        for node in (near, middle, far):
+            assert len(node.outbox) < 12
 
-    run_cell(monkeypatch, scenario())
+    in_cell(scenario, sf=9, seed=4)
 
 
 @pytest.mark.slow
@@ -158,108 +151,100 @@ def test_a_power_that_does_not_show_is_commanded_again_less_and_less_often() -> 
 
 
 @pytest.mark.slow
-def test_a_cell_moves_together_and_the_node_that_missed_it_is_met(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cell_moves_together_and_the_node_that_missed_it_is_met(in_cell: InCell) -> None:
     """All near: SF9 to SF7 at one planned moment. One hears no downlink meanwhile, is lost, and comes back by the rendezvous;
     nothing of what it sealed is lost."""
 
-    async def scenario() -> None:
-        async with cell_rig(tmp_path / "spool.db", sf=9, seed=5) as rig:
-            ear = rig.ear("roof")
-            rig.begin()
-            nodes = [await rig.node(n, roof=-3) for n in range(1, 6)]
-            await live(rig, 0.9)
-            deaf = nodes[2]
-            deaf.faults.deaf = True
-            await live(rig, 2.5)
-            assert rig.cell.rates.common_sf == 7
-            assert [node.sf for node in nodes] == [7, 7, deaf.sf, 7, 7]
-            assert deaf.sf != 7
-            assert rig.cell.rendezvous.slots > 3
-            assert all(
-                sum(rate.after_s > 0 for rate in node.rates) == 1 for node in nodes if node is not deaf
-            )  # once each
-            assert any(sf == 10 for _, sf in ear.tuned)  # slots
-            deaf.faults.deaf = False
-            await live(rig, 8)
-            assert deaf.sf == 7
-            assert rig.cell.rendezvous.missing == []
-            assert ear.sfs == (7,)
-            assert rig.cell.rendezvous.moves == 1
-            for node in nodes:
-                for _ in range(12):
-                    node.ask(16)
-                    await rig.pass_s(10)
-                assert node.outbox == {}
-                stored = await rig.sql(
-                    "SELECT count(DISTINCT seq) FROM records r JOIN lives l ON l.id = r.life WHERE node = ?",
-                    node.address,
-                )
-                assert stored[0][0] == len(node.sealed)
+    async def scenario(rig: CellRig) -> None:
+        ear = rig.ear("roof")
+        rig.begin()
+        nodes = [await rig.node(n, roof=-3) for n in range(1, 6)]
+        await live(rig, 0.9)
+        deaf = nodes[2]
+        deaf.faults.deaf = True
+        await live(rig, 2.5)
+        assert rig.cell.rates.common_sf == 7
+        assert [node.sf for node in nodes] == [7, 7, deaf.sf, 7, 7]
+        assert deaf.sf != 7
+        assert rig.cell.rendezvous.slots > 3
+        assert all(sum(rate.after_s > 0 for rate in node.rates) == 1 for node in nodes if node is not deaf)  # once each
+        assert any(sf == 10 for _, sf in ear.tuned)  # slots
+        deaf.faults.deaf = False
+        await live(rig, 8)
+        assert deaf.sf == 7
+        assert rig.cell.rendezvous.missing == []
+        assert ear.sfs == (7,)
+        assert rig.cell.rendezvous.moves == 1
+        for node in nodes:
+            for _ in range(12):
+                node.ask(16)
+                await rig.pass_s(10)
+            assert node.outbox == {}
+            stored = await rig.sql(
+                "SELECT count(DISTINCT seq) FROM records r JOIN lives l ON l.id = r.life WHERE node = ?",
+                node.address,
+            )
+            assert stored[0][0] == len(node.sealed)
 
-    run_cell(monkeypatch, scenario())
+    in_cell(scenario, sf=9, seed=5)
 
 
 @pytest.mark.slow
-def test_one_far_node_keeps_the_whole_cell_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        async with cell_rig(tmp_path / "spool.db", sf=9, seed=6) as rig:
-            rig.ear("roof")
-            rig.begin()
-            for number, path in enumerate((-3, -3, -16), 1):
-                await rig.node(number, roof=path)
-            await live(rig, 4)
-            assert rig.cell.rates.common_sf == 9
-            assert rig.cell.rendezvous.moves == 0
+def test_one_far_node_keeps_the_whole_cell_slow(in_cell: InCell) -> None:
+    async def scenario(rig: CellRig) -> None:
+        rig.ear("roof")
+        rig.begin()
+        for number, path in enumerate((-3, -3, -16), 1):
+            await rig.node(number, roof=path)
+        await live(rig, 4)
+        assert rig.cell.rates.common_sf == 9
+        assert rig.cell.rendezvous.moves == 0
 
-    run_cell(monkeypatch, scenario())
-
-
-@pytest.mark.slow
-def test_what_the_nodes_were_told_outlives_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        async with cell_rig(tmp_path / "spool.db", sf=9) as rig:
-            rig.ear("roof")
-            rig.begin()
-            for number in (1, 2):
-                await rig.node(number, roof=-3)
-            await live(rig, 1.2)
-            planned = rig.cell.rates.switch
-            assert planned is not None
-            later = CellRig(rig.path, rig.loop, 1, Rules(), 9)
-            again = later.ear("roof")
-            later.begin()
-            assert later.cell.rates.switch == planned
-            assert again.sfs == (9,)
-            await rig.pass_s(max(0.0, planned[1] / 1000 - START_S - rig.loop.time()) + 10)
-            assert again.sfs == (7,)
-            third = CellRig(rig.path, rig.loop, 1, Rules(), 9)
-            third.ear("roof")
-            third.begin()
-            assert third.cell.rates.common_sf == 7
-            rig.path.with_name("lora").write_text("{")
-            fourth = CellRig(rig.path, rig.loop, 1, Rules(), 9)
-            fourth.ear("roof")
-            fourth.begin()
-            assert fourth.cell.rates.common_sf == 9
-            for other in (later, third, fourth):
-                other.tasks[-1].cancel()
-
-    run_cell(monkeypatch, scenario())
+    in_cell(scenario, sf=9, seed=6)
 
 
 @pytest.mark.slow
-def test_a_new_node_at_the_wrong_spreading_factor_is_met(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        async with cell_rig(tmp_path / "spool.db", sf=7, seed=8) as rig:
-            rig.ear("roof", sf=7)
-            rig.begin()
-            await rig.node(1, sf=7, roof=-3)
-            new = await rig.node(2, sf=9, roof=-3)
-            new.unanswered = 3
-            await live(rig, 6)
-            assert new.sf == 7
-            assert len(new.outbox) < 16
+def test_what_the_nodes_were_told_outlives_a_restart(in_cell: InCell) -> None:
+    async def scenario(rig: CellRig) -> None:
+        rig.ear("roof")
+        rig.begin()
+        for number in (1, 2):
+            await rig.node(number, roof=-3)
+        await live(rig, 1.2)
+        planned = rig.cell.rates.switch
+        assert planned is not None
+        later = CellRig(rig.path, rig.loop, 1, Rules(), 9)
+        again = later.ear("roof")
+        later.begin()
+        assert later.cell.rates.switch == planned
+        assert again.sfs == (9,)
+        await rig.pass_s(max(0.0, planned[1] / 1000 - START_S - rig.loop.time()) + 10)
+        assert again.sfs == (7,)
+        third = CellRig(rig.path, rig.loop, 1, Rules(), 9)
+        third.ear("roof")
+        third.begin()
+        assert third.cell.rates.common_sf == 7
+        rig.path.with_name("lora").write_text("{")
+        fourth = CellRig(rig.path, rig.loop, 1, Rules(), 9)
+        fourth.ear("roof")
+        fourth.begin()
+        assert fourth.cell.rates.common_sf == 9
+        for other in (later, third, fourth):
+            other.tasks[-1].cancel()
 
-    run_cell(monkeypatch, scenario())
+    in_cell(scenario, sf=9)
+
+
+@pytest.mark.slow
+def test_a_new_node_at_the_wrong_spreading_factor_is_met(in_cell: InCell) -> None:
+    async def scenario(rig: CellRig) -> None:
+        rig.ear("roof", sf=7)
+        rig.begin()
+        await rig.node(1, sf=7, roof=-3)
+        new = await rig.node(2, sf=9, roof=-3)
+        new.unanswered = 3
+        await live(rig, 6)
+        assert new.sf == 7
+        assert len(new.outbox) < 16
+
+    in_cell(scenario, sf=7, seed=8)
