@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from itertools import accumulate
 
 HOUR_US = 3_600_000_000
@@ -28,15 +29,9 @@ def busiest_hour_us(spans: list[tuple[int, int]]) -> int:
 
     def until(at_us: int) -> int:
         """Time on air before `at_us`."""
-        low, high = 0, len(spans)
-        while low < high:
-            middle = (low + high) // 2
-            if spans[middle][1] <= at_us:
-                low = middle + 1
-            else:
-                high = middle
-        partly = max(0, at_us - spans[low][0]) if low < len(spans) else 0
-        return before[low] + partly
+        over = bisect_right(spans, at_us, key=lambda span: span[1])
+        partly = max(0, at_us - spans[over][0]) if over < len(spans) else 0
+        return before[over] + partly
 
     edges = [begin for begin, _ in spans] + [end - HOUR_US for _, end in spans]
     return max((until(edge + HOUR_US) - until(edge) for edge in edges), default=0)
