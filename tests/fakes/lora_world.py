@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from firmware import drivers
+from tests.fakes.air_judge import busiest_hour_us
 from tests.fakes.board import Board, Sensor
 from tests.fakes.gateway_end import GatewayEnd
 from tests.fakes.lora_pair import told
@@ -206,15 +207,7 @@ class LoraWorld(World):
             assert self.loop.time() < deadline, "not drained"
             await virtual_s(0.5)
 
-    def airtime_s(self, from_s: float, to_s: float, low_hz: int, high_hz: int) -> float:
-        """True time on air between two instants, of one sub-band."""
-        return sum(
-            max(0.0, min(sent.end_s, to_s) - max(sent.begin_s, from_s))
-            for sent in self.air.log
-            if low_hz <= sent.freq_hz < high_hz
-        )
-
     def worst_hour_s(self, low_hz: int = 868_000_000, high_hz: int = 868_600_000) -> float:
-        """Most airtime that any sliding hour holds: one that begins with a frame, or ends with one."""
-        ends = [sent.begin_s for sent in self.air.log] + [sent.end_s - 3600 for sent in self.air.log]
-        return max((self.airtime_s(at, at + 3600, low_hz, high_hz) for at in ends), default=0.0)
+        """Most airtime that any sliding hour holds in one sub-band, in true time."""
+        sent = [one for one in self.air.log if low_hz <= one.freq_hz < high_hz]
+        return busiest_hour_us([(round(one.begin_s * 1e6), round(one.end_s * 1e6)) for one in sent]) / 1e6
