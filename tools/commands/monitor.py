@@ -78,17 +78,13 @@ def monitor(
                     item = {"kind": "text", "text": content.decode(errors="replace").rstrip("\r\n")}
                     lines: list[str] = [f"  {item['text']}"]
                     advice = source.watch.text(item["text"])
-                elif is_bridge(content):
-                    item = {"kind": "frame", **bridge.decode(content)}
-                    key = "good" if item["ok"] else item["reason"]
-                    opened[key] = opened.get(key, 0) + 1
-                    lines, advice = list(bridge_lines(item, lang)), None
                 else:
-                    item = {"kind": "frame", **decoder.decode(content)}
+                    bridged = is_bridge(content)
+                    item = {"kind": "frame", **(bridge if bridged else decoder).decode(content)}
                     key = "good" if item["ok"] else item["reason"]
                     opened[key] = opened.get(key, 0) + 1
-                    lines = list(frame_lines(item, lang))
-                    advice = source.watch.frame(item)
+                    lines = list((bridge_lines if bridged else frame_lines)(item, lang))
+                    advice = None if bridged else source.watch.frame(item)
                 _show(item, lines, as_json)
                 advise(advice)
             dropped = parsers[direction].dropped
