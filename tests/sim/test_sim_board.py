@@ -206,6 +206,35 @@ asyncio.run(main())
     assert node.flash.counts["erases"] >= 1
 
 
+def test_input_is_seen_while_another_task_is_always_ready(conductor: Conductor) -> None:
+    """As on a board, where the loop polls before each task: who asks for time again and again keeps nobody from reading."""
+    node = little(
+        conductor,
+        """
+import asyncio, time
+from firmware import hal
+console = hal.console()
+console.open()
+async def busy():
+    while True:
+        time.ticks_us()
+        await asyncio.sleep_ms(0)
+async def main():
+    task = asyncio.create_task(busy())
+    print("ready")
+    got = bytearray(8)
+    t = time.ticks_ms()
+    n = await console.readinto(got, 5000)
+    print("heard", n, time.ticks_diff(time.ticks_ms(), t) < 1000)
+asyncio.run(main())
+""",
+    )
+    assert conductor.run_until(lambda: b"ready" in node.said, 10)
+    node.down.send(b"!")
+    assert conductor.run_until(lambda: b"heard" in node.said, 10)
+    assert b"heard 1 True" in node.said
+
+
 @pytest.mark.slow
 def test_the_microphone_overflows_silently(conductor: Conductor) -> None:
     node = little(

@@ -151,6 +151,7 @@ class IOQueue:
     def __init__(self):
         self.map = {}
         self.mask = 0
+        self.seen_ms = -1  # uptime when the host last told what is ready
 
     def forget(self, handle):
         self.map.pop(handle, None)
@@ -163,10 +164,11 @@ class IOQueue:
 
     def wait_io_event(self, dt):
         global _uses
-        if dt == 0 and _uses > 0:  # others are ready: nothing comes in while no time passes
+        if dt == 0 and _uses > 0 and _reply[2] == self.seen_ms:  # nothing comes in while no time passes
             _uses -= 1
             return
         ready = call(ops.WAIT, self.mask, -1 if dt < 0 else _reply[2] + dt)
+        self.seen_ms = _reply[2]
         handle = 0
         while ready:
             if ready & 1 and handle in self.map:
