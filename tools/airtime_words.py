@@ -35,9 +35,3 @@ WORDS: dict[str, dict[str, str]] = {
         "none": "Bei keinem Spreizfaktor ist das erlaubt: ein längeres Intervall wählen",
     },
 }
-
-
-def number(lang: str, value: float, decimals: int = 0) -> str:
-    """German numbers have a comma."""
-    text = f"{value:.{decimals}f}"
-    return text.replace(".", ",") if lang == "de" else text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tools import language
+
 WORDS: dict[str, dict[str, str]] = {
     "en": {
         "title": "{name}: nodes {nodes}, gateways {ears}, {hours:g} h",
@@ -73,20 +75,11 @@ WORDS: dict[str, dict[str, str]] = {
 
 
 def say(lang: str, word: str, **values: Any) -> str:
-    """One sentence; German numbers have a comma."""
-    text = WORDS[lang][word]
-    if lang == "de":
-        values = {key: _Comma(value) if isinstance(value, float) else value for key, value in values.items()}
-    return text.format(**values)
-
-
-class _Comma(float):
-    def __format__(self, how: str) -> str:
-        return super().__format__(how).replace(".", ",")
+    """One sentence."""
+    return language.say(WORDS, lang, word, **values)
 
 
 def percent(lang: str, share: float, decimals: int = 2) -> str:
     """Rounded down: 99.9 % is never more than it is."""
     factor = 10**decimals
-    text = f"{int(share * 100 * factor + 1e-9) / factor:.{decimals}f} %"
-    return text.replace(".", ",") if lang == "de" else text
+    return language.number(lang, int(share * 100 * factor + 1e-9) / factor, f".{decimals}f") + " %"

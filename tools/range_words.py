@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tools import language
+
 WORDS: dict[str, dict[str, str]] = {
     "en": {
         "good": "good",
@@ -70,21 +72,10 @@ WORDS: dict[str, dict[str, str]] = {
 }
 
 
-class _Comma(float):
-    def __format__(self, how: str) -> str:
-        return super().__format__(how).replace(".", ",")
-
-
 def say(lang: str, word: str, **values: Any) -> str:
-    """One sentence; German numbers have a comma."""
-    if lang == "de":
-        values = {key: _Comma(value) if isinstance(value, float) else value for key, value in values.items()}
-    return WORDS[lang][word].format(**values)
+    """One sentence."""
+    return language.say(WORDS, lang, word, **values)
 
 
 def number(lang: str, value: float | None, how: str, unit: str) -> str:
-    return "-" if value is None else say_number(lang, value, how) + " " + unit
-
-
-def say_number(lang: str, value: float, how: str) -> str:
-    return format(_Comma(value) if lang == "de" else value, how)
+    return "-" if value is None else language.number(lang, value, how) + " " + unit

@@ -14,6 +14,7 @@ import typer
 
 from tools.commands.gateway_run import DEFAULT_CONFIG
 from tools.errors import SteigerError, UsageError
+from tools.language import check_lang
 
 if TYPE_CHECKING:
     from tools.colocation import Fit, Quality
@@ -248,8 +249,7 @@ def add(
 
 
 def _words(lang: str) -> dict[str, str]:
-    if lang not in _WORDS:
-        raise UsageError(f"--lang {lang} is not en or de", next_step="Give --lang en or --lang de")
+    check_lang(lang)
     return _WORDS[lang]
 
 

@@ -16,6 +16,7 @@ from tools.commands.node_bridge import provision_bridge, refuse_what_a_bridge_ha
 from tools.commands.node_calibrate import calibrate
 from tools.commands.node_command import command
 from tools.errors import NoConnection, SteigerError, UsageError
+from tools.language import check_lang
 
 app = typer.Typer(help="Boards, one at a time.", no_args_is_help=True, add_completion=False)
 app.command()(calibrate)
@@ -125,8 +126,7 @@ def provision(
     from tools import provision as job
     from tools.german import german
 
-    if lang not in _WORDS:
-        raise UsageError(f"--lang {lang} is not en or de", next_step="Give --lang en or --lang de")
+    check_lang(lang)
     try:
         description = load_board(board)
     except BoardDescriptionError as error:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from tools.errors import NoConnection, UsageError
+from tools.language import check_lang
 
 CALIBRATOR_DB = 94
 _WORDS = {
@@ -70,8 +71,7 @@ def calibrate(
     from tools import listen
     from tools.german import german
 
-    if lang not in _WORDS:
-        raise UsageError(f"--lang {lang} is not en or de", next_step="Give --lang en or --lang de")
+    check_lang(lang)
     given = {"slope": slope, "offset": offset, "kappa": kappa}
     head = {"author": author, "reference": reference, "expires": expires, "date": date, "method": method or None}
     if calibrator is not None:

@@ -10,7 +10,8 @@ from typing import Annotated, TextIO
 
 import typer
 
-from tools.errors import NoConnection, SteigerError, UsageError
+from tools.errors import NoConnection, SteigerError
+from tools.language import check_lang
 
 
 class Order(StrEnum):
@@ -39,8 +40,7 @@ def command(
     from tools.ask_node import ask
     from tools.german import german
 
-    if lang not in ("en", "de"):
-        raise UsageError(f"--lang {lang} is not en or de", next_step="Give --lang en or --lang de")
+    check_lang(lang)
 
     def tell(line: str, out: TextIO = sys.stdout) -> None:
         if not as_json:

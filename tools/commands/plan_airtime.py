@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tools.errors import UsageError
+from tools.language import check_lang, number
 
 if TYPE_CHECKING:
     from tools.plan_airtime import Plan, Rate
@@ -29,11 +30,9 @@ def airtime(
     steiger plan airtime --board heltec-v3 --interval 300
     """
     from boards import BoardError, load_board
-    from tools.airtime_words import WORDS
     from tools.plan_airtime import plan
 
-    if lang not in WORDS:
-        raise UsageError(f"--lang {lang} is not en or de", next_step="Give --lang en or --lang de")
+    check_lang(lang)
     try:
         found = load_board(board)
     except BoardError as error:
@@ -70,14 +69,14 @@ def lines(result: Plan, lang: str, sf: int) -> list[str]:
 
 def table(rates: list[Rate], lang: str) -> list[str]:
     """One line a spreading factor."""
-    from tools.airtime_words import WORDS, number
+    from tools.airtime_words import WORDS
 
     heads = WORDS[lang]["heads"].split("|")
     rows = [heads]
     for rate in rates:
         row = [
-            str(rate.sf), number(lang, rate.bytes, 1), str(rate.bytes_max), number(lang, rate.airtime_ms), str(rate.batch),
-            number(lang, rate.batch_airtime_ms), number(lang, rate.duty_percent, 3), str(rate.records_per_hour),
+            str(rate.sf), number(lang, rate.bytes, ".1f"), str(rate.bytes_max), number(lang, rate.airtime_ms, ".0f"), str(rate.batch),
+            number(lang, rate.batch_airtime_ms, ".0f"), number(lang, rate.duty_percent, ".3f"), str(rate.records_per_hour),
             str(rate.batch_records_per_hour),
         ]  # fmt: skip
         if rate.lawful:

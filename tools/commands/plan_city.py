@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tools.errors import UsageError
+from tools.language import check_lang
 
 if TYPE_CHECKING:
     from tools.sim.radio.city import Result
@@ -43,8 +44,7 @@ def city(
     from tools.sim.radio.deployment import load
     from tools.sim.radio.picture import town
 
-    if lang not in WORDS:
-        raise UsageError(f"--lang {lang} is not en or de", next_step="Give --lang en or --lang de")
+    check_lang(lang)
     plan = load(deployment)
     if picture is not None and not picture.absolute().parent.is_dir():
         raise UsageError("there is no such folder", where=str(picture.parent), next_step="Make it first")

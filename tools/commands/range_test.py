@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tools.errors import NoConnection, SteigerError, UsageError
+from tools.language import check_lang
 
 if TYPE_CHECKING:
     from tools.range_places import Place, Row
@@ -52,7 +53,7 @@ def place(
     from tools import range_places as places
     from tools.range_words import say
 
-    _check_lang(lang)
+    check_lang(lang)
     if not name.strip():
         raise UsageError("--name is empty", next_step="Give the place a name")
     if position is not None and track is not None:
@@ -156,7 +157,7 @@ def report(
     from tools.range_map import picture as drawn
     from tools.range_words import say
 
-    _check_lang(lang)
+    check_lang(lang)
     rows = places.load(file)
     at = places.position(gateway) if gateway is not None else None
     if track is not None:
@@ -190,11 +191,6 @@ def report(
         if unplaced:
             print(say(lang, "unplaced", names=", ".join(unplaced)))
         print(say(lang, "picture", path=picture))
-
-
-def _check_lang(lang: str) -> None:
-    if lang not in ("en", "de"):
-        raise UsageError(f"--lang {lang} is not en or de", next_step="Give --lang en or --lang de")
 
 
 def table(found: list[Place], lang: str) -> list[str]:
