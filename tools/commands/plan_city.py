@@ -112,6 +112,7 @@ def summary(result: Result, lang: str) -> list[str]:
 def table(result: Result, lang: str, rows: int | None) -> list[str]:
     """Node by node, the worst first."""
     from tools.city_words import percent, say
+    from tools.text_table import aligned
 
     heads = [say(lang, word) for word in ("node", "ear", "sf", "margin", "late", "all", "half")]
     nodes = sorted(result.nodes, key=lambda node: (node.in_time, node.margin_db))
@@ -123,14 +124,7 @@ def table(result: Result, lang: str, rows: int | None) -> list[str]:
             node.name, node.ear, str(node.sf), f"{node.margin_db:+.0f} dB", percent(lang, node.in_time),
             percent(lang, node.delivered), half,
         ])  # fmt: skip
-    widths = [max(len(row[column]) for row in [heads, *body]) for column in range(len(heads))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [heads, *body]
-    ]
+    lines = aligned([heads, *body], left=(0, 1))
     if rows is not None and len(nodes) > rows:
         lines.append(say(lang, "more", count=len(nodes) - rows))
     return lines

@@ -196,11 +196,12 @@ def report(
 def table(found: list[Place], lang: str) -> list[str]:
     """Place by place, the best first; each spreading factor and ear."""
     from tools.range_words import number, say
+    from tools.text_table import aligned
 
-    lines = [
-        [say(lang, "place"), "SF", say(lang, "ear"), say(lang, "frames"), "PER", "RSSI", "SNR", say(lang, "margin"), ""]
-    ]
-    lines[0][-1] = say(lang, "judged")
+    lines = [[
+        say(lang, "place"), "SF", say(lang, "ear"), say(lang, "frames"), "PER", "RSSI", "SNR", say(lang, "margin"),
+        say(lang, "judged"),
+    ]]  # fmt: skip
     for each in found:
         for row in each.rows:
             per = number(lang, row.per * 100, ".0f", "%") if row.sent else "-"
@@ -209,15 +210,7 @@ def table(found: list[Place], lang: str) -> list[str]:
                 number(lang, row.rssi_dbm, ".0f", "dBm"), number(lang, row.snr_db, "+.1f", "dB"),
                 number(lang, row.margin_db, "+.1f", "dB"), say(lang, each.verdict) if row is (each.best or each.rows[0]) else "",
             ])  # fmt: skip
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    left = (0, 2, 8)
-    return [
-        "  ".join(
-            cell.ljust(width) if column in left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
+    return aligned(lines, left=(0, 2, 8))
 
 
 def _margin_db(place: Place) -> float:
