@@ -17,6 +17,11 @@ def ask(data_dir: Path, verb: str, wait_s: float, silent: NoConnection, *, node:
     try:
         return control.call(data_dir, verb, timeout_s=wait_s + MARGIN_S, node_s=wait_s, node=node, **fields)
     except GatewayError as error:
-        if error.where != f"node {node}" or "no answer" not in error.what:
+        if not is_silence(error, node):
             raise
         raise silent from None
+
+
+def is_silence(error: GatewayError, node: int) -> bool:
+    """Whether the gateway says by this that the node did not answer in time."""
+    return error.where == f"node {node}" and "no answer" in error.what

@@ -115,6 +115,7 @@ def _live(data_dir: Path, wait_s: float, fields: dict[str, Any], told: Callable[
     """The result of a test; NoConnection if the node is silent."""
     from gateway import control
     from gateway.errors import GatewayError
+    from tools.ask_node import is_silence
 
     node = fields["node"]
     try:
@@ -126,7 +127,7 @@ def _live(data_dir: Path, wait_s: float, fields: dict[str, Any], told: Callable[
             else:
                 told("waits", s=step["waits"])
     except GatewayError as error:
-        if error.where == f"node {node}" and "no answer" in error.what:
+        if is_silence(error, node):
             raise NoConnection(
                 f"node {node} is silent: no answer within {wait_s:g} s", where=f"node {node}",
                 next_step="Is it on? Then it is not heard at this place",
