@@ -144,21 +144,12 @@ def gateway_hears_bridge(data_dir: Path, port: str, timeout_s: float) -> int | N
 
 def hears_bridge(port: str, timeout_s: float) -> int | None:
     """The same by its own words on the port, which nobody holds: once its radio listens, or the last word in time."""
-    parser = Parser()
-    until = time.monotonic() + timeout_s
     found: int | None = None
-    while time.monotonic() < until and found != bridge.RADIO_LISTENS:
-        try:
-            for _, data in port_chunks(port, BAUDRATE, until):
-                for kind, content in parser.feed(data):
-                    if kind == "frame" and content[0] == bridge.UP:
-                        found = _radio_of(content, found)
-                if found == bridge.RADIO_LISTENS:
-                    break
-        except NoConnection:
-            continue  # a board with USB of its own vanishes while it resets, and comes back
-        except GatewayError:
-            _pause(until)
+    for content in _frames(port, time.monotonic() + timeout_s):
+        if content[0] == bridge.UP:
+            found = _radio_of(content, found)
+            if found == bridge.RADIO_LISTENS:
+                break
     return found
 
 
@@ -174,18 +165,22 @@ def hears_hello(port: str, keys: Path, address: int, timeout_s: float) -> bool:
     """True as soon as an authentic frame of the newest life of `address` comes; False after `timeout_s`."""
     lives = [life for life in load_keys(keys) if life.address == address][-1:]
     decoder = Decoder(lives)
+    return any(decoder.decode(content)["ok"] for content in _frames(port, time.monotonic() + timeout_s))
+
+
+def _frames(port: str, until: float) -> Iterator[bytes]:
+    """What a port that nobody holds says, frame by frame, until monotonic `until`; it may go and come back meanwhile."""
     parser = Parser()
-    until = time.monotonic() + timeout_s
     while time.monotonic() < until:
         try:
             for _, data in port_chunks(port, BAUDRATE, until):
-                if any(decoder.decode(content)["ok"] for kind, content in parser.feed(data) if kind == "frame"):
-                    return True
+                for kind, content in parser.feed(data):
+                    if kind == "frame":
+                        yield content
         except NoConnection:
             continue  # a board with USB of its own vanishes while it resets, and comes back
         except GatewayError:
             _pause(until)
-    return False
 
 
 def _pause(until: float) -> None:
