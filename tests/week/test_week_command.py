@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tools import cli
+from tools.campaign import append_result
 from tools.week import laboratory
-from tools.week.laboratory import Job, append_result
+from tools.week.laboratory import Job
 from tools.week.verdict import Result, SpanResult
 
 

@@ -34,6 +34,7 @@ def faults(
     steiger sim faults virtual --seed 7
     steiger sim faults street --runs 10 --jobs 4
     """
+    from tools.campaign import append_result
     from tools.faults import laboratory, report
     from tools.faults import scenario as scenarios
     from tools.faults.verdict import Verdict
@@ -57,7 +58,7 @@ def faults(
     def done(result: Verdict) -> None:
         made.append(result)
         if results is not None:
-            laboratory.append_result(results, result)
+            append_result(results, result)
         print(report.line(result, as_json, len(made), len(wanted)), flush=True)
 
     laboratory.run_many(scenario, wanted, jobs, done, keep)

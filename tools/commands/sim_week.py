@@ -36,6 +36,7 @@ def week(
     steiger sim week air-v1
     steiger sim week noise-v1 --fault ics43434/stuck --sound exact
     """
+    from tools.campaign import append_result
     from tools.faults.report import facts, put_into
     from tools.week import laboratory, report
 
@@ -63,7 +64,7 @@ def week(
         result = laboratory.run(job, told, keep)
         found.append(result)
         if results is not None:
-            laboratory.append_result(results, result)
+            append_result(results, result)
         print(report.line(result, as_json, number, len(wanted)), flush=True)
     if page is not None:
         put_into(page, report.markdown(found, facts()), report.BEGIN, report.END)

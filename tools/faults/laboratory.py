@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
-import resource
 import shutil
 import signal
 import sys
@@ -18,8 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from multiprocessing import connection
 from pathlib import Path
 
-import msgspec
-
+from tools.campaign import cpu_s, keep_folder, results_in
 from tools.faults import plan, scenario
 from tools.faults.disk import SmallDisk
 from tools.faults.forked import PR_SET_PDEATHSIG
@@ -40,7 +38,7 @@ def run(where: str, seed: int, keep: Path | None = None) -> Verdict:
     scene = scenario.load(where)
     planned = plan.make(scene, seed)
     folder = Path(tempfile.mkdtemp(prefix="st-"))
-    began_s, began_cpu_s = time.monotonic(), _cpu_s()
+    began_s, began_cpu_s = time.monotonic(), cpu_s()
     signal.signal(signal.SIGALRM, _hangs)
     signal.alarm(RUN_S)
     try:
@@ -60,11 +58,10 @@ def run(where: str, seed: int, keep: Path | None = None) -> Verdict:
     finally:
         signal.alarm(0)
         if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(folder, keep / f"{scene.name}-{seed}", dirs_exist_ok=True, ignore=_no_sockets)
+            keep_folder(folder, keep, f"{scene.name}-{seed}")
         _leave(folder)
     result.wall_s = round(time.monotonic() - began_s, 1)
-    result.cpu_s = round(_cpu_s() - began_cpu_s, 1)
+    result.cpu_s = round(cpu_s() - began_cpu_s, 1)
     return result
 
 
@@ -83,17 +80,6 @@ def failed(where: str, seed: int, time_kind: str, why: str) -> Verdict:
 
 def _hangs(*_: object) -> None:
     raise Hangs(f"the run did not end within {RUN_S} s")
-
-
-def _cpu_s() -> float:
-    return sum(
-        used.ru_utime + used.ru_stime
-        for used in (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
-    )
-
-
-def _no_sockets(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if not os.path.isfile(f"{folder}/{name}") and not os.path.isdir(f"{folder}/{name}")]
 
 
 def run_many(
@@ -166,22 +152,5 @@ def _told_to_end(*_: object) -> None:
 
 
 def load_results(path: Path) -> list[Verdict]:
-    """What earlier runs left; half a line at the end is one that was interrupted."""
-    if not path.exists():
-        return []
-    found = []
-    for line in path.read_bytes().splitlines():
-        try:
-            found.append(msgspec.json.decode(line, type=Verdict))
-        except msgspec.DecodeError:
-            continue
-    return found
-
-
-def append_result(path: Path, result: Verdict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        os.write(fd, msgspec.json.encode(result) + b"\n")
-    finally:
-        os.close(fd)
+    """What earlier runs left."""
+    return list(results_in(path, Verdict))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import traceback
@@ -10,8 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
+from tools.campaign import keep_folder, results_in
 from tools.week import plan as plans
 from tools.week.catalogue import MICROPHONES, board_of, fault_of
 from tools.week.fault import Fault
@@ -95,9 +93,8 @@ def run(job: Job, told: Callable[[str], None], keep: Path | None = None) -> Resu
         (folder / "error.txt").write_text(traceback.format_exc())
     finally:
         if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
             name = "-".join(filter(None, (job.board, job.kind, str(job.seed), job.fault.replace("/", "-"))))
-            shutil.copytree(folder, keep / name, dirs_exist_ok=True, ignore=_no_sockets)
+            keep_folder(folder, keep, name)
         shutil.rmtree(folder, ignore_errors=True)
     result.kind, result.wanted, result.days = job.kind, job.fault, job.days
     return result
@@ -112,30 +109,10 @@ def fallen(job: Job, plan: plans.Plan, why: str) -> Result:
     )  # fmt: skip
 
 
-def _no_sockets(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if not os.path.isfile(f"{folder}/{name}") and not os.path.isdir(f"{folder}/{name}")]
-
-
 def job_of(result: Result) -> Job:
     return Job(result.board, result.kind, result.seed, result.days, result.wanted)
 
 
 def load_results(path: Path) -> list[Result]:
-    """What earlier calls left, the last of each job; half a line at the end is one that was interrupted."""
-    found: dict[Job, Result] = {}
-    for line in path.read_bytes().splitlines() if path.exists() else ():
-        try:
-            result = msgspec.json.decode(line, type=Result)
-        except msgspec.DecodeError:
-            continue
-        found[job_of(result)] = result
-    return list(found.values())
-
-
-def append_result(path: Path, result: Result) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        os.write(fd, msgspec.json.encode(result) + b"\n")
-    finally:
-        os.close(fd)
+    """What earlier calls left, the last of each job."""
+    return list({job_of(result): result for result in results_in(path, Result)}.values())

