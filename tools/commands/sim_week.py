@@ -60,7 +60,7 @@ def week(
             print(f"  {text}", flush=True)
 
     for number, job in enumerate(wanted, 1):
-        told(f"{job.board}, {job.kind}{f', {job.fault}' if job.fault else ''}")
+        told(job.title)
         result = laboratory.run(job, told, keep)
         found.append(result)
         if results is not None:

@@ -7,7 +7,7 @@ import os
 import selectors
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from boards import Board as Description
@@ -99,9 +99,13 @@ def execute(
     return text
 
 
-def board_files(description: Description, interpreter: Interpreter) -> dict[str, bytes]:
-    """All files of a fresh, unprovisioned flash: path -> content."""
-    slot = firmware_build.slot_files(description, interpreter.arch, "sim")
+def board_files(
+    description: Description,
+    interpreter: Interpreter,
+    change: Callable[[dict[str, bytes]], dict[str, bytes]] | None = None,
+) -> dict[str, bytes]:
+    """All files of a fresh, unprovisioned flash: path -> content. `change`: of the sources, for laboratories."""
+    slot = firmware_build.slot_files(description, interpreter.arch, "sim", change)
     root = firmware_build.root_files(description, simulated=True)
     return {f"/{SLOT}/{name}": content for name, content in slot.items()} | {
         f"/{name}": content for name, content in root.items()

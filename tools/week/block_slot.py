@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from boards import Board
-from tools import firmware_build
 from tools.errors import SteigerError
+from tools.sim import image
 from tools.sim.interpreter import Interpreter
 
 # Of 752 samples in one go: half a second, two to a reading. One would be too few: the driver takes sound for lost when it
@@ -58,13 +58,8 @@ _CHANGES = (
 def files(
     board: Board, interpreter: Interpreter, change: Callable[[dict[str, bytes]], dict[str, bytes]] | None = None
 ) -> dict[str, bytes]:
-    """All files of a fresh flash, as tools.sim.image makes them of the product; `change`: of the sources, before they are
-    compiled. Without it the loop is exchanged."""
-    slot = firmware_build.slot_files(board, interpreter.arch, "sim", change or changed)
-    root = firmware_build.root_files(board, simulated=True)
-    return {f"/a/{name}": content for name, content in slot.items()} | {
-        f"/{name}": content for name, content in root.items()
-    }
+    """All files of a fresh flash; `change`: of the sources, before they are compiled. Without it the loop is exchanged."""
+    return image.board_files(board, interpreter, change or changed)
 
 
 def changed(sources: dict[str, bytes]) -> dict[str, bytes]:

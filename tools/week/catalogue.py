@@ -17,6 +17,7 @@ class Board:
         self.withheld = frozenset(withheld)
         self.settings = settings
         self.window_s = settings["window_s.0"]
+        self.has_microphone = any(fault.chip == sound.CHIP for fault in faults)
 
 
 # Dust and weather change within minutes: a reading in five seconds loses nothing of a window of a minute, and is a fifth of
@@ -26,7 +27,6 @@ BOARDS = {
     "noise-v1": Board(sound.FAULTS, {"window_s.0": 60}),
     "traffic-v1": Board(traffic.FAULTS, {"window_s.0": 300}, traffic.OTHERS),
 }
-MICROPHONES = frozenset((sound.CHIP,))
 
 
 def board_of(name: str) -> Board:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tools.campaign import keep_folder, results_in
 from tools.week import plan as plans
-from tools.week.catalogue import MICROPHONES, board_of, fault_of
+from tools.week.catalogue import board_of, fault_of
 from tools.week.fault import Fault
 from tools.week.run import WeekRun, require_micropython
 from tools.week.verdict import Result
@@ -33,6 +33,11 @@ class Job(NamedTuple):
     fault: str = ""
 
     @property
+    def title(self) -> str:
+        """How reports name it; the seed stands beside."""
+        return f"{self.board}, {self.kind}{f', {self.fault}' if self.fault else ''}"
+
+    @property
     def command(self) -> str:
         """What repeats it."""
         text = f"steiger sim week {self.board} --seed {self.seed}"
@@ -40,11 +45,7 @@ class Job(NamedTuple):
         text += f" --fault {self.fault}" if self.fault else ""
         if self.kind == SAMPLE_EXACT:
             return text + " --sound exact"
-        return text + (" --sound blocks" if has_microphone(self.board) else "")
-
-
-def has_microphone(board: str) -> bool:
-    return any(fault.chip in MICROPHONES for fault in board_of(board).faults)
+        return text + (" --sound blocks" if board_of(self.board).has_microphone else "")
 
 
 def jobs(board: str, seed: int, days: float, fault: str, sound: str) -> Iterator[Job]:
@@ -54,7 +55,7 @@ def jobs(board: str, seed: int, days: float, fault: str, sound: str) -> Iterator
         job = Job(board, ALONE if fault else WEEK, seed, days, fault)
         plan_of(job)
         yield job
-    if sound != "blocks" and has_microphone(board):
+    if sound != "blocks" and board_of(board).has_microphone:
         for each in faults:
             yield Job(board, SAMPLE_EXACT, seed, days, each.title)
 

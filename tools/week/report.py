@@ -17,11 +17,10 @@ def line(result: Result, as_json: bool, number: int, of: int) -> str:
     if as_json:
         return msgspec.json.encode(result).decode()
     job = job_of(result)
-    what = f"{job.board}, {job.kind}{f', {job.fault}' if job.fault else ''}, seed {job.seed}"
     bad = [span for span in result.spans if span.problems]
     judged = sum(span.settled + span.clean for span in result.spans) + result.before_spans
     lines = [
-        f"[{number}/{of}] {what}: {'FAILED' if result.failed else 'as written down'}. {result.hours:.1f} h, "
+        f"[{number}/{of}] {job.title}, seed {job.seed}: {'FAILED' if result.failed else 'as written down'}. {result.hours:.1f} h, "
         f"{len(result.spans)} faults, {result.windows} windows = {result.delivered} delivered + {_causes(result)} + "
         f"{result.pending} pending, {judged} judged; boots {result.boots}, tasks restarted {result.task_restarts}, heap "
         f"{result.heap_growth_bytes:+d} bytes; {result.wall_s:.0f} s, {result.cpu_s:.0f} s CPU, digest {result.digest[:16]}"

@@ -21,7 +21,7 @@ from tools.sim.interpreter import Interpreter, find
 from tools.sim.world import World
 from tools.week import block_slot, windows
 from tools.week.blocks import Blocks
-from tools.week.catalogue import MICROPHONES, Board
+from tools.week.catalogue import Board
 from tools.week.fault import Fault
 from tools.week.plan import Plan
 from tools.week.site import DryWorld, Site
@@ -64,7 +64,7 @@ class WeekRun:
         values = self._board.settings | {"grid_until_s": until_s}
         new = {"address": ADDRESS, "key": key.hex(), "provisioned_s": start_s, "values": values}
         description = load_board(self._name)
-        blocks = self._has_microphone() and not self._exact
+        blocks = self._board.has_microphone and not self._exact
         files = self._files
         if files is None and blocks:
             files = block_slot.files(description, interpreter)
@@ -74,9 +74,6 @@ class WeekRun:
         if blocks:
             self._blocks = Blocks(node.board)
         return node
-
-    def _has_microphone(self) -> bool:
-        return any(fault.chip in MICROPHONES for fault in self._board.faults)
 
     def _config(self) -> Path:
         path = self._folder / "gateway.toml"
@@ -153,7 +150,7 @@ class WeekRun:
         problems += judge_life(stored, stats, said, plan.length_s // HOUR_S)
         before, wrong = judge_before(plan, stored, window_s, withheld, 2 * window_s)
         problems += wrong + judge_heap(self.heap)
-        sound = "" if not self._has_microphone() else "sample-exact" if self._exact else "block results"
+        sound = "" if not self._board.has_microphone else "sample-exact" if self._exact else "block results"
         spans = [judge_span(span, plan, stored, window_s, withheld, sound) for span in plan.spans]
         return Result(
             board=self._name, kind="sample-exact" if self._exact else "week", seed=self._seed,
