@@ -112,14 +112,15 @@ def summary(result: Result, lang: str) -> list[str]:
 def table(result: Result, lang: str, rows: int | None) -> list[str]:
     """Node by node, the worst first."""
     from tools.city_words import percent, say
+    from tools.sim.radio.city import delay_s
     from tools.text_table import aligned
 
     heads = [say(lang, word) for word in ("node", "ear", "sf", "margin", "late", "all", "half")]
     nodes = sorted(result.nodes, key=lambda node: (node.in_time, node.margin_db))
     body = []
     for node in nodes[:rows]:
-        delays = sorted(node.tally.delays_s)
-        half = f"{delays[len(delays) // 2]:.0f} s" if delays else "-"
+        delays_s = node.tally.delays_s
+        half = f"{delay_s(delays_s, 0.5):.0f} s" if delays_s else "-"
         body.append([
             node.name, node.ear, str(node.sf), f"{node.margin_db:+.0f} dB", percent(lang, node.in_time),
             percent(lang, node.delivered), half,

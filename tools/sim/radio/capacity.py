@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tools.sim.radio.airtime import frame_us
 from tools.sim.radio.city import City
 from tools.sim.radio.deployment import UPLINKS_HZ, Deployment, GatewayAt, Link, NodeAt
-from tools.sim.radio.propagation import Model, Position, chance
+from tools.sim.radio.propagation import SNR_LIMIT_DB, Model, Position, chance
 
 WANTED = 0.999
 MARGIN_DB = 10.0
@@ -33,10 +33,6 @@ class Setup:
     radius_m: float = 1500.0
     link: Link | None = None
 
-    def sfs(self, count: int, seed: int) -> Counter[int]:
-        """How many nodes of a town speak at which SF."""
-        return Counter(node.sf for node in City(self.deployment(count, seed, 1.0)).nodes.values())
-
     def deployment(self, count: int, seed: int, hours: float) -> Deployment:
         """So many nodes, all of them within reach of the gateway at the rates that it hears."""
         kind = "concentrator" if self.eight else "bridge"
@@ -47,8 +43,6 @@ class Setup:
 
 
 def _within_reach(town: Deployment, count: int, radius_m: float, sf: int) -> list[NodeAt]:
-    from tools.sim.radio.propagation import SNR_LIMIT_DB
-
     draw = chance(town.seed, "capacity")
     model: Model = town.model()
     mast = Position(0.0, 0.0, MASTS_M)
@@ -96,7 +90,7 @@ def curve(
     for count in steps:
         results = [City(setup.deployment(count, seed, hours)).run() for seed in seeds]
         records = sum(result.scheduled for result in results)
-        sfs = setup.sfs(count, seeds[0])
+        sfs = Counter(node.sf for node in results[0].nodes)
         channels = len(UPLINKS_HZ) if setup.eight else 1
         point = Point(
             count,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tools.sim.radio.deployment import UPLINKS_HZ, Deployment, GatewayAt, NodeAt
@@ -18,6 +18,11 @@ DRAIN_S = 3600  # for which the town goes on after its last window that counts
 START_US = 7_200 * SECOND_US  # windows lie on a grid of true time: not at its first instant
 BOOT_SPREAD_US = 120 * SECOND_US
 DOWNLINK_DBM = 20.0
+
+
+def delay_s(delays_s: Sequence[float], share: float) -> float:
+    """The latency that so large a share of the records did not exceed; 0 with none."""
+    return sorted(delays_s)[min(len(delays_s) - 1, int(share * len(delays_s)))] if delays_s else 0.0
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,8 @@ class Result:
         return 1 - sum(node.tally.heard for node in self.nodes) / max(1, sent)
 
     def delay_s(self, share: float) -> float:
-        """The latency that so large a share of the delivered records did not exceed; 0 with none."""
-        delays = sorted(delay for node in self.nodes for delay in node.tally.delays_s)
-        return delays[min(len(delays) - 1, int(share * len(delays)))] if delays else 0.0
+        """Of the delivered records."""
+        return delay_s([delay for node in self.nodes for delay in node.tally.delays_s], share)
 
 
 class City:

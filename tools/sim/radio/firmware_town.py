@@ -18,6 +18,7 @@ from boards import load_board
 from gateway.keys import Life, add_life
 from tools.sim import image
 from tools.sim.conductor import Conductor, GatewayProcess, VirtualNode
+from tools.sim.radio.city import LATE_S, delay_s
 from tools.sim.radio.deployment import UPLINKS_HZ, Deployment
 from tools.sim.radio.ether import Transmission
 from tools.sim.radio.law import Verdict, judge
@@ -63,12 +64,12 @@ class Outcome:
     def per(self) -> float:
         return 1 - self.heard / max(1, self.frames)
 
-    def in_time(self, limit_s: float = 900.0) -> float:
-        return sum(delay <= limit_s for delay in self.delays_s) / max(1, self.scheduled)
+    @property
+    def in_time(self) -> float:
+        return sum(delay <= LATE_S for delay in self.delays_s) / max(1, self.scheduled)
 
     def delay_s(self, share: float) -> float:
-        delays = sorted(self.delays_s)
-        return delays[min(len(delays) - 1, int(share * len(delays)))] if delays else 0.0
+        return delay_s(self.delays_s, share)
 
 
 class FirmwareTown:
@@ -141,11 +142,10 @@ class FirmwareTown:
         }  # fmt: skip
         key = key_of(address)
         settings = {"address": address, "key": key.hex(), "provisioned_s": self.start_s, "values": values}
-        if address not in self.addresses.values():
-            life = Life(
-                address=address, key=key, board=NODE_BOARD, name=name, provisioned_s=self.start_s, until_s=self.until_s
-            )
-            add_life(self.folder / "keys.json", life)
+        life = Life(
+            address=address, key=key, board=NODE_BOARD, name=name, provisioned_s=self.start_s, until_s=self.until_s
+        )
+        add_life(self.folder / "keys.json", life)
         node = self.conductor.add_node(
             name, NODE_BOARD, prepare=PROVISION.format(json.dumps(settings)), place=place, drift=self._drift(name),
             power=False,

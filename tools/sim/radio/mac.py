@@ -292,8 +292,7 @@ class ModelNode:
             if seq in self._health:
                 if seqs:
                     break
-                ask = False
-                return Words(rules.health_bytes, self.name, "health", (seq,), ask), not fresh
+                return Words(rules.health_bytes, self.name, "health", (seq,)), not fresh
             seqs.append(seq)
             if len(seqs) == fits:
                 break

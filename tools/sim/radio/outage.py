@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from tools.sim.radio.city import START_US, City, Result
+from tools.sim.radio.city import START_US, City, Result, delay_s
 from tools.sim.radio.deployment import Deployment
 from tools.sim.radio.mac import SECOND_US
 
@@ -34,8 +34,4 @@ def live_through(deployment: Deployment, deaf_from_s: float, deaf_to_s: float) -
     last_us = max((end + round(delay * SECOND_US) for end, delay in records if from_us <= end < to_us), default=to_us)
     before = [delay for end, delay in records if START_US + SETTLED_S * SECOND_US <= end < from_us - 1800 * SECOND_US]
     live = [delay for end, delay in records if to_us <= end <= last_us]
-    return Recovery((last_us - to_us) / SECOND_US, _half(before), _half(live), result)
-
-
-def _half(delays: list[float]) -> float:
-    return sorted(delays)[len(delays) // 2] if delays else 0.0
+    return Recovery((last_us - to_us) / SECOND_US, delay_s(before, 0.5), delay_s(live, 0.5), result)
