@@ -6,24 +6,15 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from tools import svg_map
 from tools.range_places import GOOD, NOT_HERE, WEAK, Place
 from tools.range_words import say
+from tools.svg_map import EAR, INK, page, step_m, text
 
 WIDTH, HEIGHT, EDGE, HEAD, FOOT = 900, 760, 70, 70, 80
 M_PER_DEG = 111_320.0
-COLOURS = {GOOD: "#2e7d4f", WEAK: "#d9a400", NOT_HERE: "#b5392f"}
-INK, EAR = "#222222", "#1f4e79"
+COLOURS = {GOOD: svg_map.GOOD, WEAK: svg_map.FAIR, NOT_HERE: svg_map.BAD}
 SPAN_MIN_M = 50.0  # places that lie closer together
-
-
-def _text(x: float, y: float, text: str, size: int = 12, colour: str = INK) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}">{escape(text)}</text>'
-
-
-def step_m(span_m: float) -> float:
-    """A round length, a fifth to a half of `span_m`."""
-    base: float = 10.0 ** math.floor(math.log10(span_m / 2))
-    return max(base * factor for factor in (1, 2, 5) if base * factor <= span_m / 2)
 
 
 def picture(places: Sequence[Place], gateway: tuple[float, float] | None, lang: str) -> str:
@@ -45,7 +36,7 @@ def picture(places: Sequence[Place], gateway: tuple[float, float] | None, lang: 
         return WIDTH / 2 + east_m * scale, HEAD + (HEIGHT - HEAD - FOOT) / 2 - (lat - middle_lat) * M_PER_DEG * scale
 
     title = say(lang, "map")
-    parts = [_text(EDGE, 40, title, 18)]
+    parts = [text(EDGE, 40, title, size=18)]
     for place, lat, lon in known:
         x, y = at(lat, lon)
         best = place.best
@@ -57,20 +48,17 @@ def picture(places: Sequence[Place], gateway: tuple[float, float] | None, lang: 
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="8" fill="{COLOURS[place.verdict]}">'
             f"<title>{escape(f'{place.name}: {told}')}</title></circle>"
         )
-        parts.append(_text(x + 12, y + 4, place.name))
+        parts.append(text(x + 12, y + 4, place.name))
     if gateway:
         x, y = at(*gateway)
         parts.append(f'<path d="M{x:.1f},{y - 11:.1f}l9,18h-18z" fill="{EAR}"/>')
-        parts.append(_text(x + 13, y + 4, "Gateway", colour=EAR))
+        parts.append(text(x + 13, y + 4, "Gateway", colour=EAR))
     bar_m, foot = step_m(span_m), HEIGHT - 40
     parts.append(f'<path d="M{EDGE},{foot}h{bar_m * scale:.1f}" stroke="{INK}" stroke-width="2"/>')
-    parts.append(_text(EDGE, foot - 8, f"{bar_m:g} m" if bar_m < 1000 else f"{bar_m / 1000:g} km"))
+    parts.append(text(EDGE, foot - 8, f"{bar_m:g} m" if bar_m < 1000 else f"{bar_m / 1000:g} km"))
     parts.append(f'<path d="M{WIDTH - EDGE},{HEAD}l6,18l-6,-5l-6,5z" fill="{INK}"/>')
-    parts.append(_text(WIDTH - EDGE - 4, HEAD - 6, "N"))
+    parts.append(text(WIDTH - EDGE - 4, HEAD - 6, "N"))
     for x, verdict in zip((480, 590, 720), COLOURS, strict=True):
         parts.append(f'<circle cx="{x}" cy="{foot - 4}" r="6" fill="{COLOURS[verdict]}"/>')
-        parts.append(_text(x + 12, foot, say(lang, verdict)))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" role="img">'
-        f'<title>{escape(title)}</title><rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>{"".join(parts)}</svg>\n'
-    )
+        parts.append(text(x + 12, foot, say(lang, verdict)))
+    return page(parts, WIDTH, HEIGHT, title)

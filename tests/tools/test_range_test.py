@@ -18,9 +18,9 @@ from gateway.control import ControlServer
 from gateway.errors import GatewayError
 from tools import cli
 from tools.commands.range_test import lost_at_most
-from tools.range_map import step_m
 from tools.range_places import GOOD, NOT_HERE, WEAK, Row, append, judge, load, load_track
 from tools.range_words import WORDS
+from tools.svg_map import step_m
 
 REQUIRED_DB = {7: -7.5, 8: -10.0, 9: -12.5, 10: -15.0, 11: -17.5, 12: -20.0}
 

@@ -6,38 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from tools import svg_map
 from tools.sim.radio.city import Result
+from tools.svg_map import EAR, INK, page, step_m, text
 
 WIDTH, HEIGHT = 900, 760
 _EDGE = 60
-_GOOD, _FAIR, _BAD = "#2e7d4f", "#d9a400", "#b5392f"
-_EAR, _INK, _PALE = "#1f4e79", "#222222", "#e4e4e4"
+_PALE = "#e4e4e4"
 GOOD, FAIR = 0.999, 0.95
-
-
-def _text(x: float, y: float, text: str, anchor: str = "start", size: int = 12, colour: str = _INK) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{colour}">{escape(text)}</text>'
-    )
-
-
-def _svg(parts: Sequence[str], width: int, height: int, title: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" role="img">'
-        f"<title>{escape(title)}</title>"
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>{"".join(parts)}</svg>\n'
-    )
 
 
 def colour(in_time: float) -> str:
     """Of a node, by the share of its records that were in time."""
-    return _GOOD if in_time >= GOOD else _FAIR if in_time >= FAIR else _BAD
-
-
-def _step(span: float) -> float:
-    """A round length, a fifth to a half of `span`."""
-    base: float = 10.0 ** math.floor(math.log10(span / 2))
-    return max(base * factor for factor in (1, 2, 5) if base * factor <= span / 2)
+    return svg_map.GOOD if in_time >= GOOD else svg_map.FAIR if in_time >= FAIR else svg_map.BAD
 
 
 def town(result: Result, words: Mapping[str, str], title: str, summary: Sequence[str]) -> str:
@@ -53,8 +34,8 @@ def town(result: Result, words: Mapping[str, str], title: str, summary: Sequence
     def at(x_m: float, y_m: float) -> tuple[float, float]:
         return centre[0] + (x_m - middle[0]) * scale, centre[1] - (y_m - middle[1]) * scale
 
-    parts = [_text(_EDGE, 34, title, size=18)]
-    parts += [_text(_EDGE, 56 + 17 * row, line, size=13) for row, line in enumerate(summary[:3])]
+    parts = [text(_EDGE, 34, title, size=18)]
+    parts += [text(_EDGE, 56 + 17 * row, line, size=13) for row, line in enumerate(summary[:3])]
     ears = {name: place for name, _, place in result.ears}
     for node in result.nodes:
         (x, y), (to_x, to_y) = at(node.place.x_m, node.place.y_m), at(ears[node.ear].x_m, ears[node.ear].y_m)
@@ -70,18 +51,20 @@ def town(result: Result, words: Mapping[str, str], title: str, summary: Sequence
         )
     for name, kind, place in result.ears:
         x, y = at(place.x_m, place.y_m)
-        parts.append(f'<path d="M{x:.1f},{y - 11:.1f}l9,18h-18z" fill="{_EAR}"><title>{escape(kind)}</title></path>')
-        parts.append(_text(x + 13, y + 4, name, colour=_EAR))
-    metres = _step(span)
+        parts.append(f'<path d="M{x:.1f},{y - 11:.1f}l9,18h-18z" fill="{EAR}"><title>{escape(kind)}</title></path>')
+        parts.append(text(x + 13, y + 4, name, colour=EAR))
+    metres = step_m(span)
     foot = HEIGHT - 40
-    parts.append(f'<path d="M{_EDGE},{foot}h{metres * scale:.1f}" stroke="{_INK}" stroke-width="2"/>')
-    parts.append(_text(_EDGE, foot - 8, f"{metres:g} {words['m']}"))
+    parts.append(f'<path d="M{_EDGE},{foot}h{metres * scale:.1f}" stroke="{INK}" stroke-width="2"/>')
+    parts.append(text(_EDGE, foot - 8, f"{metres:g} {words['m']}"))
     for place_x, (shade, word) in zip(
-        (380, 540, 700), ((_GOOD, "legend_good"), (_FAIR, "legend_fair"), (_BAD, "legend_bad")), strict=True
+        (380, 540, 700),
+        ((svg_map.GOOD, "legend_good"), (svg_map.FAIR, "legend_fair"), (svg_map.BAD, "legend_bad")),
+        strict=True,
     ):
         parts.append(f'<circle cx="{place_x}" cy="{foot - 4}" r="6" fill="{shade}"/>')
-        parts.append(_text(place_x + 12, foot, words[word]))
-    return _svg(parts, WIDTH, HEIGHT, title)
+        parts.append(text(place_x + 12, foot, words[word]))
+    return page(parts, WIDTH, HEIGHT, title)
 
 
 class Curve:
@@ -107,24 +90,24 @@ def curves(title: str, x_name: str, y_name: str, lines: Sequence[Curve], wanted:
         down = math.log10(lost / (1 - best)) / math.log10((1 - worst) / (1 - best))
         return left + w * (math.log10(x) - low) / ((high - low) or 1), top + h * down
 
-    parts = [_text(left, 30, title, size=16)]
+    parts = [text(left, 30, title, size=16)]
     for share in (0.5, 0.9, 0.99, 0.999, 0.9999):
         y = at(min(xs), share)[1]
-        shade = _BAD if share == wanted else _PALE
+        shade = svg_map.BAD if share == wanted else _PALE
         parts.append(f'<path d="M{left},{y:.1f}h{w}" stroke="{shade}"/>')
-        parts.append(_text(left - 8, y + 4, f"{share * 100:g} %", "end"))
+        parts.append(text(left - 8, y + 4, f"{share * 100:g} %", "end"))
     for x in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000):
         if min(xs) <= x <= max(xs):
             place = at(x, best)[0]
             parts.append(f'<path d="M{place:.1f},{top}v{h}" stroke="{_PALE}"/>')
-            parts.append(_text(place, top + h + 18, str(x), "middle"))
+            parts.append(text(place, top + h + 18, str(x), "middle"))
     for number, line in enumerate(lines):
         path = "L".join("{:.1f},{:.1f}".format(*at(x, y)) for x, y in line.points)
         dashes = ' stroke-dasharray="5 4"' if line.dashed else ""
         parts.append(f'<path d="M{path}" fill="none" stroke="{line.shade}" stroke-width="2"{dashes}/>')
         y_legend = top + 14 + 20 * number
         parts.append(f'<path d="M{left + w + 14},{y_legend - 4}h22" stroke="{line.shade}" stroke-width="2"{dashes}/>')
-        parts.append(_text(left + w + 42, y_legend, line.name))
-    parts.append(_text(left + w / 2, top + h + 42, x_name, "middle"))
-    parts.append(_text(left - 70, top - 14, y_name))
-    return _svg(parts, width, height, title)
+        parts.append(text(left + w + 42, y_legend, line.name))
+    parts.append(text(left + w / 2, top + h + 42, x_name, "middle"))
+    parts.append(text(left - 70, top - 14, y_name))
+    return page(parts, width, height, title)
