@@ -6,8 +6,10 @@ A radio chip lives in the simulator's true time: it acts by itself, and its inte
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import ceil
 
 from tools.sim.chips.base import Chip
+from tools.sim.radio.airtime import header_us
 from tools.sim.radio.ether import Ether, Listening, Reception, Signal
 from tools.sim.radio.propagation import Position
 from tools.sim.timers import Time, Timer
@@ -180,6 +182,16 @@ class RadioChip(Chip):
     def _hears(self) -> bool:
         """Whether the switch lets the antenna's signal through to the receiver."""
         return "deaf" not in self.faults and (not self._has_rxen or bool(self._rx_path))
+
+    def _await_header(self, begin_us: int, signal: Signal) -> None:
+        """`_header` at the end of the header of a frame that began at `begin_us`; without one never."""
+        if not signal.implicit:
+            end_us = begin_us + ceil(header_us(signal.sf, signal.bw_hz, signal.preamble))
+            self._after("header", max(0, end_us - self._now_us), self._header)
+
+    def _header(self) -> None:
+        """A header was received."""
+        raise NotImplementedError
 
     def listening(self) -> Listening | None:
         raise NotImplementedError

@@ -83,7 +83,7 @@ class Modem(RadioChip):
         self._needs_dio2 = dio2_switch
         self._restart()
 
-    def _restart(self, cold_sleep: bool = False) -> None:
+    def _restart(self) -> None:
         self.mode = "rc"
         self.registers = dict(REGISTERS)
         self.buffer = bytearray(256)
@@ -283,9 +283,7 @@ class Modem(RadioChip):
         if self._stop_on_preamble:
             self._cancel("timeout")
         self._raise("preamble")
-        end_us = begin_us + (signal.preamble + 4.25 + 8) * self._symbol_us
-        if not signal.implicit:
-            self._after("header", max(0, -int(-(end_us - self._now_us) // 1)), self._header)
+        self._await_header(begin_us, signal)
 
     def _header(self) -> None:
         pending = self._timers.get("timeout")

@@ -250,9 +250,7 @@ class SX1276(RadioChip):
 
     def preamble(self, begin_us: int, signal: Signal) -> None:
         self._pages[1][0x18] |= 0x03
-        if not signal.implicit:
-            end_us = begin_us + (signal.preamble + 4.25 + 8) * float(1 << signal.sf) * 1e6 / signal.bw_hz
-            self._after("header", max(0, -int(-(end_us - self._now_us) // 1)), self._header)
+        self._await_header(begin_us, signal)
 
     def _header(self) -> None:
         self._pages[1][0x18] |= 0x08
