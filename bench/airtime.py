@@ -1,14 +1,11 @@
-"""LoRa time on air: 125 kHz, coding rate 4/5, eight preamble symbols, explicit header, CRC (Semtech AN1200.13)."""
+"""LoRa time on air of uplinks: 125 kHz, coding rate 4/5, eight preamble symbols, explicit header, CRC."""
 
-LOW_DATA_RATE_SF = 11  # symbols of 16 ms and more need the low data rate optimisation
+from wire.airtime import airtime_us
 
 
 def airtime_ms(size: int, sf: int) -> float:
     """Milliseconds on air of a frame of `size` bytes at spreading factor `sf` (7..12)."""
-    optimised = 2 if sf >= LOW_DATA_RATE_SF else 0
-    bits = 8 * size - 4 * sf + 28 + 16
-    symbols = 8 + max(-(-bits // (4 * (sf - optimised))), 0) * 5
-    return (8 + 4.25 + symbols) * (1 << sf) / 125
+    return airtime_us(size, sf) / 1000
 
 
 def frames_airtime_ms(sizes: list[int], sf: int) -> float:

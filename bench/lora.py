@@ -4,19 +4,15 @@ By the model of nodes and gateway on the simulated ether (tools/sim/radio); test
 `bench/run.py lora` also writes build/lora-capacity.svg: the capacity beside pure ALOHA's theory.
 """
 
-import sys
 from pathlib import Path
 
+from tools.sim.radio.capacity import TRIES, WANTED, Point, Setup, aloha_carried, carried, curve
+from tools.sim.radio.city import City
+from tools.sim.radio.deployment import Air, Link
+from tools.sim.radio.outage import live_through
+from tools.sim.radio.picture import Curve, curves
+
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from tools.sim.radio.capacity import TRIES, WANTED, Point, Setup, aloha_carried, carried, curve  # noqa: E402
-from tools.sim.radio.city import City  # noqa: E402
-from tools.sim.radio.deployment import Air, Link  # noqa: E402
-from tools.sim.radio.outage import live_through  # noqa: E402
-from tools.sim.radio.picture import Curve, curves  # noqa: E402
-
 PICTURE = ROOT / "build" / "lora-capacity.svg"
 LINK = Link(spread_s=240, ask_every=2)  # windows of five minutes
 ONE = Setup("one channel, SF9", eight=False, link=LINK)

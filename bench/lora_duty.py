@@ -3,9 +3,9 @@
 The real ledger under MicroPython on a real littlefs beside leases and settings, in a RAM flash that counts.
 """
 
+from bench.flash import CYCLES
 from tests.firmware.interpreter import ROOT, run_script
 
-CYCLES = 100_000  # erases that a block endures: W25Q32JV and GD25Q32C data sheets
 DAYS = {
     "usual": "a record every 5 minutes at SF9 (1 min of airtime)",
     "slow": "the same at SF11 (4 min)",
