@@ -24,7 +24,7 @@ from tools.sim.site import unique_id
 
 START_S = 1_795_500_000
 BIN = Path(sys.executable).parent
-PROVISION = "from firmware import settings\nsettings.provision({!r})\n"
+PROVISION = image.PROVISION
 
 
 def settings_of(address: int, *, provisioned_s: int = START_S, window_s: int = 5, **values: int) -> str:

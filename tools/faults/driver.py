@@ -4,7 +4,6 @@ was observed of it. Ends in a verdict.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from tools.faults.operations import Operations
 from tools.faults.orders import JOURNAL, MESSAGES, Journal, Orders
 from tools.faults.outbox_reader import read_segments, read_segments_of
 from tools.faults.plan import Plan, Planned
+from tools.sim.image import provision_code
 from tools.sim.world import World
 
 DAY_MS = 86_400_000
@@ -29,7 +29,6 @@ RESTART_S = 1.0  # after which a service manager starts a service again
 WRAP_MS = 60_000  # of the simulator's ticks, after a start
 OUTBOX_FULL_BOARD = "bme280-v1"
 OUTBOX_WATCH_S = (180.0, 10.0)  # from when on, and how often, a filling outbox is looked at
-PROVISION = "from firmware import settings\nsettings.provision({!r})\n"
 
 
 class Driver(Operations):
@@ -93,8 +92,7 @@ class Driver(Operations):
             until_s=self.until_s,
         )  # fmt: skip
         add_life(self.folder / "keys.json", life)
-        new = {"address": address, "key": key.hex(), "provisioned_s": self.start_s, "values": values}
-        return PROVISION.format(json.dumps(new))
+        return provision_code(life, values)
 
     def write_config(self, port: int, more: str) -> None:
         text = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import selectors
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from boards import Board as Description
+from gateway.keys import Life
 from tools import firmware_build
 from tools.errors import SteigerError, UsageError
 from tools.sim.board import Board
@@ -20,6 +22,7 @@ from tools.sim.timers import VirtualTime
 
 SLOT = "a"
 SNIPPET_S = 60.0  # a snippet that takes longer hangs
+PROVISION = "from firmware import settings\nsettings.provision({!r})\n"
 
 # Fetches the host's files one after the other and writes them.
 _INSTALL = """
@@ -97,6 +100,12 @@ def execute(
         last = text.strip().splitlines()[-1:] or ["nothing"]
         raise SteigerError(f"a snippet on the flash image failed: {last[0]}", where=str(flash.path))
     return text
+
+
+def provision_code(life: Life, values: Mapping[str, int]) -> str:
+    """A snippet that gives the board settings and key of a life, as its provisioning would."""
+    new = {"address": life.address, "key": life.key.hex(), "provisioned_s": life.provisioned_s, "values": values}
+    return PROVISION.format(json.dumps(new))
 
 
 def board_files(

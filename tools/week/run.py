@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +16,7 @@ from tools.campaign import cpu_s
 from tools.errors import SteigerError
 from tools.sim.conductor import Conductor, VirtualNode
 from tools.sim.heap import STREET_HEAP, parse_heap
+from tools.sim.image import provision_code
 from tools.sim.interpreter import Interpreter, find
 from tools.sim.world import World
 from tools.week import block_slot, windows
@@ -32,7 +32,6 @@ PORT = "/dev/station"
 HOUR_S = 3600
 HALF_S = 30  # behind a full hour: between two ends of windows
 DRAIN_S = 120
-PROVISION = "from firmware import settings\nsettings.provision({!r})\n"
 Told = Callable[[str], None]
 
 
@@ -62,15 +61,12 @@ class WeekRun:
         life = Life(address=ADDRESS, key=key, board=self._name, name=self._name, provisioned_s=start_s, until_s=until_s)
         add_life(self._folder / "keys.json", life)
         values = self._board.settings | {"grid_until_s": until_s}
-        new = {"address": ADDRESS, "key": key.hex(), "provisioned_s": start_s, "values": values}
         description = load_board(self._name)
         blocks = self._board.has_microphone and not self._exact
         files = self._files
         if files is None and blocks:
             files = block_slot.files(description, interpreter)
-        node = conductor.add_node(
-            "station", self._name, prepare=PROVISION.format(json.dumps(new)), files=files, power=False
-        )
+        node = conductor.add_node("station", self._name, prepare=provision_code(life, values), files=files, power=False)
         if blocks:
             self._blocks = Blocks(node.board)
         return node

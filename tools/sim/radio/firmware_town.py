@@ -5,7 +5,6 @@ behind the bridge's serial line, all in virtual time. What the model (city.py) s
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -29,7 +28,6 @@ NODE_BOARD, BRIDGE_BOARD = "heltec-v3", "heltec-v3-bridge"
 SAMPLE_MS = 60_000  # sensors are looked at once a minute: what is tried here is the radio
 CRYSTAL_PPB = 100_000  # node clocks are off by at most so much
 RECORD, HEALTH = 0, 2  # kinds of rows in the store
-PROVISION = "from firmware import settings\nsettings.provision({!r})\n"
 CONFIG = """[gateway]
 id = "gw-town"
 number = 1
@@ -140,14 +138,17 @@ class FirmwareTown:
             "lora_channels": 1 << self._bridges[0].channel, "lora_spread_s": link.spread_s, "lora_ask_every": link.ask_every,
             "grid_until_s": self.until_s, **self._values,
         }  # fmt: skip
-        key = key_of(address)
-        settings = {"address": address, "key": key.hex(), "provisioned_s": self.start_s, "values": values}
         life = Life(
-            address=address, key=key, board=NODE_BOARD, name=name, provisioned_s=self.start_s, until_s=self.until_s
+            address=address,
+            key=key_of(address),
+            board=NODE_BOARD,
+            name=name,
+            provisioned_s=self.start_s,
+            until_s=self.until_s,
         )
         add_life(self.folder / "keys.json", life)
         node = self.conductor.add_node(
-            name, NODE_BOARD, prepare=PROVISION.format(json.dumps(settings)), place=place, drift=self._drift(name),
+            name, NODE_BOARD, prepare=image.provision_code(life, values), place=place, drift=self._drift(name),
             power=False,
         )  # fmt: skip
         self.nodes[name] = node
