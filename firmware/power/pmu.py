@@ -1,7 +1,9 @@
 """Rails of a power chip that feeds the radio: AXP192 or AXP2101, which answer at the same address. Loaded once, at boot.
 
-Facts: AXP192 data sheet v1.1 (registers 0x12, 0x26, 0x28), AXP2101 data sheet v1.0 (0x90, 0x92 to 0x97). All rails that
-are turned on get 3.3 V first.
+Facts: AXP192 data sheet v1.1 (registers 0x12, 0x26, 0x28), AXP2101 data sheet v1.4 (0x90, 0x92 to 0x97), checked against
+the makers' constants in XPowersLib (AXP192Constants.h, AXP2101Constants.h) and, for the older id 0x47, U-Boot's
+pmu_axp2101.h. AXP192: DCDC1 0.7 V + 25 mV a step, LDO2 and LDO3 1.8 V + 100 mV; AXP2101: ALDO and BLDO 0.5 V + 100 mV.
+All rails that are turned on get 3.3 V first.
 """
 
 from firmware.drivers import const

@@ -13,7 +13,7 @@ from firmware.power.pmu import power
 from tests.fakes.bus import FakeClock
 from tests.fakes.radio_stage import RadioStage
 from tools.sim.chips import Nack
-from tools.sim.chips.axp import AXP
+from tools.sim.chips.axp import AXP, IDENTITY
 from tools.sim.chips.sx1276 import SX1276
 from tools.sim.site import attach_chips
 from tools.sim.world import World
@@ -26,8 +26,11 @@ class Bus:
 
     def __init__(self, chip: AXP) -> None:
         self.chip = chip
+        self.written: list[bytes] = []
 
     def writeto(self, address: int, data: bytes) -> None:
+        if len(data) > 1:
+            self.written.append(bytes(data))
         self._ask(address, lambda: self.chip.write(bytes(data), 0))
 
     def readfrom_into(self, address: int, buf: bytearray) -> None:
@@ -70,6 +73,32 @@ def test_the_radio_is_fed_and_no_more(kind: str, before: dict[str, int], after: 
     assert axp.fed == after, "a second start changes nothing"
     axp.power_off()
     assert not radio.powered
+
+
+@pytest.mark.parametrize(
+    ("kind", "identity", "wanted", "written"),
+    [
+        # 0x26: (3300 - 700) / 25 = 0x68; 0x28: LDO2 in the high half, LDO3 in the low one, (3300 - 1800) / 100 = 0xF.
+        # 0x12 from 0x13 (DCDC1, DCDC3, DCDC2): bit 0 DCDC1, 2 LDO2, 3 LDO3.
+        ("axp192", 0x03, ("dcdc1", "ldo2", "ldo3"), "26 68  12 13  28 fc  12 17  28 ff  12 1f"),
+        # 0x92 to 0x97: (3300 - 500) / 100 = 28 in five bits; 0x90: bit 0 ALDO1 .. 3 ALDO4, 4 BLDO1, 5 BLDO2.
+        ("axp2101", 0x4A, ("aldo2", "aldo3"), "93 1c  90 02  94 1c  90 06"),
+        (
+            "axp2101",
+            0x47,
+            ("aldo1", "aldo4", "bldo1", "bldo2"),
+            "92 1c  90 01  95 1c  90 09  96 1c  90 19  97 1c  90 39",
+        ),
+    ],
+)
+def test_what_is_written_is_what_the_maker_says(
+    kind: str, identity: int, wanted: tuple[str, ...], written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Register and value, byte for byte: from the makers' constants (XPowersLib), not from the simulated chip's table."""
+    monkeypatch.setitem(IDENTITY, kind, identity)
+    _, _, bus = board(kind)
+    assert asyncio.run(power(bus, FakeClock(), {f"{kind}_on": wanted})) == kind
+    assert b"".join(bus.written) == bytes.fromhex(written)
 
 
 @pytest.mark.parametrize("kind", ["axp192", "axp2101"])

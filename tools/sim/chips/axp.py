@@ -1,4 +1,8 @@
-"""A power chip as on a T-Beam: X-Powers AXP192 (v1.1) or AXP2101 (v1.2). Chips that name one of its rails live by it."""
+"""A power chip as on a T-Beam: X-Powers AXP192 (v1.1) or AXP2101 (v1.2). Chips that name one of its rails live by it.
+
+Registers, ranges and steps: data sheets AXP192 v1.1, AXP2101 v1.4, the same as in XPowersLib's AXP192Constants.h and
+AXP2101Constants.h.
+"""
 
 from __future__ import annotations
 
