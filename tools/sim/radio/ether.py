@@ -195,8 +195,10 @@ class Ether:
         self.changed(antenna)
 
     def detach(self, antenna: Antenna) -> None:
+        """Take an antenna off the air; it may come back, at another place."""
         self.stop(antenna)
         place = self._places.pop(antenna.name)
+        self._links = {key: value for key, value in self._links.items() if antenna.name not in key[:2]}
         self._drop(place, list(place.locks))
         for key in place.since:
             del self._waiting[key][place]
