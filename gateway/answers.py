@@ -24,6 +24,8 @@ class Window(Outgoing, Protocol):
     begins_ms: int  # when a downlink in it begins on air, by the gateway's clock
     held_ms: int  # between the end of the uplink and that
 
+    answers: bool  # False: this gateway only listens, another one answers
+
     @property
     def open(self) -> bool: ...
 

@@ -1,6 +1,7 @@
 """Where a record vanished: counters that different hands keep are compared hop by hop.
 
-node flash: the node said that it had given seqs to so many windows, holds none of them any more, and they never came.
+node flash: the node said that it had given seqs to so many windows, holds none of them any more, and they never came. What
+            the gateway that answers acknowledged to it, a listening one books as a cause.
 before this store: they were gone from the node when this database first met it (another gateway, or a lost database).
 after ack:  seqs were acknowledged, and no row was ever inserted for them.
 spool:      rows were inserted, and are neither there nor deleted by the budget.
@@ -46,19 +47,34 @@ def on_node_at_most(memory: Memory, scheduled: int) -> int:
     return memory.unreceived_before_claim() + max(0, due_since)
 
 
+def vanished(memory: Memory) -> int:
+    """Windows that the node had given a seq by its last statement, holds no more, and that never came. Negative: too many did."""
+    if memory.claim.next_seq < 0:
+        return 0
+    return memory.claim.totals[0] - memory.windows_before_claim() - memory.unreceived_before_claim()
+
+
+def early(memory: Memory) -> int:
+    """Of those, gone before this database first met the node."""
+    missing = memory.received.missing(0, max(memory.first_floor, 0))
+    return min(max(vanished(memory), 0), sum(end - start for start, end in missing))
+
+
+def taken_elsewhere(memory: Memory) -> int:
+    """Of those, acknowledged by another gateway."""
+    return min(max(vanished(memory) - early(memory), 0), memory.taken)
+
+
 def audit(conn: sqlite3.Connection, row: int, node: int, life: int, memory: Memory, scheduled: int) -> list[Finding]:
     """The hops up to the spool, for one life."""
     name = f"{life:08x}"
     findings = []
-    if memory.claim.next_seq >= 0:
-        vanished = memory.claim.totals[0] - memory.windows_before_claim() - memory.unreceived_before_claim()
-        early = min(max(vanished, 0), max(memory.first_floor, 0))
-        if early:
-            findings.append(Finding(BEFORE, node, name, early, "windows were gone from the node when we first met it"))
-        if vanished > early:
-            findings.append(
-                Finding(NODE_FLASH, node, name, vanished - early, "windows had a seq, the node holds them no more")
-            )
+    before = early(memory)
+    if before:
+        findings.append(Finding(BEFORE, node, name, before, "windows were gone from the node when we first met it"))
+    lost = vanished(memory) - before - taken_elsewhere(memory)
+    if lost > 0:
+        findings.append(Finding(NODE_FLASH, node, name, lost, "windows had a seq, the node holds them no more"))
     held = _one(conn, "SELECT coalesce(sum(span), 0) FROM unresolved WHERE life = ?", row)
     held += _one(conn, "SELECT coalesce(sum(seqs), 0) FROM undecoded WHERE life = ?", row)
     stored, deleted = conn.execute("SELECT stored, deleted FROM lives WHERE id = ?", (row,)).fetchone()

@@ -70,6 +70,10 @@ class Decoder:
         self.clockless = False  # the node's last record had no clock
         self.duplicates = 0
         self.receptions: bytes | None = None  # who heard what is decoded now; None: it came over a wire
+        self.listens = False  # another gateway answers this node
+        self.strangers = (
+            0  # times that the node had forgotten what had not been acknowledged here, although we answer it
+        )
         self.barren = 0  # windows in a row in which no sensor gave anything
         self._unstored: tuple[int, int] | None = None  # received, and not yet handed to the store
 
@@ -325,7 +329,7 @@ class Decoder:
             self._put_other(HEALTH, health.seq, health.time, now_ms, detail)
             self._unstored = None
             self.memory.other(health.seq, 1)
-            self.raise_floor(health.oldest_seq)
+            self.held_from(health.oldest_seq, tuple(health.totals), now_ms)
             if health.time and health.time[0] == UTC and boot16(health.boot) not in self.anchors:
                 # Its clock was right when it was written, whenever it comes.
                 self.anchor(health.boot, health.uptime_ms, health.time[1] * 1000)
@@ -378,10 +382,15 @@ class Decoder:
     def load_anchor(self, anchor: Anchor) -> None:
         self.anchors[anchor.boot] = BootAnchors(anchor.first_up_ms, anchor.first_ms, anchor.last_up_ms, anchor.last_ms)
 
-    def raise_floor(self, oldest_seq: int) -> None:
-        if self.memory.first_floor < 0:
-            self.memory.first_floor = oldest_seq
-        self.memory.floor = max(self.memory.floor, oldest_seq)
+    def held_from(self, oldest_seq: int, totals: tuple[int, ...], now_ms: int) -> None:
+        """What the node says of its outbox; before the claim that these totals make."""
+        gone = self.memory.held_from(oldest_seq, totals)
+        if gone >= 0 and self.receptions is not None:
+            self.memory.taken_ms = now_ms
+            if self.listens:
+                self.memory.taken += gone
+            else:
+                self.strangers += 1
 
     # -- held ------------------------------------------------------------------------------------------------------
 

@@ -132,6 +132,8 @@ def _node(key: tuple[int, int], uplinks: Uplinks, now_ms: int) -> dict[str, Any]
         "boots_seen": session.boots_seen,
         "frames": session.frames,
         "on_air": memory.on_air,
+        "taken_by_another_gateway": memory.taken,
+        "taken_age_s": (now_ms - memory.taken_ms) / 1000 if memory.taken_ms else None,
         "next_seq": memory.next_seq,
         "missing_seqs": sum(end - start for start, end in memory.received.missing(memory.floor, memory.next_seq)),
         "duplicates": decoder.duplicates,
@@ -194,12 +196,18 @@ def _problems(report: dict[str, Any]) -> list[str]:
                 f"ear {one['ear']}: somebody floods it with the address of node {one['node']}, {one['frames']} frames were not "
                 "verified; the node's own are sent again, late"
             )
+    answers = report.get("lora", {}).get("answers", False)
     for name, age_s in report["beats_s"].items():
         if age_s > BEAT_LATE_S:
             out.append(f"task {name}: no sign of life for {age_s:.0f} s")
     for node in report["nodes"]:
         if node["alarm"]:
             out.append(f"node {node['node']}: {node['alarm']}")
+        if answers and node["on_air"] and node["taken_age_s"] is not None and node["taken_age_s"] * 1000 < DAY_MS:
+            out.append(
+                f"node {node['node']}: forgot what was not acknowledged here, {node['taken_age_s'] / 3600:.1f} h ago: does another "
+                "gateway answer it, too? Only one may: answer = false in [lora] of all others; else its flash lost it"
+            )
         if not node["until_s"] and node["calibration_problem"]:
             out.append(f"node {node['node']}: {node['calibration_problem']}")
         if not node["until_s"] and node["barren_windows"] >= BARREN:

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.audit import Finding, audit, audit_sinks, on_node_at_most
+from gateway.audit import Finding, audit, audit_sinks, on_node_at_most, taken_elsewhere
 from gateway.life_state import Memory
 from gateway.models import AFTER_END, RECORD
 from gateway.store.group import ProfileRow
@@ -43,6 +43,7 @@ CAUSES = {
     OVERWRITTEN: "overwritten_on_node",
 }
 SINK_CAUSES = {DROPPED: "dropped_by_spool_budget", SINK_REFUSED: "refused_by_sink"}
+TAKEN = "taken_by_another_gateway"  # which answers this node and has it in its ledger
 CLOCKS_DIFFER_S = 2  # of a node and its gateway
 STATES = ("on_node", "in_spool", "time_unresolved", "awaiting_profile")
 
@@ -309,6 +310,7 @@ def _explain(lines: dict[tuple[int, int], Line], life: _Life, counted: _Counted,
         "on_node": on_node,
         "time_unresolved": counted.unresolved.get(life.row, 0),
         "awaiting_profile": counted.undecoded.get(life.row, 0),
+        TAKEN: taken_elsewhere(life.memory),
     }
     for line in sorted(lines.values(), key=lambda line: -line.hour_ms):
         rest = line.settle()
@@ -317,6 +319,8 @@ def _explain(lines: dict[tuple[int, int], Line], life: _Life, counted: _Counted,
             if taken:
                 if state == "on_node" and life.memory.lost:
                     line.causes[CAUSES[OFF]] = line.causes.get(CAUSES[OFF], 0) + taken
+                elif state == TAKEN:
+                    line.causes[TAKEN] = taken
                 else:
                     line.pending[state] = line.pending.get(state, 0) + taken
                 pools[state] = n - taken

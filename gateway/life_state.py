@@ -8,6 +8,7 @@ from gateway.replay import ReplayWindow
 from gateway.seqset import SeqSet
 from gateway.time_resolution import ClockSpans
 
+OVERWRITTEN = 5  # of the totals
 HELLOS_KEPT = 8  # a frame that a bad line delivers twice comes at once, or a gateway's restart later
 
 # Each is (seq, how many): seqs that are no window, at or above the last claim.
@@ -41,6 +42,8 @@ class LifeState(msgspec.Struct, array_like=True):
     hellos: list[tuple[int, int, int]] = []
     lost: bool = False
     on_air: bool = False
+    taken: int = 0
+    taken_ms: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -80,6 +83,9 @@ class Memory:
         self.lost = state.lost  # the key file says that this node will not be heard again
         self.on_air = state.on_air  # the last uplink came over LoRa
         self.newest = state.newest  # seq and end (unix s) of the newest record of a clocked node
+        self.taken = state.taken  # seqs that never came and that the gateway which answers this node acknowledged
+        self.taken_ms = state.taken_ms  # when it was last seen to have forgotten what we did not acknowledge, 0: never
+        self.told = self.cum  # below, seqs may have been acknowledged by us
 
     def encode(self) -> bytes:
         seen = self.replay.seen
@@ -108,6 +114,8 @@ class Memory:
                 self.hellos,
                 self.lost,
                 self.on_air,
+                self.taken,
+                self.taken_ms,
             )
         )
 
@@ -135,6 +143,20 @@ class Memory:
                 still.append((seq, count))
         self.others_after = still
         return True
+
+    def held_from(self, oldest_seq: int, totals: tuple[int, ...]) -> int:
+        """The node states, with its totals, that it holds nothing below `oldest_seq`: how many seqs are gone that never came,
+        -1 if nothing is gone but what we acknowledged or the node overwrote. To be called before `claimed`."""
+        before, floor = self.claim.totals, self.floor
+        known = self.first_floor >= 0 and bool(before) and totals[OVERWRITTEN] == before[OVERWRITTEN]
+        gone = -1
+        if known and oldest_seq > self.told:
+            gone = sum(end - start for start, end in self.received.missing(floor, oldest_seq))
+        if self.first_floor < 0:
+            self.first_floor = oldest_seq
+        self.told = max(self.told, oldest_seq)
+        self.floor = max(floor, oldest_seq)
+        return gone
 
     def windows_before_claim(self) -> int:
         """Windows received, as record or as gap, of those that the last claim counts."""

@@ -38,10 +38,12 @@ def duty_of(config: Config, ear: Ear, clock: Clock) -> Duty:
 
 def cell_of(config: Config, ears: Sequence[Ear], uplinks: Uplinks, clock: Clock, duty: Callable[[Ear], Duty]) -> Cell:
     lora = config.lora
-    rules = Rules(lora.adr, lora.margin_db, lora.node_power_dbm, lora.node_power_min_dbm)
+    rules = Rules(lora.adr and lora.answer, lora.margin_db, lora.node_power_dbm, lora.node_power_min_dbm)
     rates = Rates(ears, rules, lora.sf)
     single = [ear for ear in ears if ear.single]
-    rendezvous = Rendezvous(single, rates, clock, config.gateway.data_dir / LORA_NAME, lora.rendezvous_sf)
+    # Who only listens can tell no node where to go: its ears stay where the configuration puts them.
+    path = config.gateway.data_dir / LORA_NAME if lora.answer else None
+    rendezvous = Rendezvous(single, rates, clock, path, lora.rendezvous_sf if lora.answer else lora.sf)
     rendezvous.known = lambda: _known_on_air(uplinks)
     return Cell(ears, uplinks, clock, duty, rates, rendezvous, lora.answer)
 

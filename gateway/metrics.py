@@ -121,12 +121,17 @@ def _lora(lora: dict[str, Any]) -> Iterable[Metric]:
 def _nodes(nodes: list[dict[str, Any]]) -> Iterable[Metric]:
     age = GaugeMetricFamily("steiger_node_age_seconds", "Since the last uplink", labels=["node", "life"])
     missing = GaugeMetricFamily("steiger_node_missing_seqs", "Seqs known and not yet received", labels=["node", "life"])
+    taken = CounterMetricFamily(
+        "steiger_node_taken_by_another_gateway", "Seqs that only another gateway received", labels=["node", "life"]
+    )
     for node in nodes:
         labels = [str(node["node"]), node["life"]]
+        if node["on_air"]:
+            taken.add_metric(labels, node["taken_by_another_gateway"])
         if node["age_s"] is not None:
             age.add_metric(labels, node["age_s"])
         missing.add_metric(labels, node["missing_seqs"])
-    return (age, missing)
+    return (age, missing, taken)
 
 
 def text(status: Callable[[], dict[str, Any]]) -> bytes:

@@ -85,6 +85,7 @@ class LifeSession:
         self._ends: dict[int, int] = {}  # short → how often to ask when it ended
         self._requests: list[Request] = []
         self._turn = Turn()
+        self._strangers = 0  # of the decoder's, told
         self.on_probe: Callable[[Any, bytes], None] | None = None  # a range test: (CommandResult, receptions)
 
     # -- uplink ----------------------------------------------------------------------------------------------------
@@ -128,6 +129,7 @@ class LifeSession:
         if message_type == messages.COMMAND_RESULT and self._probe(messages.decode(message_type, payload), air):
             return
         air.heard_from(self.info.node, self.info.life, hello=message_type == messages.HELLO)
+        self.decoder.listens = not air.answers
         seqs: list[int] = []
         known = False
         if message_type in OUTBOX_TYPES:
@@ -144,6 +146,9 @@ class LifeSession:
         # What carried nothing new is of a node that does not know of its acknowledgement.
         wanted = known or air.proving(self.info.node, self.info.life)
         self._turn.heard(message_type, seqs, wanted=wanted)
+        if self.decoder.strangers > self._strangers:
+            self._strangers = self.decoder.strangers
+            log.warning("session: node %d, forgot what was not acknowledged here: another gateway?", self.info.node)
 
     def _probe(self, message: Any, air: Window) -> bool:
         """Whether it is a frame of a range test. Its rate is the test's and says nothing of the node's own."""
@@ -180,7 +185,7 @@ class LifeSession:
         self.last_hello = hello
         memory.wire_version = hello.wire_version
         decoder.clockless = not hello.clock_synced
-        decoder.raise_floor(hello.oldest_seq)
+        decoder.held_from(hello.oldest_seq, tuple(hello.totals), now_ms)
         memory.next_seq = max(memory.next_seq, hello.next_seq)
         memory.claimed(Claim(hello.next_seq, tuple(hello.totals), now_ms, bool(hello.clock_synced)))
         known_ids = {known.profile.id for known in decoder.profiles.values()}
@@ -319,7 +324,11 @@ class LifeSession:
             self.keys, self.link.kind, self.info.node, self._answers, self.memory.wire_version, message
         )
         self.sent_downlinks += 1
-        return self.link.send(frame)
+        if not self.link.send(frame):
+            return False
+        if isinstance(message, messages.Ack | messages.AckTime):
+            self.memory.told = max(self.memory.told, message.cum)
+        return True
 
     def _ask_ends(self, running: set[int]) -> None:
         """Ask again for the profiles that are not known to have ended and are not among those (ids) that run."""

@@ -166,8 +166,18 @@ class Verbs:
             )
         return session
 
+    def _answered(self, request: dict[str, Any]) -> Any:
+        """The session of a node that this gateway may speak to."""
+        session, cell = self._session(request), self._gateway.cell
+        if cell is not None and not cell.answers and session.memory.on_air:
+            raise GatewayError(
+                "this gateway only listens to LoRa nodes ([lora] answer = false)", where=f"node {session.info.node}",
+                next_step="Ask the gateway that answers them", exit_code=2,
+            )  # fmt: skip
+        return session
+
     async def set_setting(self, request: dict[str, Any]) -> Any:
-        session, (setting, instance) = self._session(request), _setting(request)
+        session, (setting, instance) = self._answered(request), _setting(request)
         value = request.get("value")
         if not isinstance(value, int) or not wire_settings.permits(setting.id, instance, value):
             raise GatewayError(
@@ -180,7 +190,7 @@ class Verbs:
         return {"name": setting.name, "instance": instance, "value": answer.value, "ok": bool(answer.ok)}
 
     async def get_setting(self, request: dict[str, Any]) -> Any:
-        session, (setting, instance) = self._session(request), _setting(request)
+        session, (setting, instance) = self._answered(request), _setting(request)
         answer = await session.get_setting(setting.id, instance, _timeout(request))
         return {"name": setting.name, "instance": instance, "value": answer.value, "ok": bool(answer.ok)}
 
@@ -205,7 +215,7 @@ class Verbs:
 
     async def calibrate(self, request: dict[str, Any]) -> Any:
         """Hand several settings of the calibration to a node, all or none; its set is kept by whoever asks."""
-        session, asked = self._session(request), request.get("settings")
+        session, asked = self._answered(request), request.get("settings")
         try:
             number = int(str(request.get("number")), 16)
             chosen = tuple([tuple(setting) for setting in asked])  # type: ignore[union-attr]
@@ -221,7 +231,7 @@ class Verbs:
         return {"ok": bool(answer.ok), "passport": answer.value}
 
     async def command(self, request: dict[str, Any]) -> Any:
-        session = self._session(request)
+        session = self._answered(request)
         name = str(request.get("command", "")).replace("-", "_")
         if name not in COMMANDS:
             raise GatewayError(
@@ -237,7 +247,7 @@ class Verbs:
         """A range test of a node, as it goes: gateway.range_test."""
         from gateway.range_test import COUNT_MAX, RangeTest
 
-        session, cell = self._session(request), self._gateway.cell
+        session, cell = self._answered(request), self._gateway.cell
         if cell is None:
             raise GatewayError(
                 "this gateway has no LoRa ear", where=f"node {request['node']}",

@@ -71,6 +71,7 @@ class _Uplink:
         self.airtime_ms = -(-airtime_us(len(first.frame), first.sf) // 1000)
         self.received_ms = first.received_ms
         self.held_ms = RX_DELAY_US // 1000
+        self.answers = cell.answers
 
     @property
     def begins_ms(self) -> int:
@@ -301,6 +302,7 @@ class Cell:
                 }
                 for post in self.posts.values()
             ],
+            "answers": self.answers,
             "uplinks": self.uplinks,
             "copies_merged": self.copies,
             "copies_late": self.late_copies,

@@ -254,13 +254,17 @@ def test_bad_input_stops_before_anything_starts(
     assert not (house.data_dir / "spool.db").exists()
 
 
-def test_check_counts_ports_and_ears(house: House, port: str) -> None:
+@pytest.mark.parametrize(("answer", "said"), [(True, "it answers its nodes"), (False, "it only listens")])
+def test_check_counts_ports_and_ears_and_tells_who_answers(house: House, port: str, answer: bool, said: str) -> None:
     eui = "aa555a0000000101"
     house.write(
         f'[[bridge]]\nname = "roof"\nport = "{port}"\nchannel = 868.1\n'
         f'[[forwarder]]\nname = "tower"\neui = "{eui}"\naddress = "127.0.0.1"\n'
+        f"[lora]\nanswer = {str(answer).lower()}\n"
     )
-    assert ", 1 ports, 2 ears; " in house.verb("check").stdout
+    told = house.verb("check").stdout
+    assert ", 1 ports, 2 ears; " in told and f"LoRa: {said}" in told
+    assert json.loads(house.verb("check", "--json").stdout)["answers"] is answer
 
 
 def test_check_tells_machines_too(house: House) -> None:

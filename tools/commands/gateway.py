@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 
 PROGRESS_AFTER_S = 2.0
+ANSWERS = "it answers its nodes; any other gateway that hears them needs answer = false in [lora]"
+LISTENS = "it only listens ([lora] answer = false); another gateway must answer the same nodes"
 SUFFIXES = {"d": 86_400, "h": 3_600, "min": 60}
 
 
@@ -83,7 +85,8 @@ def check(
         nodes = ""  # told as a problem
     code = max((problem.exit_code for problem in problems), default=0)
     if as_json:
-        print(json.dumps({"ok": not problems, "running": running, "problems": [p._asdict() for p in problems]}))
+        told = [p._asdict() for p in problems]
+        print(json.dumps({"ok": not problems, "running": running, "answers": settings.lora.answer, "problems": told}))
         return code
     for problem in problems:
         print(f"error: {problem.as_error(settings.path)}", file=sys.stderr)
@@ -93,6 +96,8 @@ def check(
         ears = len(settings.bridge) + len(settings.hat) + len(settings.forwarder)
         counted = f"{ports} ports, {ears} ears" if ears else f"{ports} ports"
         print(f"ok: {settings.path}: gateway {settings.gateway.id}, {counted}{held}; {nodes}")
+        if ears:
+            print(f"LoRa: {ANSWERS if settings.lora.answer else LISTENS}")
     return code
 
 

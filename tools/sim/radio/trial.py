@@ -94,6 +94,11 @@ def run(trial: Trial, folder: Path, told: Callable[[str], None] = lambda line: N
         if trial.dead_h:
             found |= _recovery(town, trial)
         found["against"] = account.faults(counted, summary) + _against(trial, summary, worst, town, drained_s, found)
+        found["against"] += [
+            f"node {node['node']}: the gateway takes it for answered by another one"
+            for node in town.gateway.ask("status")["nodes"]
+            if node["taken_age_s"] is not None
+        ]
         return found
 
 
