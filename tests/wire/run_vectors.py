@@ -141,6 +141,19 @@ def _peek_records(payload, next_seq):
     return records_gateway.peek_records(bytes.fromhex(payload), next_seq)
 
 
+def _duty(steps):
+    """What each step on one transmitter's account gives: [method of wire.duty.Spent, arguments…]."""
+    from wire.duty import Spent
+
+    spent = Spent()
+    given = []
+    for name, *arguments in steps:
+        given.append(
+            getattr(spent, name)(*[bytes.fromhex(item) if isinstance(item, str) else item for item in arguments])
+        )
+    return given
+
+
 DO = {
     "life": lambda key: _keys(key).life,
     "subkey_ecb": lambda key, label: _derived(key, label),
@@ -159,6 +172,7 @@ DO = {
     "decode_records": _decode_records,
     "peek_records": _peek_records,
     "airtime_us": airtime_us,
+    "duty": _duty,
     "channels": lambda: channels.CHANNELS,
     "settings": lambda: SETTINGS,
     # the gateway's half: hosts only

@@ -4,13 +4,17 @@ what was there must still be there, byte for byte. (`test_vectors.py` refuses a 
 
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from tests.wire.run_vectors import DO, outcome, plain
 from wire import BOOT, UTC, frame, messages, quality, stream
+from wire.airtime import airtime_us
 from wire.channels import CHANNELS
+from wire.duty import BLOCK_US, Spent
 from wire.frame import LORA, SERIAL
 from wire.profiles import Profile
+from wire.regions import band_of
 from wire.settings import SETTINGS
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -368,6 +372,37 @@ def _stream() -> list[dict[str, Any]]:
     return cases
 
 
+def _duty() -> list[dict[str, Any]]:
+    """An account that is used as fast as it allows, kept and read again, aged; times beyond 31 bits."""
+    cases = []
+    for note, freq_hz, length, sf, pause_s in (
+        ("1 %", 868_100_000, 40, 9, 100),
+        ("10 %", 869_525_000, 231, 8, 20),
+        ("0.1 %", 868_800_000, 20, 7, 100),
+    ):
+        band, draw, now_s, model = band_of(freq_hz), Random(note), T + 1_000_000_000, Spent()
+        steps: list[list[Any]] = []
+        for turn in range(60):
+            airtime = min(airtime_us(draw.randrange(12, length + 1), sf) * 9, BLOCK_US)
+            steps.append(["wait_s", freq_hz, airtime, now_s])
+            now_s += model.wait_s(freq_hz, airtime, now_s) + draw.randrange(1, pause_s)
+            steps += [["free_us", band, now_s], ["spend", band, airtime, now_s]]
+            model.spend(band, airtime, now_s)
+            if turn % 13 == 12:
+                kept = model.dump(turn, now_s, now_s)
+                steps += [["dump", turn, now_s, now_s], ["load", kept.hex(), now_s + 5, bool(turn & 1)]]
+                model.load(kept, now_s + 5, bool(turn & 1))
+        steps += [
+            ["age", now_s, 1800],
+            ["free_us", band, now_s],
+            ["spend_all", now_s],
+            ["wait_s", freq_hz, 41_216, now_s],
+        ]
+        cases.append(_case(note, "duty", steps))
+    cases.append(_case("no sub-band", "duty", [["wait_s", 868_650_000, 1_000, 0]]))
+    return cases
+
+
 def _write(name: str, about: str, cases: list[dict[str, Any]]) -> None:
     lines = ",\n  ".join(json.dumps(case) for case in cases)
     (VECTORS / name).write_text(f'{{"about": {json.dumps(about)},\n "cases": [\n  {lines}\n]}}\n')
@@ -381,6 +416,7 @@ def main() -> None:
     _write("wire_crypto.json", "subkeys, RFC 3610, CCM with 4-byte tags", _crypto())
     _write("wire_frames.json", "frames of both directions; what is refused and why", _frames())
     _write("wire_stream.json", "frames in the byte stream; what the parser delivers and drops", _stream())
+    _write("wire_duty.json", "what a transmitter spent of its duty cycle, and how long it waits", _duty())
     tables = {
         "channels": [plain(row) for row in CHANNELS],
         "settings": [plain(row) for row in SETTINGS],
