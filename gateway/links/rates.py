@@ -232,9 +232,13 @@ class Rates:
                 return sf
         return max(heard, default=node.sf)
 
+    def _lasting(self, node: _Node) -> list[Ear]:
+        """Its ears, but for concentrators that hear nothing now: only they hear what other ears cannot."""
+        return [ear for ear in self._ears_of(node) if ear.single or ear.state == "open"]
+
     def _hearable(self, node: _Node) -> set[int]:
-        """Spreading factors that its ears hear."""
-        return {sf for ear in self._ears_of(node) for sf in ear.sfs}
+        """Spreading factors that its ears hear; an ear at the rendezvous is back at the common one soon."""
+        return {sf for ear in self._lasting(node) for sf in ((self.common_sf,) if ear.single else ear.sfs)}
 
     def _power(self, node: _Node, sf: int) -> int:
         """The lowest power that leaves the margin; while too little is known, what it has."""
@@ -251,7 +255,7 @@ class Rates:
 
     def _mask(self, node: _Node) -> int:
         """Channels on which its ears listen."""
-        freqs = {freq for ear in self._ears_of(node) for freq in ear.channels} | {node.freq_hz}
+        freqs = {freq for ear in self._lasting(node) for freq in ear.channels} | {node.freq_hz}
         return sum(1 << bit for bit, freq in enumerate(UPLINKS_HZ) if freq in freqs) or 1
 
     # -- the cell --------------------------------------------------------------------------------------------------

@@ -132,6 +132,37 @@ def test_no_rate_is_commanded_that_the_ears_of_a_node_cannot_hear() -> None:
     assert total > 1000
 
 
+def test_a_concentrator_that_went_silent_leaves_a_node_to_what_its_bridge_hears() -> None:
+    """A node that both heard is not sent where only the concentrator was, and comes back to all channels with it."""
+
+    class Still:
+        def now_s(self) -> float:
+            return 0.0
+
+    bridge, mast = FakeEar(Still(), "b", sf=9, freq_hz=HZ), FakeEar(Still(), "mast", single=False)  # type: ignore[arg-type]
+    rates = Rates([bridge, mast], Rules(), 9)
+    now_ms = 0
+
+    def hears(*ears: str) -> messages.Rate | None:
+        """Loud enough for SF7 at the least power."""
+        nonlocal now_ms
+        now_ms += 300_000
+        rates.heard(KEY, Sight(9, HZ, 12.0, ears), now_ms, hello=False)
+        return rates.due(KEY, now_ms + 1000)
+
+    for _ in range(5):
+        hears("b", "mast")
+    mast.state = "the forwarder is silent"
+    told = hears("b")
+    assert told is not None and (told.sf, told.channels) == (9, 1), told
+    bridge.tune(HZ, 10)  # a slot of the rendezvous, which is over before the node could follow
+    told = hears("b")
+    assert told is not None and told.sf == 9, told
+    mast.state = "open"
+    told = hears("b", "mast")
+    assert told is not None and (told.sf, told.channels) == (7, 0xFF), told
+
+
 def test_a_power_that_does_not_show_is_commanded_again_less_and_less_often() -> None:
     ear = FakeEar(None, "roof")  # type: ignore[arg-type]
     rates = Rates([ear], Rules(), 9)
