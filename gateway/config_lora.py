@@ -54,7 +54,10 @@ class Forwarder(Section, frozen=True):
     address: str
     name: Name = "concentrator"  # unique among all ears; goes with each record that it heard
     listen: Annotated[str, Meta(pattern=r"^\S+:\d{1,5}$")] = "127.0.0.1:1700"  # several may share one
-    power_dbm: Annotated[int, Meta(ge=-9, le=27)] = 14  # of answers, at the transmitter
+    # of answers, at the transmitter; never above the region's limit for this antenna
+    power_dbm: Annotated[int, Meta(ge=-9, le=27)] = 14
+    antenna_gain_dbi: Annotated[float, Meta(ge=-10, le=20)] = 2.15
+    cable_loss_db: Annotated[float, Meta(ge=0, le=20)] = 0.0
 
 
 def _check_forwarder(index: int, table: Forwarder, add: Callable[[KeyPath, str], None]) -> None:

@@ -15,6 +15,7 @@ import base64
 import binascii
 import logging
 import re
+import socket
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,7 +25,7 @@ import msgspec
 from gateway.clock import Clock
 from gateway.config_lora import Forwarder
 from gateway.links.ear import CLOCK_MASK, Downlink, Heard, HeardSink, apart
-from wire.regions import UPLINKS_HZ
+from wire.regions import DOWNLINK_HZ, UPLINKS_HZ, power_limit_dbm
 
 log = logging.getLogger("forwarder")
 
@@ -103,6 +104,13 @@ def decode_packet(raw: bytes | msgspec.Raw) -> tuple[Rxpk, bytes]:
     return packet, frame
 
 
+def as_a_socket_tells(address: str) -> str:
+    """An IP address in the one way in which datagrams name their source; people write IPv6 in several."""
+    host, percent, zone = address.partition("%")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.inet_ntop(family, socket.inet_pton(family, host)) + percent + zone
+
+
 def encode_order(token: int, downlink: Downlink) -> bytes:
     """PULL_RESP. CRC on: nodes take no frame without one."""
     txpk = {
@@ -124,7 +132,7 @@ class ForwarderEar:
     ) -> None:
         self.name = name
         self.eui = bytes.fromhex(eui)
-        self.address = address
+        self.address = as_a_socket_tells(address)
         self.power_max_dbm = power_max_dbm
         self.channels: tuple[int, ...] = UPLINKS_HZ
         self.sfs: tuple[int, ...] = (7, 8, 9, 10, 11, 12)
@@ -351,7 +359,7 @@ class Listener(asyncio.DatagramProtocol):
             return "short"
         ear = self._ears.get(data[4:12])
         if ear is None or addr[0] != ear.address:
-            self._warn(data[4:12].hex(), str(addr[0]), "EUI" if ear is None else "address")
+            self._warn(data[4:12].hex(), str(addr[0]), "eui" if ear is None else "eui with this address")
             return "eui" if ear is None else "source"
         body = data[12:].rstrip(b"\0 \r\n")
         if kind == PUSH_DATA:
@@ -368,7 +376,7 @@ class Listener(asyncio.DatagramProtocol):
         """Once for each of a few strangers: who sets up a concentrator looks into the log."""
         if len(self._strangers) < 16 and (eui, address) not in self._strangers:
             self._strangers.add((eui, address))
-            log.warning("forwarder: %s from %s is not taken, its %s is not in `allow`", eui, address, what)
+            log.warning("forwarder: %s from %s is not taken, no [[forwarder]] has this %s", eui, address, what)
 
 
 def make_ears(
@@ -384,7 +392,7 @@ def make_ears(
         if table.listen not in listeners:
             host, _, port = table.listen.rpartition(":")
             listeners[table.listen] = make_listener(host.strip("[]"), int(port), clock)
-        ears.append(
-            ForwarderEar(listeners[table.listen], table.name, table.eui, table.address, table.power_dbm, on_heard)
-        )
+        limit_dbm = power_limit_dbm(DOWNLINK_HZ, round(100 * (table.antenna_gain_dbi - table.cable_loss_db)))
+        power_dbm = min(table.power_dbm, limit_dbm)
+        ears.append(ForwarderEar(listeners[table.listen], table.name, table.eui, table.address, power_dbm, on_heard))
     return ears

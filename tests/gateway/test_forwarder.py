@@ -125,6 +125,39 @@ def test_what_is_none_of_ours_is_counted_and_takes_nothing_with_it(rig: Rig) -> 
     assert not rig.listener.dropped
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("FD00:0:0::20", "fd00::20"), ("fe80:0::1%eth0", "fe80::1%eth0"), ("::FFFF:c000:0207", "::ffff:192.0.2.7"),
+        ("192.0.2.7", "192.0.2.7"),
+    ],
+)  # fmt: skip
+def test_an_address_is_the_same_however_it_is_written(rig: Rig, written: str, told: str) -> None:
+    ear = ForwarderEar(rig.listener, "tower", EUI, written, 14, rig.heard.append)
+    rig.push({"rxpk": [rxpk()]}, source=(told, 40000, 0, 0))
+    assert ear.packets == 1
+
+
+def test_what_is_radiated_stays_lawful_whatever_the_antenna() -> None:
+    """27 dBm e.r.p. at 869.525 MHz: 29.15 dBm e.i.r.p."""
+    for gain_dbi, loss_db, power_dbm in ((2.15, 0.0, 27), (8.0, 1.5, 22), (20.0, 0.0, 9)):
+        table = Forwarder(EUI, "127.0.0.1", power_dbm=27, antenna_gain_dbi=gain_dbi, cable_loss_db=loss_db)
+        (ear,) = make_ears([table], Time(), lambda heard: None)
+        assert ear.power_max_dbm == power_dbm
+
+
+def test_who_sets_up_a_concentrator_reads_in_the_log_what_to_correct(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.push({"rxpk": [rxpk()]}, source=("192.0.2.7", 40000))
+    rig.push({"rxpk": [rxpk()]}, eui="aa555a0000000102")
+    rig.push({"rxpk": [rxpk()]}, eui="aa555a0000000102")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"forwarder: {EUI} from 192.0.2.7 is not taken, no [[forwarder]] has this eui with this address",
+        "forwarder: aa555a0000000102 from 127.0.0.1 is not taken, no [[forwarder]] has this eui",
+    ]
+
+
 def test_strangers_get_no_answer(rig: Rig) -> None:
     rig.push({"rxpk": [rxpk()]}, source=("192.0.2.7", 40000))
     rig.push({"rxpk": [rxpk()]}, eui="aa555a0000000102")
