@@ -19,8 +19,10 @@ from boards.model import (
     TFLuna,
     channels_of,
 )
+from boards.radio import LoraLink, Sx1276
 from boards.toml_lines import Path as KeyPath
 from wire import channels, privacy
+from wire.regions import UPLINKS_HZ, power_limit_dbm
 
 # Per chip: what is bonded out and usable, pins without an output driver, pins that are taken, straps that a bus with
 # pull-ups would set wrongly at boot.
@@ -51,6 +53,7 @@ OF_PSRAM = {
     ("esp32s3", "-SPIRAM_OCT"): {33, 34, 35, 36, 37},  # a quad PSRAM is told by no name and leaves them
 }
 IMAGES = {"esp32": "ESP32_GENERIC", "esp32s3": "ESP32_GENERIC_S3"}  # of images with these names: before the first "-"
+SX1276_LEAST_DBM = {"boost": 2, "rfo": 0}  # the driver takes the nearest power that the output has
 OUTPUTS = {
     "i2c": ("scl", "sda"),
     "uart": ("tx",),
@@ -139,6 +142,12 @@ def _link(board: Board) -> Iterator[Problem]:
             yield (), f"[[{name}]] is missing: only a bridge has none"
     if board.radio is not None:
         yield from _bus_of(board, ("radio", "bus"), board.radio.bus, Spi, "a radio")
+    if isinstance(board.radio, Sx1276) and isinstance(board.link, LoraLink):
+        least_dbm = SX1276_LEAST_DBM[board.radio.pa]
+        gain_dbi = board.link.antenna_gain_dbi - board.link.cable_loss_db
+        if power_limit_dbm(UPLINKS_HZ[0], round(100 * gain_dbi)) < least_dbm:
+            what = f"with {gain_dbi:g} dBi the {least_dbm} dBm that this output gives at least are more than the law allows"
+            yield ("link", "antenna_gain_dbi"), f"{what}: another antenna, or more loss in its cable"
     if board.radio is None or isinstance(board.buses.get(board.radio.bus), Spi):
         for name, bus in board.buses.items():
             if isinstance(bus, Spi) and (board.radio is None or name != board.radio.bus):

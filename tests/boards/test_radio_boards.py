@@ -89,6 +89,20 @@ def test_an_older_chip_and_a_power_chip(load) -> None:
     assert compiled["radio"]["pa"] == "boost"  # type: ignore[index]
 
 
+@pytest.mark.parametrize(("pa", "most_dbi"), [("boost", 14.1), ("rfo", 16.1)])
+def test_an_antenna_by_which_the_least_power_of_an_older_chip_is_too_much_is_refused(
+    load, pa: str, most_dbi: float
+) -> None:
+    """14 dBm e.r.p. are 16.15 dBm e.i.r.p., and PA_BOOST gives 2 dBm at least, RFO 0 dBm."""
+    at, end = NODE.index('chip = "sx1262"'), NODE.index("[[sensors]]")
+    text = f'{NODE[:at]}chip = "sx1276"\nbus = "spi0"\nnss = 8\nreset = 12\nirq = 14\npa = "{pa}"\n{NODE[end:]}'
+    gain = "antenna_gain_dbi = 3.0\ncable_loss_db = 0.5"
+    load(text.replace(gain, f"antenna_gain_dbi = {most_dbi}\ncable_loss_db = 0.0"))
+    with pytest.raises(boards.BoardError, match=r"toml:8: link\.antenna_gain_dbi: with .* more than the law allows"):
+        load(text.replace(gain, f"antenna_gain_dbi = {most_dbi + 0.5}\ncable_loss_db = 0.0"))
+    load(text.replace(gain, f"antenna_gain_dbi = {most_dbi + 0.5}\ncable_loss_db = 0.5"))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
