@@ -102,6 +102,7 @@ def test_what_is_not_there_is_told(capsys: pytest.CaptureFixture[str], small: Pa
         ([tmp_path / "none.toml"], "there is no such file"),
         ([small, "--lang", "fr"], "--lang fr is not en or de"),
         ([small, "--picture", tmp_path / "no" / "folder.svg"], "there is no such folder"),
+        ([small, "--picture", tmp_path], "the file cannot be written: Is a directory"),
     ):
         code, _, err = run(capsys, *args)
         assert code == 2 and what in err
