@@ -29,6 +29,8 @@ class Hat(Section, frozen=True):
     enable: Line | None = None  # high as long as it is used
     tcxo_mv: Literal[0, 1600, 1700, 1800, 2200, 2400, 2700, 3000, 3300] = 0  # 0: a crystal
     dio2_switch: bool = True
+    dcdc: bool = True  # the coil of the switching regulator is there; without it more current
+    public: bool = False  # sync word 0x34 of public networks, as its nodes
     power_dbm: Annotated[int, Meta(ge=-9, le=22)] = 14  # of answers, at the transmitter; never above the region's limit
     antenna_gain_dbi: Annotated[float, Meta(ge=-10, le=20)] = 2.15
     cable_loss_db: Annotated[float, Meta(ge=0, le=20)] = 0.0

@@ -67,13 +67,15 @@ def _made(hat: Hat, sf: int, on_heard: HeardSink, clock: Clock) -> HatEar:
     wiring = Wiring(
         bus, device, hat.gpio_chip, hat.reset, hat.busy, hat.irq, hat.nss, hat.rxen, hat.txen, hat.enable
     )  # fmt: skip
-    options = {"tcxo_mv": hat.tcxo_mv, "dio2_switch": int(hat.dio2_switch)}
+    options = {
+        "tcxo_mv": hat.tcxo_mv, "dio2_switch": int(hat.dio2_switch), "dcdc": int(hat.dcdc), "public": int(hat.public),
+    }  # fmt: skip
     limit_dbm = power_limit_dbm(DOWNLINK_HZ, round(100 * (hat.antenna_gain_dbi - hat.cable_loss_db)))
     return HatEar(hat.name, wiring, options, (hat.freq_hz, sf), min(hat.power_dbm, limit_dbm), on_heard, clock)
 
 
 class HatEar:
-    """`options`: tcxo_mv, tcxo_ms, dio2_switch, dcdc as in a board's [radio]. `open_port` raises OSError or ImportError."""
+    """`options`: tcxo_mv, tcxo_ms, dio2_switch, dcdc, public as the driver takes them. `open_port` raises OSError or ImportError."""
 
     single = True
 

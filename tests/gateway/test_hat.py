@@ -333,6 +333,18 @@ def test_an_antenna_s_gain_is_taken_off_the_power(tmp_path: Path) -> None:
         assert ear.power_max_dbm == power_dbm
 
 
+def test_what_the_chip_must_know_of_its_hat_and_its_cell_is_passed_on(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    for text, options in (
+        ("", {"tcxo_mv": 0, "dio2_switch": 1, "dcdc": 1, "public": 0}),
+        ("tcxo_mv = 1800\ndio2_switch = false\ndcdc = false\npublic = true\n",
+         {"tcxo_mv": 1800, "dio2_switch": 0, "dcdc": 0, "public": 1}),
+    ):  # fmt: skip
+        path.write_text(GATEWAY + HAT + text)
+        (ear,) = hat_ears(load(path), lambda heard: None, Wall(RadioStage()))
+        assert ear._options == options
+
+
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
