@@ -88,10 +88,11 @@ def bridge_lines(item: dict[str, Any], lang: str = "en") -> Iterator[str]:
         for line in frame_lines(item, lang):
             yield f"{line}  SF{item['sf']} {item['mhz']:g} MHz {item['power_dbm']} dBm #{item['number']}"
     elif kind == "sent":
-        yield f"  {words['answer'].format(number=item['number'], result=words['answer_' + item['result']])}"
+        result = words.get("answer_" + item["result"], item["result"])  # of a newer bridge, which knows more of them
+        yield f"  {words['answer'].format(number=item['number'], result=result)}"
     elif kind == "status":
         yield "  " + words["bridge_status"].format(
-            chip=item["chip"], radio=words["radio_" + item["radio"]], mhz=item["freq_hz"] / 1e6, sf=item["sf"],
+            chip=item["chip"], radio=words.get("radio_" + item["radio"], item["radio"]), mhz=item["freq_hz"] / 1e6, sf=item["sf"],
             heard=item["heard"], crc=item["crc_errors"], sent=item["sent"], failed=item["failed"],
         )  # fmt: skip
     elif kind == "tune":

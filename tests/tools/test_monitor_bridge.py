@@ -93,6 +93,9 @@ def test_answers_orders_and_states_are_shown() -> None:
             "sx1262 listens, 868.1 MHz SF9",
         ),
         (bridge.Tune(868_100_000, 7), "listen at 868.1 MHz SF7"),
+        # numbers that this program has no word for
+        (bridge.Sent(6, 200, 1), "answer #6: 200"),
+        (bridge.Status(1, 2, 3, 9, 7, 868_100_000, 9, 4, 5, 6, 7, 8, 9), "9 7, 868.1 MHz SF9"),
     ]
     for message, text in shown:
         item = decoder.decode(bytes(bridge.encode(message)))
