@@ -133,6 +133,8 @@ class LoraLink:
 
     async def _speak(self, now_ms: int) -> int:
         """Send what is due; how long to rest before the next look."""
+        if self._held is not None and self._held[1][0] & 31 == messages.HELLO:
+            self._held = None  # its uptime must be that of its sending; what it waited for may have taken an hour
         if self._held is None:
             rest_ms = self._seal(now_ms)
             if self._held is None:
@@ -147,8 +149,6 @@ class LoraLink:
         radio.tune(freq_hz, sf, power_dbm, False)
         if self._busy < BUSY_MAX and await radio.cad():
             self._busy += 1
-            if data[0] & 31 == messages.HELLO:
-                self._held = None  # its uptime must be that of its sending
             slot_ms = airtime // 1000
             self._ready_at_ms = now_ms + slot_ms // 4 + self._rate.random(slot_ms * self._busy)
             return self._ready_at_ms - now_ms

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.board import START_S
-from tests.fakes.lora_world import LoraWorld
+from tests.fakes.lora_world import LoraWorld, Sent
 from tests.fakes.virtual_time import VirtualLoop, run_virtual, virtual_s
 from tests.firmware.test_node import KEY, LIFE
 from wire import UTC, messages
@@ -193,6 +193,36 @@ def test_a_radio_that_fails_is_told_and_started_again(tmp_path: Path) -> None:
         events = [(e.code, e.arg) for e in world.gateway.things(LIFE) if isinstance(e, messages.Event)]
         assert events == [(messages.RADIO_LOST, 5), (messages.RADIO_BACK, 0)]
         assert len(world.records()) >= 19
+        await world.board.cut()
+
+    play(script, tmp_path)
+
+
+def test_the_first_hello_after_a_radio_that_failed_tells_the_uptime_of_its_sending(tmp_path: Path) -> None:
+    """A gateway reckons from it when the boot began; a hello from before would put that wrong by minutes."""
+
+    async def script(world: LoraWorld) -> None:
+        world.board.provision(KEY, provisioned_s=START_S)
+        came_s: list[float] = []
+        heard = world.air.hear
+
+        def hear(sent: Sent) -> None:
+            came_s.extend([sent.begin_s] * (sent.data[0] & 31 == messages.HELLO))
+            heard(sent)
+
+        def busy(freq_hz: int) -> bool:
+            if world.air.loop.time() - begun_s < 120:
+                raise OSError(5, "of the tests")
+            return False
+
+        world.air.hear = hear
+        world.air.busy = busy  # the channel is listened to when the hello has been sealed
+        begun_s = world.air.loop.time()
+        world.board.start()
+        await virtual_s(600)
+        assert len(came_s) == len(world.gateway.hellos) == 1
+        assert came_s[0] - begun_s > 120
+        assert abs(world.gateway.hellos[0].uptime_ms / 1000 - (came_s[0] - begun_s)) < 1
         await world.board.cut()
 
     play(script, tmp_path)
