@@ -55,6 +55,21 @@ GERMAN = {
     "node {}: {}, done": "Knoten {}: {}, getan",
     "what was tested, row by row, is in the board's log: steiger monitor PORT": "was geprüft wurde, Zeile für Zeile, steht im "
     "Protokoll der Platine: steiger monitor PORT",
+    "node {}: {} = {}": "Knoten {}: {} = {}",
+    "a start begins with it; what a gateway commanded holds until then": "ein Start beginnt damit; bis dahin gilt, was ein "
+    "Gateway befahl",
+    "node {} does not take it": "Knoten {} nimmt es nicht an",
+    "node {} has no such setting": "Knoten {} hat diese Einstellung nicht",
+    "Only provisioning changes some settings, and not every board has all: docs/wire-protocol.md": "Manche Einstellungen ändert "
+    "nur das Einrichten, und nicht jede Platine hat alle: docs/wire-protocol.md",
+    "no such setting": "diese Einstellung gibt es nicht",
+    "There are: {}": "Es gibt: {}",
+    "this setting is not changed alone": "diese Einstellung wird nicht allein geändert",
+    "steiger node retire ends a node": "steiger node retire beendet einen Knoten",
+    "steiger node calibrate does that": "das tut steiger node calibrate",
+    "only provisioning changes this setting": "diese Einstellung ändert nur das Einrichten",
+    "{} is out of range": "{} liegt außerhalb der Grenzen",
+    "It takes {} to {} {}": "Erlaubt ist {} bis {} {}",
     "values are not valid while the fan cleans itself: 12 s": "solange der Lüfter sich reinigt, gelten keine Werte: 12 s",
     # the board
     "the connection was lost while the board took its settings: whether it took them is not known ({})": "die Verbindung riss "

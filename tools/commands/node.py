@@ -1,4 +1,4 @@
-"""`steiger node`: boards, one at a time: provision, calibrate, command, retire, list. German with `--lang de`."""
+"""`steiger node`: boards, one at a time: provision, calibrate, command, setting, retire, list. German with `--lang de`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ import typer
 from tools.commands.node_bridge import provision_bridge, refuse_what_a_bridge_has_not
 from tools.commands.node_calibrate import calibrate
 from tools.commands.node_command import command
+from tools.commands.node_setting import setting as node_setting
 from tools.errors import NoConnection, SteigerError, UsageError
 from tools.language import check_lang
 
 app = typer.Typer(help="Boards, one at a time.", no_args_is_help=True, add_completion=False)
 app.command()(calibrate)
 app.command()(command)
+app.command("setting")(node_setting)
 
 LEND_S = 900.0  # copying all files at 115200 baud takes two minutes; if we die, the gateway takes the port back
 RETIRE_IN_S = 30  # beyond the wait for its answer, so that the end lies ahead when the node hears of it
