@@ -15,6 +15,8 @@ from gateway.forward.payload import RecordJson, decode
 from gateway.ledger import SINK_CAUSES
 from gateway.store.sinks import DROPPED
 from wire import names
+from wire.regions import UPLINKS_HZ
+from wire.settings import by_name
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -47,6 +49,24 @@ def test_the_configuration_of_the_document_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text(block)
     assert load(path).gateway.id == "gw-bochum-1"
+
+
+def test_the_tables_of_ears_are_accepted_and_channels_are_numbered_as_nodes_count_them(tmp_path: Path) -> None:
+    found = blocks("lora-gateway.md", "toml")
+    path = tmp_path / "gateway.toml"
+    path.write_text(blocks("operations.md", "toml")[0] + "".join(found))
+    config = load(path)
+    assert len(found) == 3 and (len(config.bridge), len(config.hat), len(config.forwarder)) == (1, 1, 1)
+    lines = (DOCS / "lora-gateway.md").read_text(encoding="utf-8").splitlines()
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[2:-1]
+        for line in lines
+        if line.startswith(("| channel,", "| `lora_"))
+    }
+    masks = {float(mhz): int(mask) for mhz, mask in zip(rows["channel, MHz"], rows["`lora_channels`"], strict=True)}
+    assert masks == {hz / 1e6: 1 << bit for bit, hz in enumerate(UPLINKS_HZ)}
+    assert "868.1 MHz and SF9 unless" in " ".join(lines)
+    assert [by_name(name).default for name in ("lora_channels", "lora_sf")] == [1, 9]
 
 
 def test_every_key_is_documented_with_its_default() -> None:
