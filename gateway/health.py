@@ -188,6 +188,8 @@ def _problems(report: dict[str, Any]) -> list[str]:
     for ear in report.get("lora", {}).get("ears", []):
         if ear["state"] != "open" and ports.get(ear.get("port"), "open") == "open":  # else the port's problem is told
             out.append(f"ear {ear['name']}: {ear['state']}")
+        if ear.get("mute"):
+            out.append(f"ear {ear['name']}: {ear['mute']}")
         if ear["duty_wait_s"] >= 1:
             out.append(f"ear {ear['name']}: its lawful airtime is spent, no answers for {ear['duty_wait_s']:.0f} s")
     for one in report["throttled"]:

@@ -244,7 +244,7 @@ class Cell:
         reason = "closed"
         for copy in uplink.copies:
             post = self.posts[copy.ear]
-            if post.ear.state != "open":
+            if post.ear.state != "open" or getattr(post.ear, "mute", None):
                 continue
             at_us = after(copy.end_us, RX_DELAY_US)
             airtime = airtime_us(len(frame), copy.sf)

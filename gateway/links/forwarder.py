@@ -143,7 +143,7 @@ class ForwarderEar:
         self.pulls_from: tuple[Any, ...] | None = None  # where orders go to
         self._listener = listener
         self._on_heard = on_heard
-        self._heard_s = self._pulled_s = 0.0
+        self._begun_s = self._heard_s = self._pulled_s = 0.0
         self._recent: OrderedDict[tuple[int, int, bytes], None] = OrderedDict()
         self._waiting: dict[int, asyncio.Future[str]] = {}
         self._token = 0
@@ -160,12 +160,20 @@ class ForwarderEar:
             return "the forwarder is silent"
         return "open"
 
+    @property
+    def mute(self) -> str:
+        """Why it can send nothing although it hears, as one sentence; "" if it can."""
+        if self.state != "open" or self._listener.clock.monotonic_s() - max(self._begun_s, self._pulled_s) <= SILENT_S:
+            return ""
+        return f"its forwarder asks for no answers: is its serv_port_down {self._listener.where.rpartition(':')[2]}?"
+
     def facts(self) -> dict[str, Any]:
         """For the status."""
         return {
             "eui": self.eui.hex(),
             "address": self.address,
             "listen": self._listener.where,
+            "mute": self.mute,
             "packets": self.packets,
             "repeats": self.repeats,
             "dropped": dict(self.dropped),
@@ -183,7 +191,7 @@ class ForwarderEar:
 
     def on_push(self, body: bytes) -> None:
         """The JSON of a PUSH_DATA."""
-        self._heard_s = self._listener.clock.monotonic_s()
+        self._told()
         try:
             push = msgspec.json.decode(body, type=Push)
         except (msgspec.MsgspecError, RecursionError, ValueError):
@@ -249,8 +257,14 @@ class ForwarderEar:
     # -- what it is to send --------------------------------------------------------------------------------------------
 
     def on_pull(self, source: tuple[Any, ...]) -> None:
-        self._heard_s = self._pulled_s = self._listener.clock.monotonic_s()
+        self._pulled_s = self._told()
         self.pulls_from = source
+
+    def _told(self) -> float:
+        """A datagram came: when that was."""
+        self._heard_s = self._listener.clock.monotonic_s()
+        self._begun_s = self._begun_s or self._heard_s
+        return self._heard_s
 
     def on_answer(self, token: int, body: bytes) -> None:
         """TX_ACK: nothing, or what became of the order."""

@@ -18,10 +18,11 @@ from gateway.health import status
 from gateway.links import forwarder
 from gateway.links.ear import Downlink, Heard
 from gateway.links.forwarder import ForwarderEar, Listener, encode_order, make_ears
-from tests.fakes.lora_air import AirNode, CellRig, InCell
+from tests.fakes.lora_air import AirNode, CellRig, FakeEar, InCell
 from tests.fakes.rig import START_S
 from tests.waiting import wait_until_async
 from wire.frame import LORA, seal_uplink
+from wire.regions import UPLINKS_HZ
 
 EUI = "aa555a0000000101"
 HERE = ("127.0.0.1", 40000)
@@ -205,6 +206,50 @@ def test_silence_and_what_is_wrong_is_told(rig: Rig) -> None:
     assert asyncio.run(rig.ear.send(DOWN)) == "closed"
     rig.listener.trouble = "cannot listen"
     assert rig.ear.state == "cannot listen"
+
+
+def test_a_forwarder_that_pushes_and_does_not_pull_hears_and_cannot_answer(in_cell: InCell) -> None:
+    """Its serv_port_down is another one: the status says so, and the ear beside it answers."""
+
+    async def scenario(rig: CellRig) -> None:
+        listener = Listener("127.0.0.1", 1700, rig)
+        listener.trouble = ""
+        listener.send = lambda data, to: True  # type: ignore[method-assign]
+        ear = ForwarderEar(listener, "tower", EUI, "127.0.0.1", 14, lambda heard: rig.cell.on_heard(heard))
+        mast = FakeEar(rig.air, "mast")
+        node = AirNode(rig.air, 7)
+
+        def stat() -> None:
+            listener.datagram_received(bytes.fromhex("02000700" + EUI) + b'{"stat":{"rxnb":1}}', HERE)
+
+        def heard(frame: bytes) -> None:
+            stat()
+            tmst = round(rig.monotonic_s() * 1e6) & 0xFFFF_FFFF
+            packet = rxpk(tmst=tmst, freq=868.1, datr="SF9BW125", lsnr=9.0, size=len(frame))
+            packet["data"] = base64.b64encode(frame).decode()
+            body = json.dumps({"rxpk": [packet]}).encode()
+            listener.datagram_received(bytes.fromhex("02000800" + EUI) + body, HERE)
+            rig.air.hear(mast, frame, 9, UPLINKS_HZ[0], -3.0)
+
+        node.out = heard
+        rig.begin([ear, mast])
+        await rig.add(node)
+        await rig.pass_s(1)
+        stat()
+        assert ear.state == "open" and ear.mute == "", "it may pull in a moment"
+        await rig.pass_s(30)
+        stat()
+        await rig.pass_s(10)
+        assert ear.state == "open" and "is its serv_port_down 1700?" in ear.mute
+        told = status(rig, rig.store, rig.uplinks, [], [], {}, rig.cell)["problems"]
+        assert any("tower: its forwarder asks for no answers" in problem for problem in told)
+        node.hello()
+        await rig.pass_s(3)
+        assert len(mast.sent) == 1 and rig.cell.posts["tower"].spent_us == {}
+        listener.datagram_received(bytes.fromhex("02000702" + EUI), HERE)
+        assert ear.mute == ""
+
+    in_cell(scenario)
 
 
 @pytest.mark.parametrize(
