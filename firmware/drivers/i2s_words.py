@@ -10,53 +10,56 @@ try:
     import micropython
 except ImportError:  # CPython: the same source, slowly
 
+    class ptr32:  # type: ignore[no-redef]
+        """32-bit items that wrap."""
+
+        def __init__(self, buffer: "Any") -> None:
+            self._items = memoryview(buffer).cast("B").cast("I")
+
+        def __getitem__(self, at: int) -> int:
+            return self._items[at]
+
+        def __setitem__(self, at: int, value: int) -> None:
+            self._items[at] = value & 0xFFFFFFFF
+
     class micropython:  # type: ignore[no-redef]
         """What of the module is used here."""
 
         @staticmethod
         def viper(function: "Any") -> "Any":
-            """Leave it as it is."""
-            return function
+            """The pointer is made of the buffer, as the annotation says."""
+            return lambda words, *rest: function(ptr32(words), *rest)
 
-    def ptr16(buffer: "Any") -> "Any":
-        """Unsigned 16-bit items."""
-        return memoryview(buffer).cast("B").cast("H")
+
+# The pointer is an argument, for the first three locals lie in registers: the meter behind it leaves little time.
 
 
 @micropython.viper
-def pick(words, frames: int, slot: int):  # type: ignore[no-untyped-def]
+def pick(words: ptr32, frames: int, slot: int):  # type: ignore[no-untyped-def]
     """Of frames of two words keep the one of `slot` (0 left, 1 right), at the front of the buffer."""
-    p = ptr16(words)
     at = 0
-    end = 2 * frames
-    other = 2 * slot
-    while at < end:
-        p[at] = p[other]
-        p[at + 1] = p[other + 1]
-        at += 2
-        other += 4
+    while at < frames:
+        words[at] = words[slot]
+        at += 1
+        slot += 2
 
 
 @micropython.viper
-def move(words, count: int, late: int):  # type: ignore[no-untyped-def]
+def move(words: ptr32, count: int, late: int):  # type: ignore[no-untyped-def]
     """Put each word where its first bit should have come: `late` by one clock (1), or one clock early (-1).
 
     Of a late word the first bit is none of its own. Of an early one the sign is lost: the bit below it stands for it,
     which is right for whatever stays below half of full scale.
     """
-    p = ptr16(words)
-    at = 0
-    end = 2 * count
-    while at < end:
-        low = p[at]
-        high = p[at + 1]
-        if late > 0:
-            p[at] = (low << 1) & 65535
-            p[at + 1] = ((high << 1) | (low >> 15)) & 65535
-        else:
-            p[at] = (low >> 1) | ((high & 1) << 15)
-            p[at + 1] = (high >> 1) | (high & 32768)
-        at += 2
+    if late > 0:
+        while count:
+            count -= 1
+            words[count] = words[count] << 1
+        return
+    late <<= 31  # the top bit; a port of 64 bits reads items without a sign, so that the shift alone does not keep it
+    while count:
+        count -= 1
+        words[count] = words[count] >> 1 | words[count] & late
 
 
 def tidy(block: "Any", samples: int, slot: "int | None", late: int) -> None:
