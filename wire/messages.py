@@ -264,7 +264,7 @@ RADIO_BACK = 19
 
 # Commands and what a node answers.
 RESTART = 1
-SELF_TEST = 2
+SELF_TEST = 2  # arg: sensor's place on the board
 IDENTIFY = 3  # arg: seconds to blink
 FAN_CLEAN = 4  # arg: sensor's place on the board
 SEND_HEALTH = 5

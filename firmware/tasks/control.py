@@ -93,7 +93,7 @@ class Control:
         elif code == messages.IDENTIFY and "led" in self._node.board:
             asyncio.create_task(self._blink(self._node.board["led"], min(max(arg, 1), BLINK_MAX_S)))
         elif code in (messages.SELF_TEST, messages.FAN_CLEAN, messages.CALIBRATE_MIC):
-            return self._ask_sensors(code, arg)
+            return self._ask_sensor(code, arg)
         elif code == messages.RANGE_TEST and hasattr(self._node.link, "test_range"):
             return self._node.link.test_range(self._number, arg)  # type: ignore[no-any-return]
         elif code == messages.MIC_OFFSET:
@@ -105,12 +105,11 @@ class Control:
             return messages.UNSUPPORTED, 0
         return messages.DONE, 0
 
-    def _ask_sensors(self, code: int, arg: int) -> "tuple[int, int]":
-        known = [sensor for sensor in self._node.sensors if sensor.number == arg or code == messages.SELF_TEST]
-        for sensor in known:
-            if not sensor.request(code):
-                return messages.UNSUPPORTED, arg
-        return (messages.DONE, 0) if known else (messages.FAILED, arg)
+    def _ask_sensor(self, code: int, arg: int) -> "tuple[int, int]":
+        for sensor in self._node.sensors:
+            if sensor.number == arg:
+                return (messages.DONE, 0) if sensor.request(code) else (messages.UNSUPPORTED, arg)
+        return messages.FAILED, arg
 
     async def _blink(self, pin: int, seconds: int) -> None:
         """Five times a second: nothing else on a board does so."""
