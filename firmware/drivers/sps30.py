@@ -204,10 +204,10 @@ class SPS30:
             raise SensorError(CHIP_FAULT, False, self._status)
 
     async def clean(self) -> None:
-        """Clean the fan now; values are not valid for 12 s (the state goes back to WARMUP)."""
+        """Clean the fan now; values are not valid for 12 s (the state goes back to WARMUP), or until a whole warm-up is over."""
         await self._chip.send(_CLEAN, 5)
         self._started_ms = self._clock.ticks_ms()
-        self._needed_ms = CLEANING_MS
+        self._needed_ms = max(CLEANING_MS, self._needed_ms if self.state == WARMUP else 0)
         self.state = WARMUP
 
     async def stop(self) -> None:

@@ -217,6 +217,20 @@ async def scene_sps30_cleans_on_demand():
     await driver.read()
 
 
+async def scene_sps30_cleaning_shortens_no_warm_up():
+    clock, _chip, _bus, driver = sps30(warmup_ms=30000)
+    await driver.start()
+    clock.now_ms += 5000
+    await driver.clean()
+    clock.now_ms += 29000
+    await fails(driver.read(), WARMING_UP)
+    clock.now_ms += 1000
+    await driver.read()
+    await driver.clean()
+    clock.now_ms += 12000
+    await driver.read()
+
+
 async def scene_sps30_integers():
     _clock, chip, _bus, driver = sps30(mode="uint16")
     chip.values = [5, 9, 12, 13, 26, 36, 41, 42, 42, 834]
