@@ -105,3 +105,32 @@ def test_tests_never_sleep_for_a_number() -> None:
     assert numeric_sleeps("import time\ntime.sleep(0.5)\ntime.sleep(0)\n") == [2]
     for path in (ROOT / "tests").rglob("*.py"):
         assert not numeric_sleeps(path.read_text()), path
+
+
+def floats(source: str) -> list[int]:
+    """Lines that make a float: a number with a point, `/`, `float(…)`, `math`, a struct of singles or doubles."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Constant(value=float()):
+                found.append(node.lineno)
+            case ast.BinOp(op=ast.Div()) | ast.AugAssign(op=ast.Div()):
+                found.append(node.lineno)
+            case ast.Call(func=ast.Name(id="float")):
+                found.append(node.lineno)
+            case ast.Import(names=[ast.alias(name="math")]) | ast.ImportFrom(module="math"):
+                found.append(node.lineno)
+            case ast.Call(func=ast.Attribute(attr=attribute), args=[ast.Constant(value=str(form)), *_]) if re.search(
+                "[fde]", form
+            ) and ("pack" in attribute or attribute == "calcsize"):
+                found.append(node.lineno)
+    return sorted(found)
+
+
+def test_nothing_that_runs_on_a_board_makes_a_float() -> None:
+    """An ESP32's have 24 bits: a driver's value would be another one there than here. So there are none, nor in the wire."""
+    planted = 'import math\na = 1.5\nb = a / 2\nc = float(a)\nb /= 2\nd = struct.unpack(">f", b)\ne = struct.pack("<I", 1) // 2\n'
+    assert floats(planted) == [1, 2, 3, 4, 5, 6]
+    for package in ("firmware", "wire"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert not floats(path.read_text()), path
