@@ -11,15 +11,17 @@ import json
 import time
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from operator import getitem
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from gateway.models import KIND_NAMES, RECORD, TIME_STATES, Batch, ProfileInfo, Record
+from gateway.models import KIND_NAMES, RECORD, TIME_STATES, Batch, Channel, ProfileInfo, Record
 from wire.quality import GOOD, flag_name, reason_name
 
 SCHEMA = "steiger.records.v1"
+WRITTEN_MAX = 512  # texts kept of a channel's values: 0.1 MB, and more than an hour brings of most
 
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z$", description="UTC")]
 Life = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}$")]
@@ -124,28 +126,38 @@ def encode(gateway: str, batch: Batch, max_bytes: int) -> Iterator[bytes]:
 
 def encode_record(record: Record) -> str:
     """One record as JSON; LookupError if the store did not give its profile along."""
-    node, life = record.life_info.node, record.life_info.life
+    begin, node = _identity(record.life_info.node, record.life_info.life)
+    seq, end_ms = record.seq, record.end_ms
     profile = record.profile
     head = (
-        f'{{"id":"{node}-{life:08x}-{record.seq}","node":{node},"life":"{life:08x}","seq":{record.seq},'
-        f'"kind":"{KIND_NAMES[record.kind_code]}","start":"{iso(record.start_ms)}","end":"{iso(record.end_ms)}",'
-        f'"bound_s":{record.bound_ms / 1000},"time_source":"{TIME_STATES[record.time_code]}",'
-        f'"received":"{iso(record.received_ms)}","coverage":{record.coverage},"values":'
+        f'{begin}{seq}{node}{seq},"kind":"{KIND_NAMES[record.kind_code]}",'
+        f'"start":"{iso(record.start_ms)}","end":"{iso(end_ms)}",'
+        f'"bound_s":{_seconds(record.bound_ms)},"time_source":"{TIME_STATES[record.time_code]}",'
+        f'"received":"{iso(record.received_ms)}","coverage":{record.coverage},"values":{{'
     )
     if record.kind_code != RECORD:
         named = _named(profile) if profile is not None else ""
         detail = json.dumps(record.detail or {}, separators=(",", ":"))
-        return f'{head}{{}}{named},"detail":{detail}{_heard(record)}}}'
+        return f'{head}}}{named},"detail":{detail}{_heard(record)}}}'
     if profile is None:  # to send it without its values would be to lose them
         raise LookupError(f"record {record.id} has no profile")
-    template, scales = _template(profile)
-    if record.flags is None:
-        try:  # the usual case: nothing missing, all good; None in the tuple raises TypeError
-            values = template % tuple([raw / scale for raw, scale in zip(record.values, scales, strict=True)])  # type: ignore[operator]
-            return f"{head}{values}{_named(profile)}{_heard(record)}}}"
+    values = record.values
+    form = _forms.get(profile.row)
+    if form is None or form.profile is not profile:  # hashing the whole profile would cost as much as the record
+        form = _form(profile)
+    if record.flags is None and len(values) == len(form.values):
+        try:  # the usual case: nothing missing, all good; dividing None raises TypeError
+            text = ",".join(map(getitem, form.values, values))  # type: ignore[arg-type]
+            return f"{head}{text}}}{form.named}{_heard(record)}}}"
         except TypeError:
             pass
-    return f"{head}{_values(record, profile)}{_named(profile)}{_heard(record)}}}"
+    return f"{head}{_values(record, profile)}{form.named}{_heard(record)}}}"
+
+
+@lru_cache(maxsize=1024)
+def _identity(node: int, life: int) -> tuple[str, str]:
+    """What a record begins with up to its seq, and what stands between that and the seq once more."""
+    return f'{{"id":"{node}-{life:08x}-', f'","node":{node},"life":"{life:08x}","seq":'
 
 
 def _heard(record: Record) -> str:
@@ -166,6 +178,7 @@ def _named(profile: ProfileInfo) -> str:
     return f',"profile":"{profile.id:08x}","calibration":"{profile.calibration:08x}"'
 
 
+@lru_cache(maxsize=1024)  # windows of many nodes end together, and where one ends the next begins
 def iso(ms: int) -> str:
     """UTC, ISO 8601; milliseconds only where there are any."""
     minute, rest = divmod(ms, 60_000)
@@ -174,30 +187,53 @@ def iso(ms: int) -> str:
     return f"{_minute(minute)}{rest // 1000:02d}Z"
 
 
-@lru_cache(maxsize=1024)  # windows of many nodes lie in the same minutes
+@lru_cache(maxsize=1024)  # for moments of receipt, of which each is another
 def _minute(minute: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:", time.gmtime(minute * 60))
 
 
-_templates: dict[int, tuple[ProfileInfo, str, tuple[int, ...]]] = {}  # by row of the store; as many as profiles
+@lru_cache(maxsize=1024)
+def _seconds(ms: int) -> str:
+    return repr(ms / 1000)
 
 
-def _template(profile: ProfileInfo) -> tuple[str, tuple[int, ...]]:
-    """The values of a profile as one format string. `%.1f` of raw/10 is exact: the quotient's error is far below."""
-    known = _templates.get(profile.row)
-    if known is not None and known[0] is profile:  # hashing the whole profile would cost as much as the record
-        return known[1], known[2]
-    parts = [
-        f'"{channel.name}":{{"v":%.{channel.decimals}f,"u":"{channel.unit.replace("%", "%%")}"}}'
-        for channel in profile.channels
-    ]
-    text, scales = "{" + ",".join(parts) + "}", tuple(10**channel.decimals for channel in profile.channels)
-    _templates[profile.row] = profile, text, scales
-    return text, scales
+class _Written(dict[int, str]):
+    """`"name":{"v":12.3,"u":"ug/m3"}` of one channel by its raw value, as often as it is asked for: what is measured repeats
+    itself, in a town from node to node and on one node from minute to minute. `%.1f` of raw/10 is exact: the quotient's
+    error is far below."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._form = f'"{channel.name}":{{"v":%.{channel.decimals}f,"u":"{channel.unit.replace("%", "%%")}"}}'
+        self._scale = 10**channel.decimals
+
+    def __missing__(self, raw: int) -> str:
+        text: str = self._form % (raw / self._scale)
+        if len(self) >= WRITTEN_MAX:
+            self.clear()
+        self[raw] = text
+        return text
+
+
+class _Form(NamedTuple):
+    """How the records of one profile are written."""
+
+    profile: ProfileInfo
+    values: tuple[_Written, ...]
+    named: str  # the profile itself
+
+
+_forms: dict[int, _Form] = {}  # by row of the store; as many as profiles
+_written: dict[Channel, _Written] = {}  # as many as channels: profiles of the same kind share them
+
+
+def _form(profile: ProfileInfo) -> _Form:
+    values = tuple([_written.setdefault(channel, _Written(channel)) for channel in profile.channels])
+    form = _forms[profile.row] = _Form(profile, values, _named(profile))
+    return form
 
 
 def _values(record: Record, profile: ProfileInfo) -> str:
-    """Values where some are missing or not good, the flags, and both in words."""
+    """Values where some are missing or not good, to the brace behind them, the flags, and both in words."""
     parts, flags, words = [], [], []
     for index, (channel, raw) in enumerate(zip(profile.channels, record.values, strict=True)):
         value = "null" if raw is None else f"{raw / 10**channel.decimals:.{channel.decimals}f}"
@@ -208,4 +244,4 @@ def _values(record: Record, profile: ProfileInfo) -> str:
             reason = f',"reason":"{reason_name(quality)}"' if quality > 15 else ""
             words.append(f'"{channel.name}":{{"flag":"{flag_name(quality)}"{reason}}}')
     told = f',"flags":{{{",".join(flags)}}},"quality":{{{",".join(words)}}}' if flags else ""
-    return "{" + ",".join(parts) + "}" + told
+    return ",".join(parts) + "}" + told

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.forward.payload import Payload, decode, encode, encode_record, iso, json_schema
+from gateway.forward import payload
+from gateway.forward.payload import WRITTEN_MAX, Payload, decode, encode, encode_record, iso, json_schema
 from gateway.models import GAP, HEALTH, Batch, Reception, Record, encode_receptions
 from tests.fakes.spool import PROFILE, event, record
 from wire.quality import FLAT_LINE, GOOD, HUMIDITY, MISSING, SUSPECT
@@ -122,6 +123,34 @@ def test_a_batch_beyond_the_size_is_split_at_records() -> None:
     found = [item.id for message in messages for item in decode(message).records]
     assert found == [item.id for item in records]
     assert list(encode("gw-1", Batch(3, (), False), 16384)) == []
+
+
+def test_values_have_the_decimals_of_their_channel_however_many_were_written_before() -> None:
+    """Texts of values are kept, but no more than so many: the first is asked for again when it was forgotten."""
+    for raw in [*range(-2 * WRITTEN_MAX, 2 * WRITTEN_MAX), -2 * WRITTEN_MAX]:
+        text = encode_record(record(1, (raw, raw, raw, raw)))
+        sign, digits = "-" if raw < 0 else "", f"{abs(raw):03d}"
+        whole = f"{int(digits[:-1])}.{digits[-1]}"
+        assert f'"pm2_5":{{"v":{sign}{whole},"u":"ug/m3"}}' in text
+        assert f'"temperature":{{"v":{sign}{int(digits[:-2])}.{digits[-2:]},"u":"Cel"}}' in text
+        assert f'"humidity":{{"v":{sign}{whole},"u":"%"}}' in text
+        assert f'"vehicles":{{"v":{raw},"u":"1"}}}},"profile"' in text
+    assert max(map(len, payload._written.values())) <= WRITTEN_MAX
+
+
+def test_a_profile_that_took_the_place_of_another_is_written_as_it_is() -> None:
+    """Rows of a store are numbered from 1 in every store; what is kept of a profile is of that very one."""
+    other = msgspec.structs.replace(PROFILE, channels=PROFILE.channels[::-1], id=0xBEEF)
+    for profile in (PROFILE, other, PROFILE):
+        found = one(msgspec.structs.replace(record(1), profile=profile))
+        assert list(found["values"]) == [channel.name for channel in profile.channels]  # type: ignore[call-overload]
+        assert found["profile"] == f"{profile.id:08x}"
+
+
+def test_values_that_do_not_fit_their_profile_are_not_sent_in_part() -> None:
+    short = msgspec.structs.replace(record(1), values=(1, 2, 3))
+    with pytest.raises(ValueError, match="shorter"):
+        encode_record(short)
 
 
 RAW = st.one_of(st.none(), st.integers(-(2**31) + 1, 2**31 - 1))
