@@ -23,7 +23,9 @@ from wire.regions import DOWNLINK_HZ, power_limit_dbm
 log = logging.getLogger("hat")
 
 RETRY_S = 5.0  # a radio that failed is started anew after this
-LISTEN_MS = 100  # an order waits for at most this until it is looked at
+LISTEN_MS = 100  # an order waits for at most this until it is looked at,
+AWAIT_MS = 20  # and for this while an answer may come: the cell gives out the last ones 60 ms before they begin
+AWAITED_S = 1.2  # so long after a frame
 LEAD_US = 150_000  # before an order's time the receiver is left
 LATE_US = 2_000  # a node's window bears so much
 AFTER_S = 3.0  # from the beginning of a downlink to the report of its end
@@ -171,17 +173,21 @@ class HatEar:
         self.starts += 1
         self.state = "open"
         log.info("%s: %s hears", self.name, radio.identity)
+        loop = asyncio.get_running_loop()
+        heard_s = -AWAITED_S
         while True:
+            wait_ms = AWAIT_MS if loop.time() - heard_s < AWAITED_S else LISTEN_MS
             now_us = self.now_us()
             due = min(self._orders, key=lambda order: apart(order[0].at_us, now_us), default=None)
-            if due is not None and apart(due[0].at_us, now_us) < LEAD_US + LISTEN_MS * 1000:
+            if due is not None and apart(due[0].at_us, now_us) < LEAD_US + wait_ms * 1000:
                 self._orders.remove(due)
                 await self._transmit(radio, port, *due)
                 continue
             freq_hz, sf = self._tuned
             radio.tune(freq_hz, sf, self.power_max_dbm, False)
-            heard = await radio.listen(LISTEN_MS)
+            heard = await radio.listen(wait_ms)
             if heard is not None:
+                heard_s = loop.time()
                 self._hand_over(heard, port, freq_hz, sf)
 
     def _hand_over(self, heard: tuple[bytes, int, int, int, int, int], port: Port, freq_hz: int, sf: int) -> None:

@@ -18,6 +18,7 @@ from firmware.drivers.sx1262 import Sx1262
 from gateway import environment
 from gateway.config import ConfigError, load
 from gateway.environment import check_ports
+from gateway.links.cell import LEAD_S
 from gateway.links.ear import CLOCK_MASK, Downlink, Heard, apart
 from gateway.links.hat import HatEar, hat_ears
 from gateway.links.hat_port import HatPort, Wiring
@@ -220,6 +221,26 @@ def test_it_hears_and_answers_in_time(scene: Scene) -> None:
     assert heard.rssi_dbm < -90
     assert scene.port.chip.violations == []
     assert scene.ear.facts()["radio"] == "SX1262, TCXO 1800 mV"
+
+
+def test_an_answer_that_the_disk_held_up_is_in_time_as_long_as_the_cell_gives_it_out(scene: Scene) -> None:
+    """LEAD_S before its begin, whatever the ear is doing then."""
+
+    async def talk() -> list[str]:
+        results = []
+        for number in range(8):
+            await scene.node.transmit(b"uplink")
+            await until(lambda number=number: len(scene.heard) > number)  # type: ignore[misc]
+            at_us = (scene.heard[-1].end_us + 1_000_000) & CLOCK_MASK
+            await virtual_s(apart(at_us, scene.ear.now_us()) / 1e6 - LEAD_S)
+            results.append(await scene.ear.send(Downlink(b"answer", DOWNLINK_HZ, 9, 14, at_us)))
+            await virtual_s(0.013 * number)
+        return results
+
+    assert scene.play(talk()) == [""] * 8
+    ups, downs = scene.stage.ether.log[::2], scene.stage.ether.log[1::2]
+    late_us = [down.begin_us - up.end_us - 1_000_000 for up, down in zip(ups, downs, strict=True)]
+    assert 0 <= min(late_us) <= max(late_us) < 300
 
 
 def test_it_hears_where_it_is_tuned_to(scene: Scene) -> None:
