@@ -4,7 +4,9 @@ memory.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.config import Config
@@ -17,6 +19,8 @@ from gateway.links.rates import Rates, Rules
 from gateway.links.rendezvous import Known, Rendezvous
 from gateway.links.serial import Input, SerialLink
 from gateway.uplink import Uplinks
+
+log = logging.getLogger("lora")
 
 LORA_NAME = "lora"  # what nodes were told of the spreading factor that they share
 DUTY_NAME = "duty"  # and the name of the ear: airtime that it spent
@@ -33,7 +37,27 @@ def ears_of(config: Config, on_heard: HeardSink, sink: Input, clock: Clock) -> S
 
 
 def duty_of(config: Config, ear: Ear, clock: Clock) -> Duty:
-    return GatewayDuty(config.gateway.data_dir / f"{DUTY_NAME}-{ear.name}", clock)
+    path = config.gateway.data_dir / f"{DUTY_NAME}-{ear.name}"
+    if not path.exists():
+        _take_over(config, path)
+    return GatewayDuty(path, clock)
+
+
+def _take_over(config: Config, path: Path) -> None:
+    """A name that was never there is an old ear's new one if another one is gone: the law counts transmitters, not names."""
+    ears = (
+        [ear.name for ear in config.bridge] + [ear.name for ear in config.hat] + [ear.name for ear in config.forwarder]
+    )
+    names = {f"{DUTY_NAME}-{name}" for name in ears}
+    for old in sorted(path.parent.glob(f"{DUTY_NAME}-*")):
+        if old.name not in names and "." not in old.name:  # a name has no point, what is half written has
+            try:
+                old.replace(path)
+            except OSError as error:
+                log.warning("lora: %s is not taken over, %s", old, error.strerror)
+            else:
+                log.info("lora: %s takes over the airtime that %s spent", path.name, old.name)
+                return
 
 
 def cell_of(config: Config, ears: Sequence[Ear], uplinks: Uplinks, clock: Clock, duty: Callable[[Ear], Duty]) -> Cell:

@@ -10,10 +10,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from gateway.config import load
 from gateway.links.duty import DISK_AGAIN_S, GatewayDuty
+from gateway.lora import duty_of
 from tests.fakes.air_judge import HOUR_US, Judge
 from tests.waiting import wait_until, wait_until_async
 from wire.airtime import airtime_us
@@ -118,6 +121,27 @@ def test_an_earlier_boot_of_the_machine_tells_nothing_of_its_time(machine: Machi
     machine.now_us += HOUR_US
     machine.start()
     assert machine.send(60, 12)
+
+
+def test_an_ear_with_a_new_name_is_the_same_transmitter(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+
+    def start(*names: str) -> list[GatewayDuty]:
+        text = f'[gateway]\nid = "gw"\nnumber = 1\ndata_dir = "{tmp_path}"\n'
+        for name in names:
+            text += f'[[bridge]]\nname = "{name}"\nport = "/dev/{name}"\nchannel = 868.1\n'
+        (tmp_path / "gateway.toml").write_text(text)
+        config = load(tmp_path / "gateway.toml")
+        return [duty_of(config, SimpleNamespace(name=name), machine) for name in names]  # type: ignore[arg-type, misc]
+
+    (machine.duty,) = start("roof")
+    machine.exhaust()
+    (tmp_path / "duty-mast.part").write_bytes(b"half")  # of a gateway that was killed amid a writing
+    mast, yard = start("mast", "yard")
+    assert mast.wait_s(DOWNLINK_HZ, airtime_us(60, 12)) > 60, "the hour that roof spent"
+    assert yard.wait_s(DOWNLINK_HZ, airtime_us(60, 12)) == 0, "there is one hour, and one ear took it"
+    machine.now_us += HOUR_US + 10 * S_US
+    assert start("mast")[0].wait_s(DOWNLINK_HZ, airtime_us(60, 12)) == 0
 
 
 def test_a_damaged_file_costs_the_hour(machine: Machine) -> None:
