@@ -16,8 +16,17 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "docs/field-guide.md", "docs/calibration.md", "boards/bme280-v1/README.md", "boards/air-v1/README.md",
          "boards/air-v2/README.md",
          "boards/noise-v1/README.md", "boards/noise-v2/README.md", "boards/traffic-v1/README.md",
-         "boards/street-v1/README.md")  # fmt: skip
-SEEN = ("you see", "when not", "in the log", "zu sehen ist")  # heads of the columns that quote
+         "boards/street-v1/README.md", "docs/lora-gateway.md",
+         *(f"boards/{name}{role}/README.md" for name in ("heltec-v3", "t3-s3", "tbeam", "xiao-wio")
+           for role in ("", "-bridge")))  # fmt: skip
+SEEN = (
+    "you see",
+    "when not",
+    "in the log",
+    "in the log, or there",
+    "it says",
+    "zu sehen ist",
+)  # heads of the columns that quote
 # Values, of formats in the source and as numbers in a page.
 VALUE = re.compile(r"\{[^{}]*\}|(0x)?%-?[0-9]*[sdxrg]|\b0x[0-9a-f]+|\b[0-9]+\b|…")
 
