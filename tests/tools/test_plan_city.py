@@ -11,6 +11,8 @@ import pytest
 from tools import cli
 from tools.city_words import WORDS, percent, say
 from tools.sim.radio.capacity import WANTED
+from tools.sim.radio.city import City
+from tools.sim.radio.deployment import load
 from tools.sim.radio.picture import Curve, curves
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "deployment.toml"
@@ -68,6 +70,25 @@ def test_both_languages_say_the_same(capsys: pytest.CaptureFixture[str], small: 
     assert WORDS["en"].keys() == WORDS["de"].keys()
     for word, text in WORDS["en"].items():
         assert text.count("{") == WORDS["de"][word].count("{"), word
+
+
+def test_nobody_in_a_plan_is_louder_than_the_law_permits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What boards, bridges and HATs do with their antennas: 14 dBm e.r.p. up, 27 dBm down, 2.15 dBi being nothing."""
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        'name = "two"\nhours = 0.5\n[[gateway]]\nname = "mast"\nkind = "concentrator"\nx_m = 0\ny_m = 0\n'
+        "gain_dbi = 8\npower_dbm = 27\n"
+        '[[node]]\nname = "loud"\nx_m = 100\ny_m = 0\ngain_dbi = 5\npower_dbm = 22\n'
+        '[[node]]\nname = "usual"\nx_m = 0\ny_m = 100\n'
+    )
+    code, out, _ = run(capsys, path, "--json")
+    assert code == 0
+    assert {node["name"]: node["power_dbm"] for node in json.loads(out)["nodes"]} == {"loud": 11, "usual": 14}
+    plan = City(load(path))
+    assert [ear.power_dbm for ear in plan.gateway.ears] == [21]
+    plan.run()
+    down = [line for line in plan.ether.log if line.who == "mast"]
+    assert down and {line.power_dbm for line in down} == {21}
 
 
 def test_a_share_is_never_rounded_up() -> None:

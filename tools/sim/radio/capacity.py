@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tools.sim.radio.airtime import frame_us
 from tools.sim.radio.city import City
@@ -20,6 +21,7 @@ WANTED = 0.999
 MARGIN_DB = 10.0
 TRIES = 3  # of one record within 15 minutes, at records every 5
 MASTS_M = 24.0
+MASTS_DBM = 20  # the sub-band of answers permits more
 STEPS = (5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640, 960, 1280)
 
 
@@ -35,8 +37,10 @@ class Setup:
 
     def deployment(self, count: int, seed: int, hours: float) -> Deployment:
         """So many nodes, all of them within reach of the gateway at the rates that it hears."""
-        kind = "concentrator" if self.eight else "bridge"
-        gateway = GatewayAt(name="gateway", kind=kind, x_m=0.0, y_m=0.0, height_m=MASTS_M, sf=self.sf)  # type: ignore[arg-type]
+        kind: Literal["bridge", "concentrator"] = "concentrator" if self.eight else "bridge"
+        gateway = GatewayAt(
+            name="gateway", kind=kind, x_m=0.0, y_m=0.0, height_m=MASTS_M, sf=self.sf, power_dbm=MASTS_DBM
+        )
         town = Deployment(name=self.name, gateway=[gateway], seed=seed, hours=hours, link=self.link or Link())
         town.node = _within_reach(town, count, self.radius_m, 12 if self.eight else self.sf)
         return town

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from tools.sim.radio.deployment import UPLINKS_HZ, Deployment, GatewayAt, NodeAt
 from tools.sim.radio.ether import Ether
-from tools.sim.radio.law import Verdict, judge
+from tools.sim.radio.law import Verdict, judge, most_dbm
 from tools.sim.radio.mac import BW_HZ, SECOND_US, ModelNode, Rules, Tally
 from tools.sim.radio.model_gateway import CONCENTRATOR_SFS, ModelEar, ModelGateway
 from tools.sim.radio.propagation import SNR_LIMIT_DB, Position
 from tools.sim.timers import VirtualTime
 
 LATE_S = 900.0  # a record that takes longer is late
+CHIP_MOST_DBM = 22  # of an SX1262
 DRAIN_S = 3600  # for which the town goes on after its last window that counts
 START_US = 7_200 * SECOND_US  # windows lie on a grid of true time: not at its first instant
 BOOT_SPREAD_US = 120 * SECOND_US
-DOWNLINK_DBM = 20.0
 
 
 def delay_s(delays_s: Sequence[float], share: float) -> float:
@@ -108,7 +108,7 @@ class City:
         link = deployment.link
         self.rules = Rules(
             interval_s=link.interval_s, spread_s=link.spread_s, ask_every=link.ask_every,
-            first_bytes=link.first_bytes, more_bytes=link.more_bytes, downlink_dbm=DOWNLINK_DBM,
+            first_bytes=link.first_bytes, more_bytes=link.more_bytes,
         )  # fmt: skip
         self.gateway = ModelGateway(self.ether, self.rules, self.nodes)
         self._ears = [(self._ear(entry), entry) for entry in deployment.gateway]
@@ -121,19 +121,23 @@ class City:
         many = entry.kind == "concentrator"
         freqs = UPLINKS_HZ if many else (UPLINKS_HZ[entry.channel],)
         sfs = CONCENTRATOR_SFS if many else (entry.sf,)
-        return self.gateway.add_ear(entry.name, place, freqs, sfs, entry.gain_dbi)
+        power_dbm = min(entry.power_dbm, most_dbm(self.rules.downlink_hz, BW_HZ, entry.gain_dbi))
+        if not many:
+            power_dbm = min(power_dbm, CHIP_MOST_DBM)
+        return self.gateway.add_ear(entry.name, place, freqs, sfs, entry.gain_dbi, power_dbm)
 
     def _add(self, entry: NodeAt, place: Position) -> None:
         """A node at the rate that its best ear hears: of a bridge the bridge's own, of a concentrator the fastest with the
         margin, as adaptive data rate ends up with."""
+        power_dbm = min(entry.power_dbm, most_dbm(UPLINKS_HZ[0], BW_HZ, entry.gain_dbi))  # boards do not exceed it
         node = ModelNode(
-            self.ether, entry.name, place, self.rules, sf=7, power_dbm=entry.power_dbm, gain_dbi=entry.gain_dbi
+            self.ether, entry.name, place, self.rules, sf=7, power_dbm=power_dbm, gain_dbi=entry.gain_dbi
         )  # fmt: skip
         link = self.deployment.link
         noise = self.ether.model.noise_dbm(BW_HZ)
 
         def margin_db(ear: ModelEar, sf: int) -> float:
-            mean = entry.power_dbm + self.ether.link_db(node, ear, UPLINKS_HZ[0])
+            mean = power_dbm + self.ether.link_db(node, ear, UPLINKS_HZ[0])
             return mean - noise - SNR_LIMIT_DB[sf]
 
         ear, kind = max(

@@ -73,6 +73,7 @@ class GatewayAt(Place, kw_only=True):
     kind: Literal["bridge", "hat", "concentrator"]
     height_m: Height = 24.0
     gain_dbi: Gain = 2.15
+    power_dbm: Annotated[int, msgspec.Meta(ge=-9, le=27)] = 14  # of its answers, as in gateway.toml
     channel: Channel = 0
     sf: Sf = 9
 

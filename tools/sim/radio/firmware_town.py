@@ -106,7 +106,7 @@ class FirmwareTown:
             self._ports[port] = gateway.name
             text += (
                 f'[[bridge]]\nname = "{gateway.name}"\nport = "{port}"\n'
-                f"channel = {UPLINKS_HZ[gateway.channel] / 1e6}\npower_dbm = 20\n"
+                f"channel = {UPLINKS_HZ[gateway.channel] / 1e6}\npower_dbm = {gateway.power_dbm}\n"
             )
             self._flash_of(BRIDGE_BOARD, gateway.name)
             self.conductor.add_node(

@@ -6,6 +6,7 @@ Sub-bands and limits: EN 300 220-2 V3.2.1 for non-specific short range devices, 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -13,6 +14,9 @@ from typing import NamedTuple
 from tools.sim.radio.ether import Transmission
 
 HOUR_US = 3_600_000_000
+DIPOLE_DBI = 2.15  # what e.r.p. is counted against
+ERP_DBM = {"P": 27.0}  # 500 mW
+ERP_USUAL_DBM = 14.0  # 25 mW
 BANDS = (  # name, from and up to below (Hz), permille of any hour
     ("K", 863_000_000, 865_000_000, 1),
     ("L", 865_000_000, 868_000_000, 10),
@@ -45,6 +49,12 @@ def band_of(freq_hz: int, bw_hz: int) -> str:
 def limit_us(band: str) -> int:
     """Airtime in any hour."""
     return next((HOUR_US // 1000 * permille for name, _, _, permille in BANDS if name == band), 0)
+
+
+def most_dbm(freq_hz: int, bw_hz: int, gain_dbi: float) -> int:
+    """Highest power at the transmitter, in whole dBm as chips take it: the law counts what the antenna radiates."""
+    erp_dbm = ERP_DBM.get(band_of(freq_hz, bw_hz), ERP_USUAL_DBM)
+    return math.floor(round(erp_dbm + DIPOLE_DBI - gain_dbi, 6))
 
 
 def worst_hour_us(spans: list[tuple[int, int]]) -> tuple[int, int]:

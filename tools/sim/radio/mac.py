@@ -38,7 +38,6 @@ class Rules:
     ask_every: int = 2
     channels_hz: tuple[int, ...] = (868_100_000,)
     downlink_hz: int = 869_525_000
-    downlink_dbm: float = 20.0
     rx_delay_us: int = 1_000_000
     window_early_us: int = 60_000
     window_late_us: int = 20_000  # and eight symbols

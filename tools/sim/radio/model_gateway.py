@@ -25,10 +25,12 @@ class ModelEar:
         keys: Iterable[tuple[int, int]],
         heard: Callable[[ModelEar, Reception], None],
         gain_dbi: float = 2.15,
+        power_dbm: float = 14.0,
     ) -> None:
         self.name = name
         self.place = place
         self.gain_dbi = gain_dbi
+        self.power_dbm = power_dbm
         self.hour = Hour()
         found = frozenset(Listening(freq_hz, BW_HZ, sf, False, SYNC_WORD) for freq_hz, sf in keys)
         self._keys: Key | frozenset[Key] = found if len(found) > 1 else next(iter(found))
@@ -68,11 +70,17 @@ class ModelGateway:
         self._sending: dict[ModelEar, int] = {}
 
     def add_ear(
-        self, name: str, place: Position, freqs_hz: Iterable[int], sfs: Iterable[int], gain_dbi: float = 2.15
+        self,
+        name: str,
+        place: Position,
+        freqs_hz: Iterable[int],
+        sfs: Iterable[int],
+        gain_dbi: float = 2.15,
+        power_dbm: float = 14.0,
     ) -> ModelEar:
         sfs = tuple(sfs)
         keys = [(freq_hz, sf) for freq_hz in freqs_hz for sf in sfs]
-        ear = ModelEar(self._ether, name, place, keys, self._hear, gain_dbi)
+        ear = ModelEar(self._ether, name, place, keys, self._hear, gain_dbi, power_dbm)
         self.ears.append(ear)
         return ear
 
@@ -105,16 +113,14 @@ class ModelGateway:
         begin_us = first.end_us + rules.rx_delay_us
         words_down = Words(rules.ack_bytes, words.node, "ack")
         words_down.seqs = self.held[words.node]
-        signal = Signal(
-            rules.downlink_hz, BW_HZ, first.signal.sf, 5, True, SYNC_WORD, PREAMBLE, rules.downlink_dbm, words_down
-        )
+        signal = Signal(rules.downlink_hz, BW_HZ, first.signal.sf, 5, True, SYNC_WORD, PREAMBLE, 0.0, words_down)
         airtime_us = signal.airtime_us()
         for ear, _ in sorted(copies, key=lambda copy: -copy[1].snr_db):
             if self._sending.get(ear, 0) <= begin_us and not ear.hour.wait_us(begin_us, rules.downlink_hz, airtime_us):
                 self._sending[ear] = begin_us + airtime_us + 1
                 ear.hour.take(begin_us, rules.downlink_hz, airtime_us)
                 self.downlinks += 1
-                self._time.call_at(begin_us, partial(self._answer, ear, signal))
+                self._time.call_at(begin_us, partial(self._answer, ear, signal._replace(power_dbm=ear.power_dbm)))
                 return
         self.unanswered += 1
 

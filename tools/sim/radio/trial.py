@@ -42,7 +42,7 @@ class Trial:
     def deployment(self) -> Deployment:
         return Deployment(
             name=f"trial {self.seed}", seed=self.seed, hours=self.hours, air=Air(frame_loss=self.loss),
-            gateway=[GatewayAt(name="bridge", kind="bridge", x_m=0.0, y_m=0.0, sf=self.sf)],
+            gateway=[GatewayAt(name="bridge", kind="bridge", x_m=0.0, y_m=0.0, sf=self.sf, power_dbm=20)],
             nodes=[NodesIn(count=self.nodes, radius_m=self.radius_m, x_m=0.0, y_m=0.0)],
             link=Link(interval_s=self.interval_s, spread_s=self.spread_s, ask_every=self.ask_every, adr=False),
         )  # fmt: skip
