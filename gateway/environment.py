@@ -72,7 +72,8 @@ def _hat(key: str, hat: Hat) -> Problem | None:
     device = f"/dev/spidev{hat.spi}"
     for module in ("spidev", "gpiod"):
         if find_spec(module) is None:
-            return Problem(key, f"the module {module} is missing", sys.prefix, "Run: pip install 'steiger[hat]'", 3)
+            step = f"Run: {sys.prefix}/bin/pip install 'steiger[hat]'"
+            return Problem(key, f"the module {module} is missing", sys.prefix, step, 3)
     if not os.path.exists(device):
         return Problem(f"{key}.spi", "there is no such bus", device, "Run: sudo raspi-config nonint do_spi 0", 3)
     if not os.access(device, os.R_OK | os.W_OK):
