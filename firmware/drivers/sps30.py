@@ -112,6 +112,7 @@ class SPS30:
         self._running = False
         self._started_ms = 0
         self._needed_ms = warmup_ms
+        self._until_clean_ms = clean_interval_s * 970  # the chip counts the interval, this is a little earlier
         self._sleeps = False
         self._has_status = False
         self._status = 0
@@ -145,9 +146,13 @@ class SPS30:
         self.covered_ms = 0
         if not self._running:
             raise SensorError(STALE, False)
+        self._until_clean_ms = max(self._until_clean_ms - self.period_ms, 0)
         try:
             payload = await self._newest()
         except SensorError as error:
+            if error.reason == STALE and self.state == READY and self._clean_interval_s and not self._until_clean_ms:
+                self._until_clean_ms = self._clean_interval_s * 970
+                self._cleans()  # by itself, and tells nobody
             if error.reason == STALE and self.state == WARMUP and not self._warm():
                 raise SensorError(WARMING_UP)  # while the fan cleans itself nothing new comes, and nothing is wrong
             self._count_failure(error)
@@ -206,6 +211,9 @@ class SPS30:
     async def clean(self) -> None:
         """Clean the fan now; values are not valid for 12 s (the state goes back to WARMUP), or until a whole warm-up is over."""
         await self._chip.send(_CLEAN, 5)
+        self._cleans()
+
+    def _cleans(self) -> None:
         self._started_ms = self._clock.ticks_ms()
         self._needed_ms = max(CLEANING_MS, self._needed_ms if self.state == WARMUP else 0)
         self.state = WARMUP

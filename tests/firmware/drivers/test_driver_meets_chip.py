@@ -236,6 +236,23 @@ def test_sps30_faults_are_seen_and_go_away(fault: str, reason: int) -> None:
     play(stage, scene)
 
 
+@pytest.mark.parametrize("driver", ["sps30", "sps30_uart"])
+def test_an_sps30_that_cleans_itself_is_not_lost(driver: str) -> None:
+    """Every interval nothing new comes for 10 s: that is no failure of three readings in a row, which would be told a city."""
+    stage = Stage(driver, driver.replace("_", "-"), params={"warmup_ms": 15000, "clean_interval_s": 600})
+    values, refused = play(stage, lambda s: s.run(2000))
+    assert set(refused) == {drivers.WARMING_UP}
+    assert len(refused) > 3 * 6, "at start and every ten minutes"
+    assert len(values["pm2_5"]) > 1900
+
+    async def silent(stage: Stage) -> int:
+        stage.chip.switch("no_new_data" if driver == "sps30" else "silence")
+        return (await stage.run(30))[1][0]
+
+    first = play(stage, silent)
+    assert first == (drivers.STALE if driver == "sps30" else drivers.NO_ANSWER), "none is due: a failure at once"
+
+
 def test_sps30_slow_fan_is_flagged() -> None:
     stage = Stage("sps30", "sps30", params=AIR, faults=("slow_fan",))
 
