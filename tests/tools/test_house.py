@@ -87,6 +87,15 @@ def test_boot_time_files_alone_import_machine_outside_hal() -> None:
         assert not re.search(r"^\s*(import|from) machine\b", path.read_text(), re.MULTILINE), name
 
 
+def test_drivers_wait_by_the_clock_that_they_are_given() -> None:
+    """`await clock.sleep_ms()`: who waits by himself stops all other tasks."""
+    for path in (ROOT / "firmware" / "drivers").rglob("*.py"):
+        text = path.read_text()
+        assert not re.search(r"^\s*(import|from) u?time\b", text, re.MULTILINE), path
+        for line in text.splitlines():
+            assert not re.search(r"sleep_(ms|us)\(", line) or "await" in line, (path, line)
+
+
 def numeric_sleeps(source: str) -> list[int]:
     """Lines with `time.sleep(…)` or `asyncio.sleep(…)` of a number that is not 0; programs in strings do not count."""
     return [
