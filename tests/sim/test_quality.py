@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.quality import table
+from boards import board_names, load_board
+from boards.model import I2sMic
 from firmware import quality as product
 from firmware.aggregate import Window
 from gateway.export import Selection, export
@@ -111,6 +113,20 @@ def test_every_level_has_its_range(name: str) -> None:
         assert window.add(*item, level_db * 100, 60000)
         flags = window.close().flags
         assert (flags is not None and REASON_NAMES[flags[0] >> 4] == "range") == wrong, (level_db, flags)
+
+
+MICROPHONES = [name for name in board_names() if any(isinstance(one, I2sMic) for one in load_board(name).sensors)]
+
+
+@pytest.mark.parametrize("name", MICROPHONES)
+def test_a_board_with_a_microphone_tells_wind(name: str) -> None:
+    """By what its own profile holds: 80 dB(C) of rumble over a street of 55 dB(A)."""
+    (profile,) = [each for each in load_board(name).profiles if "laeq" in each.items]
+    window = quality_run.window_of(tuple(profile.items), 60)
+    for each in profile.items:
+        window.add(channels.id_of(each), 0, 8000 if each == "lceq" else 5500, 60_000)
+    reasons = dict(zip(profile.items, quality_run.told(window), strict=True))
+    assert reasons["laeq"] == reasons["lafmax"] == "wind"
 
 
 @given(st.lists(st.lists(st.integers(-5000, 60000), min_size=1, max_size=6), min_size=1, max_size=4))
