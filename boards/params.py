@@ -198,9 +198,7 @@ CleanInterval = Annotated[
 ]
 CleanAtStart = Annotated[
     bool,
-    Meta(
-        description="Clean when the board starts: a power cut makes everyone forget. A board that sleeps would at each wake."
-    ),
+    Meta(description="Clean when the board starts: a power cut makes everyone forget."),
 ]
 Learning = Annotated[
     int,

@@ -16,6 +16,8 @@ from boards.model import (
     Ads1115No2,
     AnySensor,
     Board,
+    Sen5x,
+    Sen66,
     TFLuna,
     channels_of,
 )
@@ -191,6 +193,9 @@ def _sensors(board: Board) -> Iterator[Problem]:
             yield ("buses", sensor.bus, "baudrate"), f"{driver} talks at {BAUDRATE_OF[driver]} baud, nothing else"
         if isinstance(sensor, Ads1115No2):
             yield from _cell(board, at, sensor)
+        if isinstance(sensor, (Sen5x, Sen66)) and board.power == "sleep":
+            what = "its fan would never be cleaned, its gas indices never learn"
+            yield ("power",), f"a {driver} does not sleep: {what}; an SPS30 cleans by itself"
         alone[sensor.bus] = at
         for channel in channels_of(sensor):
             if (channel, sensor.instance) in given:

@@ -114,7 +114,7 @@ class Sleeper:
         self._told = node.life.outbox.state.totals[0]
         for entry in node.board["sensors"]:
             if "clean_at_start" in entry["params"]:
-                entry["params"]["clean_at_start"] = 0  # it kept its supply, and counts its days by itself
+                entry["params"]["clean_at_start"] = 0  # an SPS30: it kept its supply, and counts its days by itself
 
     # --- going to sleep ---
 

@@ -47,3 +47,13 @@ def test_a_fixed_temperature_needs_no_sensor(load) -> None:
     with pytest.raises(boards.BoardError, match="gives temperature:0"):
         load(text)
     load(text.replace("settle_ms = 0", 'temperature = "fixed"'))
+
+
+def test_a_fan_that_its_driver_keeps_clean_does_not_sleep(load) -> None:
+    """Between two windows of a sleeping board a driver forgets when it last cleaned, and what the gas indices learned."""
+    text = (Path(boards.__file__).parent / "air-v2" / "board.toml").read_text()
+    assert load(text).power == "mains"
+    with pytest.raises(boards.BoardError) as raised:
+        load(text.replace('power = "mains"', 'power = "sleep"'))
+    assert "power: a sen66 does not sleep" in "\n".join(raised.value.problems)
+    load(text.replace('power = "mains"', 'power = "buffered"'))
