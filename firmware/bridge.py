@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 MASK = 0xFFFFFFFF
 HALF = 0x80000000
-TICKS = 0x3FFFFFFF  # of the radio port's clock
 LISTEN_MS = 2000  # one wait for a frame: an order to tune is followed within this
 AWAIT_MS = 50  # the same while an answer may be ordered
 AWAITED_MS = 1200  # so long after a frame: its answer begins after 1 s
@@ -152,8 +151,9 @@ class Bridge:
             power_dbm = min(order.power_dbm, regions.power_limit_dbm(order.freq_hz, self._gain_cdbi))
             self._radio.tune(order.freq_hz, order.sf, power_dbm, bool(order.inverted))
             ahead_us = self._until_us(order.at_us)
+            at_ticks = self._radio.port.us_add(self._ticks, ahead_us)
             try:
-                end_us = self._from_ticks(await self._radio.transmit(order.frame, (self._ticks + ahead_us) & TICKS))
+                end_us = self._from_ticks(await self._radio.transmit(order.frame, at_ticks))
             except OSError:
                 self._tell(order, bridge.RADIO)
                 raise

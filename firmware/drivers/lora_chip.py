@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 FRAME_MAX = const(255)
 MARGIN_MS = const(50)  # what an operation may take longer than it must
 SEARCH_SYMBOLS = const(29)  # from the begin of a preamble until its header was read: 12.25 and 8, and what SF12 rounds
-_TICKS = const(0x3FFFFFFF)
 _LATE_US = const(2000)
 _POLL_MS = const(5)
 _TAIL_US = const(400)  # from the command to the first symbol: the synthesizer locks, the amplifier rises
@@ -105,7 +104,7 @@ class LoraChip:
         air_us = airtime_us(length, self._sf)
         end_us: int = port.irq_us()
         late_us: int = port.us_diff(end_us, begun_us) - air_us
-        return end_us if 0 <= late_us < _LATE_US else begun_us + air_us + _TAIL_US & _TICKS
+        return end_us if 0 <= late_us < _LATE_US else port.us_add(begun_us, air_us + _TAIL_US)
 
     def _told(self) -> int:
         """When the interrupt came; now, if there was none since the last one."""

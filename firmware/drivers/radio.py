@@ -14,6 +14,8 @@ Drivers of radios (firmware.drivers.sx1262, sx1276) have one surface:
     async self_test()               -> [(what, whether it passed, a number)]: what a technician reads
     crc_errors, header_errors       frames that were heard and could not be read
     identity                        text for a technician ("" before start)
+Instants of `port.now_us` are added to by `port.us_add` alone, and compared by `port.us_diff`: both are written in C and take
+integers of 30 bits for what they are, any longer one, which is an object, for its address.
 A frame that was heard is (bytes, rssi_dbm, snr_qdb, signal_dbm, freq_error_hz, end_us): snr in quarters of a dB, the
 error of the sender's frequency as the chip saw it, `end_us` by `port.now_us`.
 Every failure of the chip is an OSError whose second argument says in words what is wrong.

@@ -85,3 +85,4 @@ class RadioPort:
 
     now_us = staticmethod(time.ticks_us)
     us_diff = staticmethod(time.ticks_diff)
+    us_add = staticmethod(time.ticks_add)

@@ -232,7 +232,7 @@ class LoraLink:
         """The window after an uplink that ended at `end_us`; whether an answer to one of ours came."""
         radio, clock = self._radio, self._clock
         radio.tune(regions.DOWNLINK_HZ, sf, power_dbm, True)
-        open_us = end_us + RX_DELAY_US - EARLY_US
+        open_us = radio.port.us_add(end_us, RX_DELAY_US - EARLY_US)
         left_ms = (EARLY_US + LATE_US + (32 << sf)) // 1000  # and four symbols, of 8 us << sf
         close_ms = self._uptime_ms(end_us) + (RX_DELAY_US + LATE_US + (32 << sf)) // 1000
         while left_ms > 0:

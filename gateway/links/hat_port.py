@@ -148,3 +148,8 @@ class HatPort:
     def us_diff(a: int, b: int) -> int:
         """a - b."""
         return ((a - b + (TICKS_MASK + 1) // 2) & TICKS_MASK) - (TICKS_MASK + 1) // 2
+
+    @staticmethod
+    def us_add(a: int, by_us: int) -> int:
+        """An instant so much later."""
+        return (a + by_us) & TICKS_MASK

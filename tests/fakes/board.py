@@ -163,7 +163,11 @@ class RadioClock:
         return (TICKS - 5_000_000 + run_us + run_us * self._port.ppm // 1_000_000) % TICKS
 
     def us_diff(self, end: int, start: int) -> int:
+        assert 0 <= end < TICKS and 0 <= start < TICKS, "time.ticks_diff takes small integers for what they are not"
         return (end - start + TICKS // 2) % TICKS - TICKS // 2
+
+    def us_add(self, at_us: int, by_us: int) -> int:
+        return (at_us + by_us) % TICKS
 
 
 class Sensor:

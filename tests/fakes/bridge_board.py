@@ -44,6 +44,10 @@ class RadioPort:
         assert 0 <= b < TICKS, b
         return ((a - b + TICKS // 2) % TICKS) - TICKS // 2
 
+    def us_add(self, a: int, by_us: int) -> int:
+        assert 0 <= a < TICKS, a
+        return (a + by_us) % TICKS
+
 
 class FakeRadio:
     """The surface of firmware.drivers.radio."""

@@ -169,4 +169,9 @@ class StagePort:
 
     @staticmethod
     def us_diff(a: int, b: int) -> int:
+        assert 0 <= a < WRAP and 0 <= b < WRAP, "time.ticks_diff takes small integers for what they are not"
         return (a - b + WRAP // 2) % WRAP - WRAP // 2
+
+    @staticmethod
+    def us_add(a: int, by_us: int) -> int:
+        return (a + by_us) % WRAP

@@ -70,6 +70,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setitem(sys.modules, "machine", machine)
     monkeypatch.setattr(time, "ticks_us", lambda: 4711, raising=False)
     monkeypatch.setattr(time, "ticks_diff", lambda a, b: a - b, raising=False)
+    monkeypatch.setattr(time, "ticks_add", lambda a, b: a + b, raising=False)
     monkeypatch.setattr(asyncio, "ThreadSafeFlag", ThreadSafeFlag, raising=False)
     monkeypatch.setattr(
         asyncio, "wait_for_ms", lambda awaitable, ms: asyncio.wait_for(awaitable, ms / 1000), raising=False

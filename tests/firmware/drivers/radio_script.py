@@ -68,6 +68,9 @@ class Port:
     def us_diff(self, a, b):
         return a - b
 
+    def us_add(self, a, by_us):
+        return a + by_us
+
 
 def finished(coroutine):
     """The result of a coroutine that never really waits."""
