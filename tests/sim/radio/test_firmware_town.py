@@ -66,6 +66,37 @@ def test_a_run_that_is_there_is_not_run_again(
     assert "does not fit" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("word", "apart"), [("per", 0.011), ("per", -0.011), ("in_time", -0.011), ("delivered", -0.011), ("", 0.0)]
+)
+def test_a_model_that_differs_by_more_than_a_point_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, word: str, apart: float
+) -> None:
+    """Over all seeds: one may be two points off."""
+    ledger = {"scheduled": 105, "delivered": 100, "pending": 0, "causes": {"node_off": 5}}
+
+    def run(what: trial.Trial, folder: Path, told: Any) -> dict[str, Any]:
+        return {**trial.asdict(what), "against": [], "per": 0.2, "in_time": 0.97, "ledger": ledger} | {
+            "frames": 9, "latency_p50_s": 1.0, "drained_s": 0, "worst_who": "n", "worst_duty_cycle": 0.5, "worst_band": "M",
+            "wall_s": 1.0,
+        }  # fmt: skip
+
+    def by_model(what: trial.Trial) -> dict[str, float]:
+        off = 0.009 + (0.011 if what.seed == 1 else -0.011)
+        said = {"per": 0.2 + off, "in_time": 0.97 - off, "delivered": 1.0}
+        return said | ({word: {"per": 0.2, "in_time": 0.97, "delivered": 1.0}[word] + apart} if word else {})
+
+    monkeypatch.setattr(trial, "run", run)
+    monkeypatch.setattr(trial, "by_model", by_model)
+    code = cli.run(
+        ["sim", "lora", str(tmp_path), "--nodes", "3", "--hours", "1", "--cuts", "0", "--seeds", "2", "--compare"]
+    )
+    out = capsys.readouterr().out
+    assert code == bool(word)
+    assert (f"AGAINST: the model's {word} differs by {apart:+.2%}" in out) == bool(word)
+    assert "the model differs over all seeds: per" in out
+
+
 def test_whatever_speaks_against_a_run_is_told() -> None:
     """The judge can find everything that it looks for, and finds nothing in a good run."""
     town: Any = SimpleNamespace(violations=dict)

@@ -52,6 +52,27 @@ def test_lost_frames_are_sent_again_until_everything_is_there() -> None:
     )  # an hour is not counted
 
 
+def test_who_is_not_heard_calls_at_the_rendezvous_by_turns_and_goes_on_telling_what_is_new() -> None:
+    """As firmware/links/lora_rate.py has it: three asks, then calls at its own SF and at SF10; live records are no calls."""
+    city = City(town(1, 3.0))
+    (ear,) = city.gateway.ears
+    ear.switch(True)
+    city.run()
+    calls = [line for line in city.ether.log if line.length == city.rules.hello_bytes]
+    assert [line.sf for line in calls[:8]] == [9, 9, 9, 9, 10, 9, 10, 9]
+    assert len(city.ether.log) == len(calls), "before the first answer there is nothing but hellos"
+
+    city = City(town(1, 6.0))
+    (ear,) = city.gateway.ears
+    city.time.call_at(9_000 * 1_000_000, lambda: ear.switch(True))
+    city.run()
+    log = [line for line in city.ether.log if line.begin_us > 10_000 * 1_000_000]
+    calls = [line for line in log if line.sf == 10]
+    assert 6 < len(calls) < len(log) / 3 and {line.length for line in calls} == {city.rules.hello_bytes}
+    live = [line for line in log if line.sf == 9 and line.length < city.rules.hello_bytes]
+    assert len(live) >= 50, "each window's record once, under silence, too"
+
+
 def test_asking_less_often_costs_time_and_asking_saves_it() -> None:
     often, rarely = (City(town(8, 4.0, loss=0.1, ask_every=asks)).run() for asks in (2, 8))
     assert often.in_time > rarely.in_time

@@ -50,7 +50,10 @@ class Rules:
     batch_max: int = 20
     recent: int = 0
     gap_s: float = 0.5
-    silent: int = 3
+    silent: int = (
+        3  # asks in a row without an answer, from which on a node calls by turns at its SF and at `rendezvous_sf`
+    )
+    rendezvous_sf: int = 10
     cad_tries: int = 6
     ask_age_s: int = 1800
     backlog_share: float = 2 / 3  # of the airtime is for what is old, evenly over time
@@ -236,10 +239,12 @@ class ModelNode:
         self._speak(now_us)
 
     def _due_us(self, now_us: int) -> int | None:
+        if self._hello_due:
+            return self._ask_us
         due = []
         if self._live:
             due.append(self._speak_us)
-        if self._hello_due or self._missed:
+        if self._missed:
             due.append(self._ask_us)
         else:
             if self._in_flight:
@@ -250,16 +255,20 @@ class ModelNode:
 
     def _speak(self, now_us: int) -> None:
         rules = self.rules
-        words, old = self._compose(now_us)
+        silent = self._missed >= rules.silent
+        calls = silent and now_us >= self._ask_us
+        elsewhere = calls and (self._missed - rules.silent) % 2 == 1
+        sf = rules.rendezvous_sf if elsewhere else self.sf  # an answer there brings commands, which bring it back
+        words, old = self._compose(now_us, elsewhere)
         freq_hz = self.draw.choice(self.channels_hz)
-        signal = Signal(freq_hz, BW_HZ, self.sf, 5, False, SYNC_WORD, PREAMBLE, self.power_dbm, words)
+        signal = Signal(freq_hz, BW_HZ, sf, 5, False, SYNC_WORD, PREAMBLE, self.power_dbm, words)
         airtime_us = signal.airtime_us()
         wait_us = self._hour.wait_us(now_us, freq_hz, airtime_us)
         if wait_us:
             self._ready_us = now_us + wait_us
             self._look()
             return
-        if self._tries < rules.cad_tries and self._ether.busy(self, freq_hz, BW_HZ, self.sf, False):
+        if self._tries < rules.cad_tries and self._ether.busy(self, freq_hz, BW_HZ, sf, False):
             self._tries += 1
             self._ready_us = now_us + airtime_us // 4 + round(self.draw.uniform(0, airtime_us * self._tries))
             self._look()
@@ -273,15 +282,17 @@ class ModelNode:
             self._old_us = now_us + int(longest_us / allowed / rules.backlog_share)
         self._sent(words, airtime_us, now_us)
         end_us = self._ether.transmit(self, signal)
-        symbols_us = int(8 * symbol_us(self.sf, BW_HZ))
+        symbols_us = int(8 * symbol_us(sf, BW_HZ))
         closes_us = end_us + rules.rx_delay_us + rules.window_late_us + symbols_us
         self._answer = None
-        self._time.call_at(end_us + rules.rx_delay_us - rules.window_early_us, lambda: self._open(words, closes_us))
+        # What is new is told under silence, too, and counts as no call.
+        self._asks = words.ask and (calls or not silent)
+        self._time.call_at(end_us + rules.rx_delay_us - rules.window_early_us, lambda: self._open(sf, closes_us))
 
-    def _compose(self, now_us: int) -> tuple[Words, bool]:
+    def _compose(self, now_us: int, elsewhere: bool) -> tuple[Words, bool]:
         """The next frame, and whether it holds only what is old."""
         rules = self.rules
-        if self._hello_due:
+        if self._hello_due or elsewhere:
             return Words(rules.hello_bytes, self.name, "hello", (), True), False
         fits = rules.fits(self.sf)
         fresh = self._live and now_us >= self._speak_us
@@ -330,10 +341,9 @@ class ModelNode:
     def listening(self) -> Key | None:
         return self._hears
 
-    def _open(self, words: Words, closes_us: int) -> None:
-        self._hears = Listening(self.rules.downlink_hz, BW_HZ, self.sf, True, SYNC_WORD)
+    def _open(self, sf: int, closes_us: int) -> None:
+        self._hears = Listening(self.rules.downlink_hz, BW_HZ, sf, True, SYNC_WORD)
         self._locked = False
-        self._asks = words.ask
         self._ether.changed(self)
         self._time.call_at(closes_us, self._close)
 
