@@ -296,6 +296,28 @@ def test_loss_fading_and_shadowing_are_of_the_seed() -> None:
     assert 0.70 * 200 < len(first) < 0.90 * 200
 
 
+def test_what_chance_does_to_a_frame_does_not_depend_on_who_else_sends() -> None:
+    """So real firmware and its model, which speak at different moments, lose the same frames by chance."""
+
+    def results(others: int) -> list[tuple[bytes, float]]:
+        time, ether = air(Model(loss=0.3))
+        a, gw = Mast(ether, "a"), Mast(ether, "gw", 2_500)
+        b = Mast(ether, "b", 300, sfs=(8,))
+        calls: list[tuple[int, Callable[[], Any]]] = []
+        for number in range(60):
+            for other in range(others):
+                far = signal(freq_hz=867_100_000)
+                calls.append((number * 400_000 + 120_000 * (other + 1), lambda far=far: ether.transmit(b, far)))
+            data = bytes([number])
+            calls.append((number * 400_000, lambda data=data: ether.transmit(a, signal(data))))
+        run(time, *calls)
+        return [(reception.signal.data, reception.rssi_dbm) for reception in gw.got]
+
+    alone = results(0)
+    assert 20 < len(alone) < 55 and len({rssi_dbm for _, rssi_dbm in alone}) > 10, "loss, and fading"
+    assert alone == results(1) == results(2)
+
+
 def test_blocked_links_are_lost() -> None:
     time, ether, a, b, gw = three()
     ether.lost = lambda sender, listener: (sender, listener) == ("a", "gw")

@@ -123,8 +123,8 @@ class Transmission(NamedTuple):
 class _Frame:
     """A frame in the air."""
 
-    def __init__(self, number: int, sender: _Place, signal: Signal, begin_us: int) -> None:
-        self.number = number
+    def __init__(self, name: str, sender: _Place, signal: Signal, begin_us: int) -> None:
+        self.name = name
         self.sender = sender
         self.signal = signal
         self.key = signal.listening()
@@ -179,7 +179,7 @@ class Ether:
         self._in_air: list[_Frame] = []
         self._waiting: dict[Key, dict[_Place, None]] = {}  # who listens to what
         self._following: dict[_Place, None] = {}  # who follows a frame
-        self._number = 0
+        self._sent: Counter[str] = Counter()
         self._links: dict[tuple[str, str, int], float] = {}
 
     # --- Antennas --------------------------------------------------------------------------------------------------------
@@ -252,8 +252,9 @@ class Ether:
         if place.sending is not None:
             raise ValueError(f"{antenna.name} is transmitting already")
         now_us = self.time.now_us
-        self._number += 1
-        frame = _Frame(self._number, place, signal, now_us)
+        self._sent[antenna.name] += 1
+        # What chance does to a sender's n-th frame is the same whatever others send meanwhile, boards or their model.
+        frame = _Frame(f"{antenna.name} {self._sent[antenna.name]}", place, signal, now_us)
         place.sending = frame
         self.changed(antenna)
         frame.line = len(self.log)
@@ -317,7 +318,7 @@ class Ether:
             sender, listener = frame.sender.antenna, place.antenna
             power = frame.signal.power_dbm + self.link_db(sender, listener, frame.signal.freq_hz)
             if self.model.rician_k_db is not None:
-                power += self.model.fade_db(chance(self.seed, frame.number, listener.name))
+                power += self.model.fade_db(chance(self.seed, frame.name, listener.name))
             frame.powers[place] = power
         return power
 
@@ -349,7 +350,7 @@ class Ether:
                 continue
             if frame.sender is not place and self._loud(frame, place) and self._clean(frame, place):
                 miss = self.model.cad_miss
-                if not miss or chance(self.seed, "cad", frame.number, antenna.name, self.time.now_us).random() >= miss:
+                if not miss or chance(self.seed, "cad", frame.name, antenna.name, self.time.now_us).random() >= miss:
                     return True
         return False
 
@@ -380,7 +381,7 @@ class Ether:
             self.counts["weak"] += 1
             return
         share = self.model.loss
-        if self.lost(sender, name) or (share and chance(self.seed, "loss", frame.number, name).random() < share):
+        if self.lost(sender, name) or (share and chance(self.seed, "loss", frame.name, name).random() < share):
             self.counts["lost"] += 1
             return
         before = place.locks.get(frame.key)
@@ -433,7 +434,7 @@ class Ether:
         )
 
     def _garbled(self, frame: _Frame, place: _Place) -> bytes:
-        draw = chance(self.seed, "garbled", frame.number, place.antenna.name)
+        draw = chance(self.seed, "garbled", frame.name, place.antenna.name)
         data = bytearray(frame.signal.data)
         for _ in range(max(1, len(data) // 4)) if data else ():
             data[draw.randrange(len(data))] ^= draw.randrange(1, 256)
