@@ -3,7 +3,7 @@
 What was not measured is told to the windows (`missed`, `refuse`), so that coverage and causes are true.
 """
 
-from firmware.drivers import NO_ANSWER, WARMING_UP, SensorError
+from firmware.drivers import NO_ANSWER, NOT_MEASURED, WARMING_UP, SensorError
 from wire.messages import (
     CALIBRATE_MIC,
     FAN_CLEAN,
@@ -40,6 +40,7 @@ class Sensor:
         self.failures = 0
         self.lost = False
         self.stopped = True  # the chip rests
+        self._refused = False  # what it said last, which holds for as long as it rests
         self._halting = False
         self._wish = 0  # a command of wire.messages that waits
 
@@ -92,12 +93,14 @@ class Sensor:
 
     def worked(self, node: "Any") -> None:
         self.failures = 0
+        self._refused = False
         if self.lost:
             self.lost = False
             node.log.info("sensor %d" % self.number, "back")
             node.event(SENSOR_BACK, self.number)
 
     async def _start(self, node: "Any") -> bool:
+        self._refused = False
         try:
             await self.driver.start()
             node.log.info("sensor %d" % self.number, "started, %s", self.driver.identity)
@@ -143,6 +146,7 @@ class Sensor:
                 grid.window.refuse(error.reason, driver.period_ms, self.items)
         if error.reason == WARMING_UP:
             return True
+        self._refused = error.reason not in NOT_MEASURED
         self.failed(node, error)
         return error.retry  # the driver counts: it knows whether reading again can help
 
@@ -185,3 +189,4 @@ class Sensor:
             for grid in node.grids:
                 if grid.window is not None:
                     grid.window.missed(step_ms, self.items)
+                    grid.window.refused += self._refused

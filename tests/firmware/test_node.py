@@ -214,6 +214,35 @@ def test_a_silent_sensor_is_not_sampled_and_a_refused_one_refused(tmp_path: Path
     play(script, tmp_path)
 
 
+def test_a_sensor_that_rests_after_refused_readings_is_refused_in_every_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chip that starts well and is refused is tried once in a minute and its start: now and then a window sees no try."""
+
+    async def start(_: Sensor) -> None:
+        await virtual_s(0.7)
+
+    async def read(_: Sensor) -> None:
+        raise drivers.SensorError(Sensor.failing, False)
+
+    async def script(world: World) -> None:
+        monkeypatch.setattr(Sensor, "start", start)
+        monkeypatch.setattr(Sensor, "read", read)
+        world.board.provision(KEY)
+        Sensor.failing = drivers.BAD_CRC
+        world.board.start()
+        await virtual_s(7210)
+        Sensor.failing = drivers.NO_ANSWER  # what is silent was not measured, whatever it was before
+        await virtual_s(3600)
+        await world.drained()
+        assert world.totals().scheduled == 180
+        assert world.gaps(messages.REFUSED) in (120, 121)
+        assert world.gaps(messages.NOT_SAMPLED) == 180 - world.gaps(messages.REFUSED)
+        await world.board.cut()
+
+    play(script, tmp_path)
+
+
 def test_settings_windows_and_the_end_of_the_grid(tmp_path: Path) -> None:
     async def script(world: World) -> None:
         world.board.provision(KEY)
