@@ -252,7 +252,8 @@ class LoraLink:
                         self._ledger.proven(clock.utc_s())
                         if self._fresh:
                             self._fresh = False
-                            self._node.health_due_ms = 0
+                            if self._node.health_due_ms == self._node.settings.get("health_s") * 1000:  # none was put
+                                self._node.health_due_ms = 0
                     self._node.wake.set()
                     return True
             self.foreign += 1

@@ -33,6 +33,7 @@ def take(node: "Any", outcome: int) -> None:
             if sealed:
                 # Uptime and UTC together: what was sealed before can be dated, whoever gets it.
                 health.put_health(node)
+                node.health_due_ms = node.clock.uptime_ms() + node.settings.get("health_s") * 1000
         except OutboxFull as error:
             node.log.error("clock", "flash takes nothing, %s; windows are placed later", error)
         node.sessions[0].sweep_again()

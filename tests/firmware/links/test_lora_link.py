@@ -368,6 +368,26 @@ def test_nodes_with_aligned_windows_do_not_speak_at_once(tmp_path: Path) -> None
     assert all(0 < at < 26 for each in begins for at in each)
 
 
+def test_the_first_time_brings_one_health_record(tmp_path: Path) -> None:
+    """Also to a board that had sealed windows before: the record that dates them is the first one that is due."""
+
+    async def script(world: LoraWorld) -> None:
+        world.board.provision(KEY, provisioned_s=START_S)
+        world.gateway.lose_up = lambda: True
+        world.board.start()
+        await virtual_s(700)
+        world.gateway.lose_up = lambda: False
+        await virtual_s(2400)
+        healths = [thing for thing in world.gateway.things(LIFE) if isinstance(thing, messages.Health)]
+        assert len(healths) == 1 and healths[0].time[0] == UTC and healths[0].uptime_ms > 600_000
+        await virtual_s(3600)
+        later = [thing for thing in world.gateway.things(LIFE) if isinstance(thing, messages.Health)]
+        assert len(later) == 2, "and hourly"
+        await world.board.cut()
+
+    play(script, tmp_path)
+
+
 def test_no_frame_is_longer_than_the_law_of_the_ledger(tmp_path: Path) -> None:
     """An unclocked health record at SF12 would be: it is not made before the time is known."""
 
