@@ -190,13 +190,15 @@ class FirmwareTown:
             rows = self.rows(self.addresses[name])
             outcome.scheduled += sum(1 for _, end_s, _ in rows if end_s < until_s)
             outcome.delays_s += [delay for _, end_s, delay in rows if end_s < until_s]
-        nodes = set(self.nodes)
-        outcome.frames = sum(line.who in nodes for line in self.log)
-        ears = set(self._ports.values())
-        outcome.heard = sum(
-            count for (who, ear), count in self.conductor.ether.arrived.items() if who in nodes and ear in ears
-        )
+        outcome.frames, outcome.heard = self.frames()
         return outcome
+
+    def frames(self) -> tuple[int, int]:
+        """Of the nodes so far: sent, and received whole by an ear."""
+        ears = set(self._ports.values())
+        arrived = self.conductor.ether.arrived.items()
+        heard = sum(count for (who, ear), count in arrived if who in self.nodes and ear in ears)
+        return sum(line.who in self.nodes for line in self.log), heard
 
     @property
     def store(self) -> Path:

@@ -86,6 +86,7 @@ class Words(bytes):
         self.kind = kind  # "records", "hello", "ack"
         self.seqs = seqs  # carried; in an answer: all that the gateway holds
         self.ask = ask
+        self.counts = True  # of the hours that are judged
 
 
 class Hour:
@@ -126,7 +127,7 @@ class Tally:
     scheduled: int = 0
     delays_s: list[float] = field(default_factory=list)  # from the end of the window to the gateway, each record once
     ends_us: list[int] = field(default_factory=list)  # of these windows
-    frames: int = 0
+    frames: int = 0  # before the end of the windows that count
     heard: int = 0  # of these by the gateway
     airtime_us: int = 0
     asks: int = 0
@@ -203,10 +204,15 @@ class ModelNode:
     def _window(self) -> None:
         now_us = self._time.now_us
         self._add(now_us)
-        if self.rules.health_s and now_us // SECOND_US % self.rules.health_s < self.rules.interval_s:
-            self._health.add(self._next_seq)
-            self._add(now_us)
         self._next_window()
+        self._look()
+
+    def _tell_health(self) -> None:
+        """First when the node has the time, that is with the first answer."""
+        now_us = self._time.now_us
+        self._health.add(self._next_seq)
+        self._add(now_us)
+        self._time.call_at(now_us + self.rules.health_s * SECOND_US, self._tell_health)
         self._look()
 
     def _add(self, now_us: int) -> None:
@@ -322,11 +328,13 @@ class ModelNode:
 
     def _sent(self, words: Words, airtime_us: int, now_us: int) -> None:
         tally = self.tally
-        tally.frames += 1
-        tally.airtime_us += airtime_us
+        words.counts = not self.ended
+        if words.counts:
+            tally.frames += 1
+            tally.airtime_us += airtime_us
+            tally.asks += words.ask
         self._unasked += 1
         if words.ask:
-            tally.asks += 1
             self._unasked = 0
             self._asked_us = now_us
         elif self._unasked >= 2 * self.rules.ask_every:
@@ -375,6 +383,8 @@ class ModelNode:
 
     def _take(self, answer: Words) -> None:
         """What the gateway holds is done; what it lacks of what was sent is sent again."""
+        if not self.tally.answered and self.rules.health_s:
+            self._time.call_at(self._time.now_us, self._tell_health)
         self.tally.answered += 1
         self._missed = 0
         self._hello_due = False

@@ -93,7 +93,7 @@ class ModelGateway:
         if len(copies) > 1:
             return
         node = self._nodes[words.node]
-        node.tally.heard += 1
+        node.tally.heard += words.counts
         held = self.held.setdefault(words.node, set())
         fresh = [seq for seq in words.seqs if seq not in held]
         now_us = self._time.now_us
@@ -102,7 +102,7 @@ class ModelGateway:
             if seq in node.born_us:
                 node.tally.delays_s.append((now_us - node.born_us[seq]) / SECOND_US)
                 node.tally.ends_us.append(node.born_us[seq])
-        due = words.ask or (words.kind == "records" and not fresh)
+        due = words.ask or bool(words.seqs and not fresh)  # who sends again does not know that it arrived
         self._time.call_at(now_us + MERGE_US, lambda: self._decide(words, reception, due))
 
     def _decide(self, words: Words, first: Reception, due: bool) -> None:

@@ -77,6 +77,7 @@ def run(trial: Trial, folder: Path, told: Callable[[str], None] = lambda line: N
                 f"{done_s / 3600:.1f} h of {trial.hours:g}, {len(ether.log)} frames, {time.monotonic() - began:.0f} s"
             ),
         )
+        frames, heard = town.frames()  # of the same hours as the model's
         drained_s = _drain(town, told)
         assert town.gateway is not None
         summary = town.gateway.ask("ledger", lines=False)["summary"]
@@ -85,7 +86,7 @@ def run(trial: Trial, folder: Path, told: Callable[[str], None] = lambda line: N
         outcome = town.outcome(until_s)
         worst = outcome.verdicts[0]
         found = {
-            **asdict(trial), "records": outcome.scheduled, "per": outcome.per, "frames": outcome.frames,
+            **asdict(trial), "records": outcome.scheduled, "per": 1 - heard / max(1, frames), "frames": frames,
             "latency_p50_s": outcome.delay_s(0.5), "latency_p99_s": outcome.delay_s(0.99), "in_time": outcome.in_time,
             "worst_duty_cycle": worst.share, "worst_who": worst.who, "worst_band": worst.band, "drained_s": drained_s,
             "ledger": {key: summary[key] for key in ("scheduled", "delivered", "pending", "causes", "duplicates", "missing")},
