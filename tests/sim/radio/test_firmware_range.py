@@ -29,7 +29,10 @@ from tools.sim.radio.ether import Transmission
 from tools.sim.radio.law import judge
 from tools.sim.radio.propagation import CLEAR, Position, sum_dbm
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.skipif(not find().is_micropython, reason="no MicroPython")]
+pytestmark = [
+    pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600),
+    pytest.mark.skipif(not find().is_micropython, reason="no MicroPython"),
+]  # fmt: skip
 
 COUNT = 7
 SFS = (7, 9, 10)

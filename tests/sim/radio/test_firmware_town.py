@@ -15,7 +15,9 @@ from tools.sim.interpreter import find
 from tools.sim.radio import trial
 from tools.sim.radio.law import Verdict
 
-pytestmark = [pytest.mark.e2e, pytest.mark.skipif(not find().is_micropython, reason="needs MicroPython")]
+pytestmark = [
+    pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.skipif(not find().is_micropython, reason="needs MicroPython"),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

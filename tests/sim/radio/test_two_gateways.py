@@ -18,7 +18,10 @@ from tools.sim.conductor import Conductor, GatewayProcess
 from tools.sim.interpreter import find
 from tools.sim.radio.propagation import CLEAR, Position, chance
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.skipif(not find().is_micropython, reason="no MicroPython")]
+pytestmark = [
+    pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600),
+    pytest.mark.skipif(not find().is_micropython, reason="no MicroPython"),
+]  # fmt: skip
 
 NODES = (1, 2)
 MET_S = START_S + 120  # until then both gateways hear everything: they have met the nodes from their first window on
