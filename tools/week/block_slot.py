@@ -26,21 +26,20 @@ PAIRS = 160  # bins of a second's histogram at most
 METER, DRIVER, CARE = "firmware/dsp/meter.py", "firmware/drivers/i2s_mic.py", "firmware/drivers/i2s_care.py"
 
 _LOOP = f'''
-_answer = bytearray({4 * STATE + 4 * PAIRS})
+from array import array
+
+_answer = array("i", bytes({4 * STATE + 4 * PAIRS}))
 
 
 def run(x, h, low, samples, state, histogram):
-    """Ask the host what `x` samples make of `state` and `histogram`."""
-    import struct
-
+    """Ask the host what `x` samples make of `state` and `histogram`; nothing is left for the collector by the hundred."""
     import simbus
 
     pairs = simbus.call({ASK}, 0, x, bytes(state), _answer)
     for at in range({STATE}):
-        state[at] = struct.unpack_from("<i", _answer, 4 * at)[0]
-    for at in range(pairs):
-        place, count = struct.unpack_from("<HH", _answer, {4 * STATE} + 4 * at)
-        histogram[place] += count
+        state[at] = _answer[at]
+    for at in range({STATE}, {STATE} + pairs):
+        histogram[_answer[at] & 0xFFFF] += _answer[at] >> 16 & 0xFFFF
 
 '''
 
