@@ -33,6 +33,10 @@ class Cursors:
         self._stored_pos = 0
         self._newest: dict[str, int] = {}  # by sink: the batch that was cut last; there is none above it
 
+    def _patience_s(self, sink: str) -> float:
+        """How long a cut or a confirmation may wait for a group that is committed anyway, to share its sync."""
+        return 0.0
+
     def _announce(self, pos: int) -> None:
         """Rows up to `pos` are on the disk."""
         self._stored_pos = pos
@@ -62,7 +66,9 @@ class Cursors:
         row = self._sinks[sink]
         if after and after == self._newest.get(sink) and self.backlog(sink) <= 0:
             return None  # without a word to the disk: this is asked after every batch
-        cut = await self._worker.submit(lambda conn: sinks.next_batch(conn, row.id, max_records, max_bytes, after))
+        cut = await self._worker.submit(
+            lambda conn: sinks.next_batch(conn, row.id, max_records, max_bytes, after), self._patience_s(sink)
+        )
         if cut is None:
             return None
         self._sinks[sink] = self._sinks[sink]._replace(cut=cut.cut)
@@ -74,7 +80,9 @@ class Cursors:
         """The sink confirmed this batch. `records`: what it was really given; the ledger counts these and no others."""
         row, now_ms = self._sinks[sink], self._clock.wall_ms()
         given = None if records is None else frozenset(record.pos for record in records)
-        await self._worker.submit(lambda conn: sinks.confirm(conn, row.id, batch_id, now_ms, given))
+        await self._worker.submit(
+            lambda conn: sinks.confirm(conn, row.id, batch_id, now_ms, given), self._patience_s(sink)
+        )
         self._sinks[sink] = self._sinks[sink]._replace(confirmed_ms=now_ms)
         self._delivered.set()
 

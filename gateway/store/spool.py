@@ -285,6 +285,9 @@ class Store(Cursors):
     def _wait_s(self) -> float:
         return self._group_s * (SPARSE_TIMES if self._sparse else 1)
 
+    def _patience_s(self, sink: str) -> float:
+        return 2 * self._wait_s if self._sparse and self.backlog(sink) < SPARSE_ROWS else 0.0
+
     def _take_group(self) -> Group:
         group = self._group
         self._sparse = len(group.rows) < SPARSE_PER_S * self._wait_s

@@ -1,7 +1,8 @@
 """A thread that owns one database connection. The event loop hands it jobs and never waits for the disk itself.
 
 Jobs that wait together share one transaction, hence one sync; each runs in a savepoint, so that one that fails takes
-nothing of the others with it. A future is resolved only after the commit returned.
+nothing of the others with it. A future is resolved only after the commit returned. A job may be patient: it waits in the loop
+for a job that is not, and goes with it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Worker:
         self.pending = 0
         self._opener = opener
         self._writes = writes
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
+        self._waiting: list[_Job] = []  # not handed over yet
+        self._patience: asyncio.TimerHandle | None = None  # until they are
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._loop = asyncio.get_running_loop()
         self._conn: sqlite3.Connection | None = None
@@ -50,17 +53,36 @@ class Worker:
         self._started = True
         self._thread.start()
 
-    async def submit(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work(connection)` in the thread; returns after its transaction is synced, raises what it raised."""
+    async def submit(self, work: Callable[[sqlite3.Connection], T], patience_s: float = 0.0) -> T:
+        """Run `work(connection)` in the thread; returns after its transaction is synced, raises what it raised.
+
+        Jobs run in the order of their submission. With `patience_s` it is begun when another one is, or after that time.
+        """
         future: asyncio.Future[T] = self._loop.create_future()
-        self.pending += 1
-        self._jobs.put(_Job(work, future))
+        self._waiting.append(_Job(work, future))
+        if patience_s <= 0:
+            self._hand_over()
+        elif self._patience is None:
+            self._patience = self._loop.call_later(patience_s, self._hand_over)
         return await future  # cancelled with its waiter; the transaction runs to its end all the same
 
+    def _hand_over(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        jobs, self._waiting = self._waiting, []
+        if jobs:
+            self.pending += len(jobs)
+            self._begin(jobs)
+
+    def _begin(self, jobs: list[_Job]) -> None:
+        self._jobs.put(jobs)
+
     async def close(self) -> None:
-        """Finish what was handed over, then close the connection."""
+        """Finish what was submitted, then close the connection."""
         if not self._started:
             return
+        self._hand_over()
         self._jobs.put(None)
         while self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, 1.0)
@@ -71,19 +93,18 @@ class Worker:
     def _run(self) -> None:
         closing = False
         while not closing:
-            first = self._jobs.get()
-            if first is None:
+            jobs = self._jobs.get()
+            if jobs is None:
                 break
-            jobs = [first]
             while len(jobs) < JOBS_PER_COMMIT:
                 try:
-                    job = self._jobs.get_nowait()
+                    more = self._jobs.get_nowait()
                 except queue.Empty:
                     break
-                if job is None:
+                if more is None:
                     closing = True
                     break
-                jobs.append(job)
+                jobs += more
             self._transact(jobs)
             try:
                 self._loop.call_soon_threadsafe(self._resolve, jobs)

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from gateway.links.beat import TICK_S, Beat
+from gateway.models import LifeInfo
 from gateway.store import Store, spool
 from gateway.store.group import Snapshot
+from gateway.store.spool import SPARSE_ROWS
 from tests.fakes.rig import HandClock
 from tests.fakes.virtual_time import VirtualLoop, run_virtual, virtual_s
 from tools.sim.gateway_runner import LoopWorker
@@ -80,6 +82,89 @@ def test_a_hundred_a_second_are_acknowledged_as_soon_as_ever(even_load: Any) -> 
     waited = sorted(outcome.waited_s)
     assert len(waited) == 1000
     assert waited[len(waited) * 97 // 100] <= spool.GROUP_S + 0.0001, "all but those that came before it was known"
+
+
+class Delivery(NamedTuple):
+    """Of a sink that confirms at once, as the MQTT sink goes about it."""
+
+    transactions: int
+    commits: int
+    delivered: int
+    waited_s: list[float]  # between asking for a batch and having confirmed it
+
+
+async def _delivered(path: Path, per_s: int, seconds: int) -> Delivery:
+    store = Store(path, HandClock())
+    await store.open()
+    await store.add_sink("mqtt")
+    transactions = 0
+    delivered = 0
+    waited_s: list[float] = []
+
+    def count(_: object) -> None:
+        nonlocal transactions
+        transactions += 1
+
+    async def deliver() -> None:
+        nonlocal delivered
+        loop = asyncio.get_running_loop()
+        while True:
+            await store.wait_new("mqtt", 1000)
+            await virtual_s(1)
+            asked_s = loop.time()
+            while (batch := await store.next_batch("mqtt", 200, 1 << 17)) is not None:
+                await store.confirm("mqtt", batch.id)
+                waited_s.append(loop.time() - asked_s)
+                delivered += len(batch.records)
+                if store.backlog("mqtt") < SPARSE_ROWS:
+                    break
+                asked_s = loop.time()
+
+    store.lives[1] = LifeInfo(1, 7, 1, "", "")
+    store._worker.after_commit(count)
+    tasks = [asyncio.create_task(store.run()), asyncio.create_task(deliver())]
+    node = Node(1)
+    try:
+        for number in range(per_s * seconds):
+            store.put((1, number, 1, 0, 1, 0, 60_000 * number, 60_000, 0, 0, 0, 100, DATA, None))
+            store.touch(1, node)
+            await virtual_s(1 / per_s)
+        assert await store.flushed(5)
+        assert await store.delivered(5)
+        return Delivery(transactions, store.commits, delivered, waited_s)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await store.close()
+
+
+@pytest.fixture
+def deliver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Delivery]:
+    monkeypatch.setattr(spool, "Worker", LoopWorker)
+    return lambda per_s, seconds: run_virtual(_delivered(tmp_path / "spool.db", per_s, seconds))
+
+
+def test_where_few_records_come_a_sink_costs_no_syncs_of_its_own(deliver: Any) -> None:
+    found = deliver(10, 30)
+    assert found.delivered == 300
+    assert len(found.waited_s) >= 12
+    assert found.transactions <= found.commits + 4, (
+        "each batch is cut, and confirmed, with a group that is written anyway"
+    )
+    assert max(found.waited_s) <= 2 * 2 * 0.2501
+
+
+def test_where_many_come_a_sink_waits_for_nobody(deliver: Any) -> None:
+    found = deliver(100, 10)
+    assert found.delivered == 1000
+    assert max(found.waited_s[1:-1]) == 0, "but for the first, before it was known, and the last"
+
+
+def test_a_lone_record_is_delivered_soon_though_nothing_follows(deliver: Any) -> None:
+    found = deliver(1, 1)
+    assert found.delivered == 1
+    assert max(found.waited_s) <= 2 * 2 * 0.2501
 
 
 def test_a_crowd_after_silence_is_not_kept_waiting(even_load: Any) -> None:

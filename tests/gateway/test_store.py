@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -409,6 +410,42 @@ def test_a_job_that_fails_takes_nothing_of_its_company_with_it(tmp_path: Path) -
             assert isinstance(done[1], sqlite3.OperationalError)
             assert await r.sql("SELECT day FROM days WHERE day < 3") == [(1,), (2,)]
             assert r.store.pending_jobs == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_patient_job_goes_with_the_next_one_and_before_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        ran: list[int] = []
+
+        def day(number: int) -> Callable[[sqlite3.Connection], None]:
+            def work(conn: sqlite3.Connection) -> None:
+                ran.append(number)
+                conn.execute("INSERT INTO days (day) VALUES (?)", (number,))
+
+            return work
+
+        transactions = 0
+
+        def count(_: sqlite3.Connection) -> None:
+            nonlocal transactions
+            transactions += 1
+
+        async with rig(tmp_path / "spool.db") as r:
+            worker = r.store._worker
+            worker.after_commit(count)
+            patient = [asyncio.create_task(worker.submit(day(number), 3600)) for number in (3, 1)]
+            await asyncio.sleep(0)
+            assert not worker.pending, "a virtual clock goes on while they wait"
+            await worker.submit(day(2))
+            await asyncio.gather(*patient)
+            assert ran == [3, 1, 2]
+            assert transactions == 1
+            late = asyncio.create_task(worker.submit(day(4), 3600))
+            await asyncio.sleep(0)
+        await late  # the end of the store is the end of its patience
+        with closing(sqlite3.connect(tmp_path / "spool.db")) as conn:
+            assert conn.execute("SELECT day FROM days WHERE day < 9").fetchall() == [(1,), (2,), (3,), (4,)]
 
     asyncio.run(scenario())
 

@@ -153,18 +153,15 @@ class LoopWorker(Worker):
     def start(self) -> None:
         self._started = True
 
-    async def submit(self, work: Callable[[Any], Any]) -> Any:
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self.pending += 1
-        job = _Job(work, future)
-        self._loop.call_soon(self._carry_out, job)
-        return await asyncio.shield(future)
+    def _begin(self, jobs: list[_Job]) -> None:
+        self._loop.call_soon(self._carry_out, jobs)
 
-    def _carry_out(self, job: _Job) -> None:
-        self._transact([job])
-        self._resolve([job])
+    def _carry_out(self, jobs: list[_Job]) -> None:
+        self._transact(jobs)
+        self._resolve(jobs)
 
     async def close(self) -> None:
+        self._hand_over()
         while self.pending:  # noqa: ASYNC110  # no event tells: jobs run at this very instant
             await asyncio.sleep(0)
         self._started = False
