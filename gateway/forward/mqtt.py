@@ -11,6 +11,7 @@ import logging
 import re
 import sqlite3
 import ssl
+from typing import Any
 
 import aiomqtt
 
@@ -129,27 +130,31 @@ class MqttForwarder:
         """Keep up to `inflight` batches under way; raises when the connection or the broker gives up on us."""
         config = self._config
         lost = asyncio.create_task(connection.lost())
-        under_way: set[asyncio.Task[None]] = set()
+        under_way: set[asyncio.Task[Batch]] = set()
+        confirming: set[asyncio.Task[None]] = set()
         news: asyncio.Task[bool] | None = None
         after = 0
         try:
             while not stop.is_set():
                 while len(under_way) < config.inflight and news is None:
-                    batch = await store.next_batch(NAME, config.batch_records, config.batch_bytes - HEADROOM, after)
+                    batch = await self._next_batch(store, after)
                     if batch is None:
                         if not under_way:
                             self._well()  # nothing is left that could be refused
                         news = asyncio.create_task(self._wait_for_news(store))
                         break
                     after = batch.id
-                    under_way.add(asyncio.create_task(self._publish(connection, store, batch)))
-                watched: set[asyncio.Task[None] | asyncio.Task[bool]] = {lost, stopping, *under_way}
+                    under_way.add(asyncio.create_task(self._publish(connection, batch)))
+                watched: set[asyncio.Task[Any]] = {lost, stopping, *under_way, *confirming}
                 if news is not None:
                     watched.add(news)
                 await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+                self._confirm_done(store, under_way, confirming)
                 for done in [task for task in under_way if task.done()]:
-                    under_way.discard(done)
-                    await done
+                    await done  # it failed
+                for kept in [task for task in confirming if task.done()]:
+                    confirming.discard(kept)
+                    await kept
                 if lost.done():
                     await lost
                 if news is not None and news.done():
@@ -158,15 +163,34 @@ class MqttForwarder:
             if under_way:
                 await asyncio.wait(under_way, timeout=STOP_TIMEOUT_S)
         finally:
-            rest: set[asyncio.Task[None] | asyncio.Task[bool]] = {lost, *under_way}
+            rest: set[asyncio.Task[Any]] = {lost, *under_way}
             if news is not None:
                 rest.add(news)
             for task in rest:
                 task.cancel()
             await asyncio.wait(rest)
-            for task in rest:
+            # Confirmed is confirmed: the end of the connection must not keep it from the cursor.
+            self._confirm_done(store, under_way, confirming)
+            if confirming:
+                await asyncio.wait(confirming)
+            for task in rest | confirming:
                 if not task.cancelled():
                     task.exception()  # several may end with the connection; the first one was told
+
+    async def _next_batch(self, store: Spool, after: int) -> Batch | None:
+        """In a task: it is asked for behind the confirmations that begin now, and shares their sync. So no more than `inflight`
+        batches are ever on their way, or with the broker and not yet confirmed on the disk."""
+        config = self._config
+        next_batch = store.next_batch(NAME, config.batch_records, config.batch_bytes - HEADROOM, after)
+        return await asyncio.create_task(next_batch)
+
+    def _confirm_done(
+        self, store: Spool, under_way: set[asyncio.Task[Batch]], confirming: set[asyncio.Task[None]]
+    ) -> None:
+        """Begin to confirm what the broker has; what failed stays."""
+        for task in [task for task in under_way if task.done() and not task.cancelled() and not task.exception()]:
+            under_way.discard(task)
+            confirming.add(asyncio.create_task(self._confirm(store, task.result())))
 
     async def _wait_for_news(self, store: Spool) -> bool:
         """Wait until something is stored, and then a little for company: fewer, larger messages."""
@@ -174,13 +198,16 @@ class MqttForwarder:
             await asyncio.sleep(self._config.batch_wait_s)
         return True
 
-    async def _publish(self, connection: Connection, store: Spool, batch: Batch) -> None:
+    async def _publish(self, connection: Connection, batch: Batch) -> Batch:
+        """Returns it when the broker has all of it."""
         if batch.redelivery:
             self.health.redelivered += len(batch.records)
         for payload in encode(self._gateway, batch, self._config.batch_bytes):
             await connection.publish_confirmed(self.topic, payload, self._config.confirm_timeout_s)
-        # Confirmed is confirmed: the end of the connection must not keep it from the cursor.
-        await asyncio.shield(store.confirm(NAME, batch.id, batch.records))
+        return batch
+
+    async def _confirm(self, store: Spool, batch: Batch) -> None:
+        await store.confirm(NAME, batch.id, batch.records)
         self._backoff.reset()
         if self._told != NOTHING:
             log.info("mqtt: delivers again, %s", self.health.target)

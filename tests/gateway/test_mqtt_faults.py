@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gateway.clock import SystemClock
 from gateway.forward.base import CONNECTED, MISCONFIGURED, REFUSED, WAITING, Backoff
+from gateway.forward.mqtt import MqttForwarder
 from gateway.forward.payload import decode
+from gateway.models import Batch
 from tests.fakes.mosquitto import free_port
 from tests.fakes.mqtt_broker import FakeBroker
 from tests.fakes.mqtt_sink import scenario, settings, sink
+from tests.fakes.node import FakeNode
+from tests.fakes.rig import START_S, rig
 from tests.fakes.spool import record
 
 BOTH = pytest.mark.parametrize("version", ["3.1.1", "5"])
@@ -222,3 +229,44 @@ def test_backoff_doubles_up_to_the_cap_with_jitter_and_starts_anew() -> None:
     backoff.reset()
     assert backoff.next_s() <= 1
     assert Backoff(0.1).next_s() <= 0.1
+
+
+@scenario
+async def test_a_confirmation_and_the_next_batch_share_a_sync_and_no_more_than_two_are_ever_open(
+    tmp_path: Path,
+) -> None:
+    """A batch counts as on its way until its confirmation is on the disk, whatever the broker said before."""
+    node = FakeNode(7, batch=64)
+    transactions, most_open = 0, 0
+
+    def count(_: sqlite3.Connection) -> None:
+        nonlocal transactions
+        transactions += 1
+
+    async with fake_broker() as broker, rig(tmp_path / "spool.db") as r:
+        next_batch = r.store.next_batch
+
+        async def watched(*arguments: Any) -> Batch | None:
+            nonlocal most_open
+            batch = await next_batch(*arguments)
+            found = await r.store.query(lambda conn: conn.execute("SELECT count(*) FROM batches").fetchone()[0])
+            most_open = max(most_open, found)
+            return batch
+
+        r.store.next_batch = watched  # type: ignore[method-assign, assignment]
+        await r.add(node)
+        for window in range(600):
+            node.seal(START_S // 60 + window)
+        node.hello()
+        node.send_outbox()
+        await r.settle()
+        r.store._worker.after_commit(count)
+        forwarder = MqttForwarder(settings(f"mqtt://127.0.0.1:{broker.port}"), "gw-1", SystemClock(), seed=1)
+        stop = asyncio.Event()
+        task = asyncio.create_task(forwarder.run(r.store, stop))
+        assert await r.store.delivered(20)
+        stop.set()
+        await asyncio.wait_for(task, 10)
+    assert forwarder.health.confirmed_batches == 60
+    assert most_open == 2
+    assert transactions <= 60 * 5 // 4, "a batch takes one, not two, but where the threads' turns part them"
