@@ -15,7 +15,6 @@ from gateway.models import AFTER_END, EVENT, GAP, HEALTH, HOUR_MS, RECORD, TIME_
 from gateway.store.group import Anchor, CountKey, ProfileRow, Undecoded, Unresolved
 from gateway.store.reader import profile_info
 from gateway.store.rows import pack_detail, pack_values
-from gateway.store.sinks import STORED
 from gateway.store.spool import Store
 from gateway.time_resolution import BootAnchors, Resolved, by_anchor, hours_of_windows, window_of
 from wire import UTC, WireError, messages
@@ -238,7 +237,6 @@ class Decoder:
         self.store.put((
             self.row, seq, 1, RECORD, profile, hour, end_ms, length_ms, bound_ms, code, received_ms, coverage, data, self.receptions,
         ))  # fmt: skip
-        self.store.count(CountKey(self.row, profile, hour, 0, STORED))
         self.barren = 0
 
     def _gap(self, gap: Any, payload: bytes, now_ms: int) -> list[int]:

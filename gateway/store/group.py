@@ -6,13 +6,17 @@ import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
+from gateway.models import RECORD
 from gateway.store.rows import COLUMNS, Row
 
 # The interpreter's lock is given up once a statement: many rows in one keep the loop running. Few sizes, because SQLite keeps
 # each statement that it compiled, and one of 64 rows is as large as 100 KB.
 ROWS_PER_STATEMENT = (64, 16, 4, 1)
+STORED = 0  # `what` of a record that was stored, counted before any sink; the others: gateway/store/sinks.py
+_COUNTED_BY = itemgetter(*[Row._fields.index(name) for name in ("life", "span", "kind", "profile", "hour")])
 
 
 class Stateful(Protocol):
@@ -82,7 +86,8 @@ class ProfileRow(NamedTuple):
 
 
 class Group:
-    """Collected by the loop, written by `write` in the writer's thread, unchanged in between."""
+    """Collected by the loop, written by `write` in the writer's thread, unchanged in between. `counts` has all but the records
+    stored: these are counted as they are written."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -105,15 +110,18 @@ class Group:
     def write(self, conn: sqlite3.Connection) -> None:
         insert_many(conn, f"INSERT INTO records ({COLUMNS}) VALUES ", "", self.rows)
         spans: Counter[int] = Counter()
-        for row in self.rows:
-            spans[row[1]] += row[3]
+        counts = self.counts.copy()
+        for (life, span, kind, profile, hour), rows in Counter(map(_COUNTED_BY, self.rows)).items():
+            spans[life] += span * rows
+            if kind == RECORD:
+                counts[CountKey(life, profile, hour, 0, STORED)] += rows
         insert_many(
             conn,
             "INSERT INTO profiles (id, life, descriptor, first_window, ended_window) VALUES ",
             " ON CONFLICT (id) DO UPDATE SET first_window = excluded.first_window, ended_window = excluded.ended_window",
             list(self.profiles.values()),
         )
-        add_counts(conn, self.counts)
+        add_counts(conn, counts)
         insert_many(conn, f"INSERT INTO undecoded ({', '.join(Undecoded._fields)}) VALUES ", "", self.undecoded)
         insert_many(conn, f"INSERT INTO unresolved ({', '.join(Unresolved._fields)}) VALUES ", "", self.unresolved)
         insert_many(

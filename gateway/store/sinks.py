@@ -12,17 +12,16 @@ from collections import Counter
 from typing import NamedTuple
 
 from gateway.models import RECORD
-from gateway.store.group import CountKey, add_counts
+from gateway.store.group import STORED, CountKey, add_counts
 from gateway.store.rows import COLUMNS
 
-STORED, OFF, NOT_SAMPLED, REFUSED, OVERWRITTEN, TRIMMED = (
-    0,
+OFF, NOT_SAMPLED, REFUSED, OVERWRITTEN, TRIMMED = (
     1,
     2,
     3,
     4,
     5,
-)  # counted before any sink; 1-4 as on the wire
+)  # counted before any sink, as STORED; 1-4 as on the wire
 DELIVERED, DROPPED, SINK_REFUSED = 10, 11, 12  # counted per sink
 
 # What a record costs in a sink's text form, roughly: enough to keep a batch below a message limit.
