@@ -15,10 +15,16 @@ class Used(NamedTuple):
     cpu_s: float  # user + system, children included
     written_bytes: int  # handed to the disk, children included
     rss_peak_mb: float  # of the process itself, the highest ever; MB = 1,000,000 bytes
+    kept_waiting_s: float  # its first thread was ready and others had the cores; 0 where the kernel does not count it
 
     def since(self, before: Used) -> Used:
         """The difference; the peak stays the peak."""
-        return Used(self.cpu_s - before.cpu_s, self.written_bytes - before.written_bytes, self.rss_peak_mb)
+        return Used(
+            self.cpu_s - before.cpu_s,
+            self.written_bytes - before.written_bytes,
+            self.rss_peak_mb,
+            self.kept_waiting_s - before.kept_waiting_s,
+        )
 
 
 def used(pid: int) -> Used:
@@ -29,7 +35,15 @@ def used(pid: int) -> Used:
         fields = (folder / "stat").read_text().rpartition(")")[2].split()
         cpu_s += sum(map(int, fields[11:15])) * TICK_S  # utime stime, and those of children that ended
         written += int(_field(folder / "io", "write_bytes:"))
-    return Used(cpu_s, written, int(_field(Path(f"/proc/{pid}/status"), "VmHWM:")) * 1024 / 1e6)
+    rss_peak_mb = int(_field(Path(f"/proc/{pid}/status"), "VmHWM:")) * 1024 / 1e6
+    return Used(cpu_s, written, rss_peak_mb, _kept_waiting_s(pid))
+
+
+def _kept_waiting_s(pid: int) -> float:
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0
 
 
 def _children(pid: int) -> list[int]:
