@@ -10,3 +10,10 @@ def forget(*names: str) -> None:
             package, _, leaf = name.rpartition(".")
             del sys.modules[name]
             delattr(sys.modules[package], leaf)
+
+
+def forget_seldom() -> None:
+    """Code that was marked as seldom needed, and was loaded since this was called, leaves the heap (tools/firmware_bundle.py)."""
+    for name in list(sys.modules):
+        if name.startswith("firmware.s") and name[10:].isdigit():
+            forget(name)

@@ -157,7 +157,7 @@ def _rounded(numerator: int, denominator: int) -> int:
 class Window:
     """One window of one profile: `items` are its (channel id, instance), in order."""
 
-    def __init__(self, items: tuple[tuple[int, int], ...], window_ms: int, min_count: int = 3) -> None:
+    def __init__(self, items: tuple[tuple[int, int], ...], window_ms: int, min_count: int = 3) -> None:  # seldom
         self.items = tuple(items)
         self.window_ms = window_ms
         self.min_count = min_count

@@ -4,7 +4,7 @@ at import."""
 import asyncio
 import json
 
-from firmware import forget, settings, slots, version
+from firmware import forget, forget_seldom, settings, slots, version
 from firmware import grid as grids
 from firmware.aggregate import Window
 from firmware.clock import ADJUSTED, Clock
@@ -36,7 +36,7 @@ class Node:
     life: Life
     link: "Any"  # of firmware.links
 
-    def __init__(self, root: str, port: "Any", console: "Any", safe: bool = False) -> None:
+    def __init__(self, root: str, port: "Any", console: "Any", safe: bool = False) -> None:  # seldom
         self.root = root
         self.port = port
         self.safe = safe
@@ -60,19 +60,19 @@ class Node:
 
     # --- building ---
 
-    def read_board(self) -> dict:
+    def read_board(self) -> dict:  # seldom
         """The board's description, whole. `board` keeps of it what a running board still asks for."""
         with open(self.root + "/board.json") as f:
             description: dict = json.load(f)
         return description
 
-    def session_of(self, life: Life) -> "Session":
+    def session_of(self, life: Life) -> "Session":  # seldom
         return self.link.session(life, self.clock, self.settings.get, self._hello, self._asked)  # type: ignore[no-any-return]
 
-    def new_grid(self, slot: int, profile: "Profile") -> grids.Grid:
+    def new_grid(self, slot: int, profile: "Profile") -> grids.Grid:  # seldom
         return grids.Grid(slot, profile, self.life.outbox, self.clock, self.boot, self._open_window)
 
-    def _open_window(self, profile: "Profile") -> Window:
+    def _open_window(self, profile: "Profile") -> Window:  # seldom
         window = Window(profile.items, profile.window_s * 1000, self.settings.get("min_count"))
         if self.settings.get("cal_item"):
             from firmware.correction import Correction
@@ -82,7 +82,7 @@ class Node:
 
     # --- what tasks use ---
 
-    def event(self, code: int, arg: int = 0) -> None:
+    def event(self, code: int, arg: int = 0) -> None:  # seldom
         """Put an event into the outbox and let it be sent; the log alone tells it when flash takes nothing."""
         try:
             self.sessions[0].note(self.life.event(code, arg))
@@ -90,7 +90,7 @@ class Node:
             self.log.error("node", "event %d %d not stored, %s", code, arg, error)
         self.wake.set()
 
-    def free_blocks(self) -> int:
+    def free_blocks(self) -> int:  # seldom
         return flash_blocks(self.root)[0]
 
     async def wait(self, timeout_ms: int) -> None:
@@ -104,10 +104,13 @@ class Node:
         """Data arrived at a gateway: this start has proved itself; an earlier life that is empty goes."""
         self._prove()
         if session is not self.sessions[0] and session.life.outbox.drained():
-            self.log.info("node", "earlier life %08x is delivered", session.life.id)
-            self.sessions.remove(session)
-            self.settings.forget_previous(session.life.id)
-            session.life.erase()
+            self._end_life(session)
+
+    def _end_life(self, session: "Session") -> None:  # seldom
+        self.log.info("node", "earlier life %08x is delivered", session.life.id)
+        self.sessions.remove(session)
+        self.settings.forget_previous(session.life.id)
+        session.life.erase()
 
     def _prove(self) -> None:
         if not self._proven:
@@ -119,6 +122,7 @@ class Node:
         while True:
             task.beat()
             forget("wire.channel_table")  # a new profile asks for it, too
+            forget_seldom()
             self.port.collect()
             self._watch_supply(self.port.supply_mv())
             if self._control and self._control.rested():
@@ -132,19 +136,20 @@ class Node:
         if supply_mv is None:
             return
         self._supply_mv = max(self._supply_mv, supply_mv)
-        if supply_mv * 5 < self._supply_mv * 4 and not self._supply_lost:
-            self._supply_lost = True
-            self.event(messages.SUPPLY_LOST, supply_mv)
-        elif supply_mv * 10 > self._supply_mv * 9 and self._supply_lost:
-            self._supply_lost = False
-            self.event(messages.SUPPLY_BACK, supply_mv)
+        if self._supply_lost:
+            lost = supply_mv * 10 <= self._supply_mv * 9
+        else:
+            lost = supply_mv * 5 < self._supply_mv * 4
+        if lost != self._supply_lost:
+            self._supply_lost = lost
+            self.event(messages.SUPPLY_LOST if lost else messages.SUPPLY_BACK, supply_mv)
 
-    def _task_failed(self, task: "Task") -> None:
+    def _task_failed(self, task: "Task") -> None:  # seldom
         self.event(messages.TASK_RESTARTED, task.number)
 
     # --- what a gateway asks ---
 
-    def _hello(self, life: Life) -> "messages.Hello":
+    def _hello(self, life: Life) -> "messages.Hello":  # seldom
         state = life.outbox.state
         ids = tuple([grid.profile.id for grid in self.grids]) if life is self.life else ()
         return messages.Hello(
@@ -169,40 +174,50 @@ class Node:
                 told_time.take(self, outcome)
                 forget("firmware.tasks.told_time")
         elif session is self.sessions[0]:  # settings and commands belong to the present life
-            if isinstance(message, messages.Calibrate):
-                from firmware.tasks import calibrate
+            self._answer(session, message)
 
-                answer: "Any" = calibrate.answer(self, message)
-            else:
-                if self._control is None:
-                    from firmware.tasks.control import Control  # most boards run for months without being asked
+    def _answer(self, session: "Session", message: "Any") -> None:  # seldom
+        if isinstance(message, messages.Calibrate):
+            from firmware.tasks import calibrate
 
-                    self._control = Control(self)
-                answer = self._control.answer(message)
-            if answer is not None:
-                session.reply(answer)
+            answer: "Any" = calibrate.answer(self, message)
+        else:
+            if self._control is None:
+                from firmware.tasks.control import Control  # most boards run for months without being asked
+
+                self._control = Control(self)
+            answer = self._control.answer(message)
+        if answer is not None:
+            session.reply(answer)
 
 
-async def run(node: Node) -> None:
+async def _begin(node: Node) -> bool:  # seldom
+    """Whether the board goes on; False: it starts anew."""
     dog = node.port.watchdog(watchdog.TIMEOUT_MS)  # from here on: a board that hangs while it loads comes back
     from firmware import begin
 
     try:
         if begin.finishes(node):
-            return
+            return False
         begin.load(node)
     except settings.NeedsProvisioning as error:
         await begin.say(node, dog, str(error))
     except LeaseLost:
         await begin.say(node, dog, "both copies of the lease are unreadable")
-    if not node.sessions:
-        from firmware import bridge
+    if node.sessions:
+        begin.add_tasks(node)
+    return True
 
-        await bridge.run(node)
-    begin.add_tasks(node)
-    del begin  # nothing of it is needed from here on
-    forget("firmware.begin", "firmware.profiles", "wire.calibration")
-    await node.supervisor.run()
+
+async def run(node: Node) -> None:
+    if await _begin(node):
+        forget("firmware.begin", "firmware.profiles", "wire.calibration")  # nothing of it is needed from here on
+        if node.sessions:
+            await node.supervisor.run()
+        else:
+            from firmware import bridge
+
+            await bridge.run(node)
 
 
 def main(root: str = "", safe: bool = False) -> None:

@@ -27,7 +27,7 @@ STEPPED = 3
 class Clock:
     """`port` has ticks_ms, ticks_diff, sleep_ms (firmware.hal); drivers get this object."""
 
-    def __init__(self, port: "Any") -> None:
+    def __init__(self, port: "Any") -> None:  # seldom
         self.ticks_ms = port.ticks_ms
         self.ticks_diff = port.ticks_diff
         self.sleep_ms = port.sleep_ms
@@ -70,12 +70,12 @@ class Clock:
         """Uptime of a UTC time; only when synced."""
         return utc_ms - (self._offset_ms or 0)
 
-    def keep(self) -> "list[int | None]":
+    def keep(self) -> "list[int | None]":  # seldom
         """What `resume` needs to go on after a deep sleep."""
         kept = [self.uptime_ms(), self._offset_ms, self._round_trip_ms, self._set_at_ms]
         return kept + [self._strange_ms, self._strange_since_ms, self.slack_ms]
 
-    def resume(self, kept: "list[int | None]", slept_ms: int, slack_ms: int) -> None:
+    def resume(self, kept: "list[int | None]", slept_ms: int, slack_ms: int) -> None:  # seldom
         """Go on where `keep` was called, `slept_ms` ago, which may be wrong by `slack_ms`."""
         uptime, self._offset_ms, self._round_trip_ms, self._set_at_ms = kept[:4]  # type: ignore[assignment]
         self._strange_ms, self._strange_since_ms, self.slack_ms = kept[4:]  # type: ignore[assignment]

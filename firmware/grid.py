@@ -36,7 +36,7 @@ def grid_body(short: int, window_s: int, index: int, unplaced: int) -> bytes:
     return struct.pack("<BIII", short, window_s, index, unplaced)
 
 
-def off_gap(outbox: "Outbox", short: int, end: int) -> "list[tuple[int, bytes]]":
+def off_gap(outbox: "Outbox", short: int, end: int) -> "list[tuple[int, bytes]]":  # seldom
     """Entries that account for all windows before index `end`, which nobody measured."""
     window_s, index, unplaced = outbox.state.grids[short]
     count = end - index - unplaced
@@ -46,7 +46,7 @@ def off_gap(outbox: "Outbox", short: int, end: int) -> "list[tuple[int, bytes]]"
     return [(entries.GAP, entries.gap_body(outbox.state.next_seq, count, OFF, short, 0, time))]
 
 
-def end_grid(outbox: "Outbox", short: int, ended: int) -> None:
+def end_grid(outbox: "Outbox", short: int, ended: int) -> None:  # seldom
     """The grid of `short` ended before window `ended`: tell what is missing of it, then forget its position."""
     items = off_gap(outbox, short, ended)
     items.append((entries.GRID, grid_body(short, 0, 0, 0)))
@@ -57,7 +57,7 @@ class Grid:
     """Of one profile of the present life. `open_window()` gives an aggregate window, which is used again; `slot` is the profile's
     place in board.json."""
 
-    def __init__(
+    def __init__(  # seldom
         self,
         slot: int,
         profile: "Profile",
@@ -79,7 +79,7 @@ class Grid:
         self._open_window = open_window
         self._aggregate: "Any" = None  # of all windows, one after the other
 
-    def begin(self, first: int, until_s: int) -> None:
+    def begin(self, first: int, until_s: int) -> None:  # seldom
         """Open the boot's first window. `first`: window index where the grid begins, if the outbox does not know
         better."""
         short, window_s = self.profile.short, self.profile.window_s
@@ -97,7 +97,7 @@ class Grid:
             self._aggregate.clear()
         return self._aggregate
 
-    def give_up(self) -> None:
+    def give_up(self) -> None:  # seldom
         """Another takes over. The aggregate goes first: the heap has no room for its histograms twice, nor for them beside
         the settings' text. `reopen` if it cannot."""
         self.window = self._aggregate = None
@@ -108,7 +108,7 @@ class Grid:
     def _ended(self, index: int) -> bool:
         return self.until_s != 0 and index > last_index(self.until_s, self.profile.window_s)
 
-    def end_s(self) -> int:
+    def end_s(self) -> int:  # seldom
         """End of the last window accounted for, unix s."""
         return self._next_index() * self.profile.window_s
 
@@ -173,14 +173,18 @@ class Grid:
         present = self._clock.to_utc_ms(self._clock.uptime_ms()) // (window_s * 1000)
         if self.until_s:
             present = min(present, last_index(self.until_s, window_s) + 1)
-        count = present - self.index  # type: ignore[operator]
-        if count > 0:
-            time = (UTC, (self.index + 1) * window_s)  # type: ignore[operator]
-            body = entries.gap_body(self._outbox.state.next_seq, count, NOT_SAMPLED, self.profile.short, 0, time)
-            self._outbox.put([(entries.GAP, body)])
-            self.index = present
+        if present > self.index:  # type: ignore[operator]
+            self._not_sampled(present)
 
-    def behind(self) -> bool:
+    def _not_sampled(self, present: int) -> None:  # seldom
+        window_s = self.profile.window_s
+        count = present - self.index  # type: ignore[operator]
+        time = (UTC, (self.index + 1) * window_s)  # type: ignore[operator]
+        body = entries.gap_body(self._outbox.state.next_seq, count, NOT_SAMPLED, self.profile.short, 0, time)
+        self._outbox.put([(entries.GAP, body)])
+        self.index = present
+
+    def behind(self) -> bool:  # seldom
         """Whether the clock tells a time that this grid has left behind: it cannot be right, or was not before."""
         now_ms = self._clock.to_utc_ms(self._clock.uptime_ms())
         return now_ms + BEHIND_MS < (self._next_index() - 1) * self.profile.window_s * 1000
@@ -188,8 +192,9 @@ class Grid:
     def sync(self) -> "list[tuple[int, int]]":
         """UTC is known now: place the open window, tell what was missed since the last one; places of what was
         written."""
-        if self.index is not None or self.window is None:
-            return []
+        return self._place() if self.index is None and self.window is not None else []
+
+    def _place(self) -> "list[tuple[int, int]]":  # seldom
         short, window_s = self.profile.short, self.profile.window_s
         index = max(self._clock.to_utc_ms(self.start_ms) // (window_s * 1000), self._next_index())
         if self._ended(index):
@@ -201,7 +206,7 @@ class Grid:
         self.index = index
         return self.close_due()
 
-    def resume(self, start_ms: int) -> None:
+    def resume(self, start_ms: int) -> None:  # seldom
         """After a deep sleep: the window that was open, or follows, goes on; whole ones slept through were not
         sampled."""
         self.start_ms = start_ms
@@ -210,7 +215,7 @@ class Grid:
             self._catch_up()
             self.reopen()
 
-    def unclock(self) -> None:
+    def unclock(self) -> None:  # seldom
         """The clock went back: go on as a boot without one; the gateway places these windows."""
         if self.index is None:
             return
@@ -219,7 +224,7 @@ class Grid:
         if self.window is not None:
             self.window = self._fresh()
 
-    def set_until(self, until_s: int) -> None:
+    def set_until(self, until_s: int) -> None:  # seldom
         """End the grid at `until_s`, not before `end_s()`; 0: never."""
         self.until_s = until_s
         if self.index is None:

@@ -26,7 +26,7 @@ def encode(counter_end: int, seq_end: int) -> bytes:
     return head + struct.pack("<I", binascii.crc32(head))
 
 
-def decode(data: bytes) -> "tuple[int, int] | None":
+def decode(data: bytes) -> "tuple[int, int] | None":  # seldom
     if len(data) != _SIZE or data[:4] != _MAGIC or struct.unpack("<I", data[12:])[0] != binascii.crc32(data[:12]):
         return None
     return struct.unpack("<II", data[4:12])
@@ -52,7 +52,7 @@ def write_back(path: str, data: bytes) -> None:
 class Leases:
     """`next_counter()` and `hold_seqs(end)` of one life. `seq` is where this boot's numbers begin."""
 
-    def __init__(self, stem: str) -> None:
+    def __init__(self, stem: str) -> None:  # seldom
         """Load `stem`.a and .b; raises LeaseLost."""
         self._paths = (stem + ".a", stem + ".b")
         copies = [decode(read_back(path)) for path in self._paths]
@@ -80,7 +80,7 @@ class Leases:
             except OSError:
                 write_back(path, encode(0, 0))
 
-    def resume(self, counter: int, seq: int) -> None:
+    def resume(self, counter: int, seq: int) -> None:  # seldom
         """Go on within a lease taken before a deep sleep, at the numbers that were next; ignored if flash does not
         show that lease."""
         if self.repaired:

@@ -28,7 +28,7 @@ def flash_blocks(path: str) -> "tuple[int, int]":
 class Life:
     """`stored`: its part of the settings' payload (firmware/settings.py). LeaseLost: it must not transmit."""
 
-    def __init__(
+    def __init__(  # seldom
         self,
         root: str,
         stored: dict,
@@ -59,28 +59,28 @@ class Life:
             return (UTC, self._clock.utc_s())
         return (BOOT, self._boot, self._clock.uptime_ms())
 
-    def event(self, code: int, arg: int = 0) -> "tuple[int, int]":
+    def event(self, code: int, arg: int = 0) -> "tuple[int, int]":  # seldom
         """Put an event into the outbox; its place."""
         body = entries.list_body(self.outbox.state.next_seq, self.now(), [code, arg])
         return self.outbox.put([(entries.EVENT, body)])
 
     def profile(self, short: int) -> "Profile | None":
         """The profile that a record of this life names."""
-        if short not in self._profiles:
-            for descriptor, _, _, _ in self.stored["grids"]:
-                profile = decode_profile(bytes.fromhex(descriptor))
-                if profile.short == short:
-                    self._profiles[short] = profile
-                    break
-            else:
-                return None
-        return self._profiles[short]
+        return self._profiles.get(short) or self._stored_profile(short)
 
-    def forget_profiles(self) -> None:
+    def _stored_profile(self, short: int) -> "Profile | None":  # seldom
+        for descriptor, _, _, _ in self.stored["grids"]:
+            profile = decode_profile(bytes.fromhex(descriptor))
+            if profile.short == short:
+                self._profiles[short] = profile
+                return profile
+        return None
+
+    def forget_profiles(self) -> None:  # seldom
         """`stored` has fewer than before."""
         self._profiles = {}
 
-    def descriptor(self, short: int) -> "tuple[int, int, Profile] | None":
+    def descriptor(self, short: int) -> "tuple[int, int, Profile] | None":  # seldom
         """(first window, ended before window or 0, profile)."""
         profile = self.profile(short)
         if profile is not None:
@@ -89,11 +89,11 @@ class Life:
                     return first, ended, profile
         return None
 
-    def active(self) -> "list[tuple[int, Profile, int]]":
+    def active(self) -> "list[tuple[int, Profile, int]]":  # seldom
         """(slot, profile, first window) of the grids that run."""
         return [(g[1], decode_profile(bytes.fromhex(g[0])), g[2]) for g in self.stored["grids"] if g[3] == 0]
 
-    def settle(self) -> None:
+    def settle(self) -> None:  # seldom
         """Account for grids that have ended: of an earlier life all of them, at its end; of the present one those
         replaced."""
         until_s = self.stored.get("until_s", 0)
@@ -110,7 +110,7 @@ class Life:
             if profile.short in grids:
                 grid.end_grid(self.outbox, profile.short, ended)
 
-    def erase(self) -> None:
+    def erase(self) -> None:  # seldom
         """All of it is delivered and a newer life is there: remove its files."""
         self.outbox.close()
         remove_folder(self.outbox.path)
@@ -118,7 +118,7 @@ class Life:
             os.remove(stem(self._root, "lease", self.id) + copy)
 
 
-def remove_folder(folder: str) -> None:
+def remove_folder(folder: str) -> None:  # seldom
     """With the files in it."""
     for name in os.listdir(folder):
         os.remove(folder + "/" + name)

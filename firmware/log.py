@@ -25,7 +25,7 @@ class Log:
         self._write = write
         self.set_level(level)
 
-    def set_level(self, level: int) -> None:
+    def set_level(self, level: int) -> None:  # seldom
         """Lines above `level` become no-ops."""
         self.error = self._error if level >= ERROR else _silent
         self.warning = self._warning if level >= WARNING else _silent

@@ -42,7 +42,7 @@ class Session:
     """`get(name)` reads a setting; `hello()` makes a Hello message; `ask(message)` takes what is not the session's
     own business."""
 
-    def __init__(
+    def __init__(  # seldom
         self,
         life: "Life",
         clock: "Any",
@@ -89,7 +89,7 @@ class Session:
         if len(self._live) > LIVE_MAX:
             self._rewind(self._live.pop(0))
 
-    def call_again(self) -> None:
+    def call_again(self) -> None:  # seldom
         """The link is to be used after a pause: at once, whatever was waited for before it. With nothing to send, a
         hello asks what the gateway has to say."""
         self._failures = 0
@@ -99,11 +99,11 @@ class Session:
         self._hello_due = self._hello_due or self.life.outbox.drained()
         self._hello_at_ms = 0
 
-    def keep(self) -> "tuple[int | None, int, int]":
+    def keep(self) -> "tuple[int | None, int, int]":  # seldom
         """What `resume` needs after a deep sleep."""
         return None if self._hello_due else self._hello_seq, self.sent, self.answered
 
-    def resume(self, hello_seq: "int | None", sent: int, answered: int) -> None:
+    def resume(self, hello_seq: "int | None", sent: int, answered: int) -> None:  # seldom
         """The boot goes on after a deep sleep: a hello that was answered counts."""
         self._hello_seq = hello_seq
         self._hello_due = hello_seq is None
@@ -193,7 +193,7 @@ class Session:
             found = self._search()
         return self._send(found, now_ms) if found else None
 
-    def _search(self) -> "list[tuple]":
+    def _search(self) -> "list[tuple]":  # seldom
         """Nothing waits, and yet the gateway lacks something: what waits after all, searched from the beginning. What
         flash holds no more is given up and told, else it would be waited for, and its segments kept, for ever."""
         self._cursor = (0, 0)
@@ -269,6 +269,9 @@ class Session:
                 for entry in found[len(found) // 2 :]:
                     self._rewind(entry[2])
                 found[len(found) // 2 :] = []
+        return self._other_payload(kind, body)
+
+    def _other_payload(self, kind: int, body: bytes) -> "tuple[int, bytes]":  # seldom
         if kind == entries.GAP:
             first, count, cause, short, _, time = entries.unpack_gap(body)
             return messages.encode(messages.Gap(first, count, cause, short, time))
@@ -351,7 +354,11 @@ class Session:
                     self._ask(self, message, sent_ms)
         if isinstance(message, (messages.Ack, AckTime)):
             self._acknowledged(message.cum, message.base, message.bits)
-        elif isinstance(message, DescriptorRequest):
+        elif not isinstance(message, TimeMsg):
+            self._asked(message)
+
+    def _asked(self, message: "Any") -> None:  # seldom
+        if isinstance(message, DescriptorRequest):
             known = self.life.descriptor(message.profile_short)
             if known:
                 self.reply(messages.DescriptorMsg(*known))
@@ -359,7 +366,7 @@ class Session:
             self.life.outbox.reopen(message.first, message.first + message.count)
             self._cursor = (0, 0)
             self._swept = False
-        elif not isinstance(message, TimeMsg):
+        else:
             self._ask(self, message, 0)
 
     def _acknowledged(self, cum: int, base: int, bits: int) -> None:

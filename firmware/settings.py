@@ -34,13 +34,13 @@ class NeedsProvisioning(Exception):
     """No usable settings: the board transmits nothing. The text says why, for the technician."""
 
 
-def encode(version: int, payload: dict) -> bytes:
+def encode(version: int, payload: dict) -> bytes:  # seldom
     body = json.dumps(payload).encode()  # the largest text on a board: no more copies of it than needed
     head = _MAGIC + struct.pack("<II", version, len(body))
     return b"".join((head, body, struct.pack("<I", binascii.crc32(body, binascii.crc32(head)))))
 
 
-def decode(data: bytes) -> "tuple[int, dict] | None":
+def decode(data: bytes) -> "tuple[int, dict] | None":  # seldom
     """(version, payload), None if anything about the copy is wrong."""
     if len(data) < _HEAD + 4 or data[:4] != _MAGIC:
         return None
@@ -55,7 +55,7 @@ def decode(data: bytes) -> "tuple[int, dict] | None":
     return (version, payload) if isinstance(payload, dict) else None
 
 
-def _read(path: str) -> "tuple[int, dict] | None":
+def _read(path: str) -> "tuple[int, dict] | None":  # seldom
     try:
         with open(path, "rb") as f:
             return decode(f.read())
@@ -63,7 +63,7 @@ def _read(path: str) -> "tuple[int, dict] | None":
         return None
 
 
-def life_of(key: bytes) -> int:
+def life_of(key: bytes) -> int:  # seldom
     """The life that a key begins: u32."""
     return crypto.subkeys(key).life
 
@@ -90,18 +90,18 @@ class Settings:
         """Value of a setting of wire/settings.py that is in force, its default if it was never set."""
         return int(self.payload["values"].get(key_of(name, instance), by_name(name).default))
 
-    def wanted(self, name: str, instance: int = 0) -> int:
+    def wanted(self, name: str, instance: int = 0) -> int:  # seldom
         """The value that was set last, in force or pending."""
         return int(self.payload.get("pending", {}).get(key_of(name, instance), self.get(name, instance)))
 
-    def values(self, later: bool) -> "dict[str, int]":
+    def values(self, later: bool) -> "dict[str, int]":  # seldom
         """All that were set, by name: those in force, or `later`, as they will be when what is pending has taken over."""
         values = dict(self.payload["values"])
         if later:
             values.update(self.payload.get("pending", {}))
         return values
 
-    def put(self, name: str, instance: int, value: int, later: bool = False) -> bool:
+    def put(self, name: str, instance: int, value: int, later: bool = False) -> bool:  # seldom
         """Set and store; False if the table does not permit it. Both copies hold it when this returns True. `later`:
         pending until `take_over`. OSError: flash refused, and nothing has changed."""
         setting = by_name(name)
@@ -120,7 +120,7 @@ class Settings:
         self.store_or(before)
         return True
 
-    def take_over(self) -> None:
+    def take_over(self) -> None:  # seldom
         """What is pending is in force, together with what else was changed in the payload; stored. OSError: the values
         are as before."""
         before = self.payload["values"], self.payload.get("pending", {})
@@ -128,7 +128,7 @@ class Settings:
         self.payload["values"].update(before[1])
         self.store_or(before)
 
-    def store_or(self, before: "tuple[dict, dict]") -> None:
+    def store_or(self, before: "tuple[dict, dict]") -> None:  # seldom
         """Store; OSError or MemoryError, with `before` as values and pending, if flash does not keep them or the heap has no
         room for their text."""
         try:
@@ -137,7 +137,7 @@ class Settings:
             self.payload["values"], self.payload["pending"] = before
             raise
 
-    def store(self) -> None:
+    def store(self) -> None:  # seldom
         """Write both copies, one after the other, each read back; OSError if flash does not keep them."""
         self.version += 1
         data = encode(self.version, self.payload)
@@ -153,20 +153,20 @@ class Settings:
                 if f.read(1):
                     raise OSError(5)
 
-    def forget_previous(self, life: int) -> None:
+    def forget_previous(self, life: int) -> None:  # seldom
         """A previous life is drained: its key goes."""
         self.payload["previous"] = [p for p in self.payload["previous"] if life_of(bytes.fromhex(p["key"])) != life]
         self.store()
 
 
-def newest(root: str) -> "tuple[int, dict] | None":
+def newest(root: str) -> "tuple[int, dict] | None":  # seldom
     """(version, payload) of the copy that counts, None if neither is readable."""
     copies = [copy for copy in (_read(root + COPIES[0]), _read(root + COPIES[1])) if copy is not None]
     copies.sort(key=lambda copy: copy[0])
     return copies[-1] if copies else None
 
 
-def load(root: str, uid: bytes) -> Settings:
+def load(root: str, uid: bytes) -> Settings:  # seldom
     """The board's settings; NeedsProvisioning if none is readable or they belong to another chip. A copy that is
     unreadable or older is written anew."""
     found = newest(root)
@@ -183,7 +183,7 @@ def load(root: str, uid: bytes) -> Settings:
     return settings
 
 
-def provision(text: str, uid: "bytes | None" = None, root: "str | None" = None) -> str:
+def provision(text: str, uid: "bytes | None" = None, root: "str | None" = None) -> str:  # seldom
     """Begin a new life from JSON {"address", "key", "provisioned_s", "values"?}: called over mpremote.
 
     The present life moves to `previous` (its `until_s` is the new one's beginning) and goes on draining under its own

@@ -12,13 +12,13 @@ BOOTS = ("/boots.a", "/boots.b")
 NOTE = "/provisioning"  # what a provisioning that was begun has to do: firmware/provisioning.py
 
 
-def save_line(path: str, text: str) -> None:
+def save_line(path: str, text: str) -> None:  # seldom
     """One line with its CRC, as boot.py reads it."""
     with open(path, "wb") as f:
         f.write(b"%s %08x\n" % (text.encode(), binascii.crc32(text.encode())))
 
 
-def read_pointer(root: str) -> "tuple[str, bool, int] | None":
+def read_pointer(root: str) -> "tuple[str, bool, int] | None":  # seldom
     """(slot, confirmed, version) of the newest readable copy."""
     best = None
     for copy in COPIES:
@@ -35,7 +35,7 @@ def read_pointer(root: str) -> "tuple[str, bool, int] | None":
     return best
 
 
-def write_pointer(root: str, slot: str, confirmed: bool) -> None:
+def write_pointer(root: str, slot: str, confirmed: bool) -> None:  # seldom
     """Both copies, one after the other, one version further; the starts of another program do not count for it."""
     known = read_pointer(root)
     text = "%s %d %d" % (slot, confirmed, known[2] + 1 if known else 1)
@@ -45,7 +45,7 @@ def write_pointer(root: str, slot: str, confirmed: bool) -> None:
         f.write("0")
 
 
-def confirm(root: str) -> None:
+def confirm(root: str) -> None:  # seldom
     """The running slot has proved itself: data was acknowledged, or it lived long enough."""
     known = read_pointer(root)
     if known and not known[1]:
@@ -60,7 +60,7 @@ def confirm(root: str) -> None:
         f.write("0")
 
 
-def fell_back(root: str) -> bool:
+def fell_back(root: str) -> bool:  # seldom
     """Whether boot.py has left a slot that did not prove itself, since the last `fall_told`."""
     try:
         os.stat(root + FELL_BACK)
@@ -69,17 +69,17 @@ def fell_back(root: str) -> bool:
         return False
 
 
-def fall_told(root: str) -> None:
+def fall_told(root: str) -> None:  # seldom
     """The event lies in the outbox."""
     os.remove(root + FELL_BACK)
 
 
-def interrupted(root: str) -> bool:
+def interrupted(root: str) -> bool:  # seldom
     """Whether a provisioning was begun and not finished: `provisioning.finish` looks what is left to do."""
     return NOTE[1:] in os.listdir(root or "/")
 
 
-def new_boot(root: str) -> int:
+def new_boot(root: str) -> int:  # seldom
     """Count a boot that boot.py took for the same one: a wake from deep sleep that remembers nothing."""
     boots = (boot_id(root) + 1) & 0xFFFF
     for copy in BOOTS:
@@ -87,7 +87,7 @@ def new_boot(root: str) -> int:
     return boots
 
 
-def boot_id(root: str) -> int:
+def boot_id(root: str) -> int:  # seldom
     """The number that boot.py gave to this boot; 0 when it never ran. Of two copies the one that the other comes before
     counts, also where the number begins anew."""
     boots = None

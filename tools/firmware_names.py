@@ -1,20 +1,16 @@
-"""Names that only their own function or module can know are shortened before a board's sources are compiled.
+"""Parameters that nobody passes by name get short names before a board's sources are compiled.
 
-MicroPython keeps every parameter's name, because a caller may use it, and every attribute's, in one table of names that
-doubles when it is full. Shortened are parameters that nobody passes by name, and private data: what a module calls
-`self._something`, or a variable `_something` of its own. Functions, methods and classes keep their names: a traceback tells them.
-Where a name might mean anything else, it is left alone.
+MicroPython keeps every parameter's name, because a caller may use it. Where a name might mean anything else, it is left
+alone. What stands at the top of modules and behind dots: tools/firmware_symbols.py.
 """
 
 from __future__ import annotations
 
 import ast
-import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_PRIVATE = re.compile(r"_[A-Za-z0-9]\w*\Z")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Place = tuple[int, int]  # line from 1, byte in it
 
@@ -28,15 +24,11 @@ def shorten(sources: dict[str, bytes], callers: Iterable[bytes] = (), passed: It
     trees = {name: ast.parse(source) for name, source in sources.items()}
     every = [*trees.values(), *map(ast.parse, callers)]
     by_name = _passed_by_name(every).union(passed)
-    exposed = _exposed(every)
     edits: dict[str, dict[_Place, tuple[str, str]]] = {}
     for name, tree in trees.items():
         edits[name] = {}
         for function in _functions(tree):
             edits[name].update(_parameters(function, by_name))
-    for family in _families(trees):
-        for name, found in _private_data({each: trees[each] for each in family}, exposed).items():
-            edits[name].update(found)
     return {name: _apply(source, edits[name]) for name, source in sources.items()}
 
 
@@ -101,84 +93,6 @@ def _in_text(tree: ast.AST) -> set[str]:
             found |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
             found |= {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
     return found
-
-
-def _exposed(trees: Iterable[ast.Module]) -> set[str]:
-    """Private names that somebody uses from outside, or that are defined as functions or classes, or stand in a text."""
-    found: set[str] = set()
-    for tree in trees:
-        found |= _in_text(tree)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
-                found.add(node.attr)
-            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                found.add(node.name)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.update(re.findall(r"\w+", node.value))
-            elif isinstance(node, (ast.Import, ast.ImportFrom)):
-                found.update(name for alias in node.names for name in (alias.name, alias.asname or ""))
-    return found
-
-
-def _families(trees: dict[str, ast.Module]) -> list[list[str]]:
-    """Modules whose classes inherit from each other name their data together."""
-    homes: dict[str, set[str]] = defaultdict(set)
-    for name, tree in trees.items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                homes[node.name].add(name)
-    family = {name: {name} for name in trees}
-    for name, tree in trees.items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                for base in node.bases:
-                    known = (
-                        base.attr if isinstance(base, ast.Attribute) else base.id if isinstance(base, ast.Name) else ""
-                    )
-                    for home in homes[known]:
-                        together = family[name] | family[home]
-                        for each in together:
-                            family[each] = together
-    return [sorted(each) for each in {id(each): each for each in family.values()}.values()]
-
-
-def _private_data(trees: dict[str, ast.Module], exposed: set[str]) -> dict[str, dict[_Place, tuple[str, str]]]:
-    """Attributes of `self`, and variables of a module, that begin with an underscore."""
-    uses: Counter[str] = Counter()
-    stored: set[str] = set()
-    bound: set[str] = set()
-    for tree in trees.values():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute):
-                uses[node.attr] += 1
-                if isinstance(node.ctx, ast.Store):
-                    stored.add(node.attr)
-            elif isinstance(node, ast.Name):
-                bound.add(node.id)
-            elif isinstance(node, ast.arg):
-                bound.add(node.arg)
-    known = exposed | bound  # a variable of the class, too
-    wanted = [name for name in stored if _PRIVATE.match(name) and len(name) > 2 and name not in known]
-    wanted.sort(key=lambda name: (-uses[name], name))
-    pool = (name for name in _pool() if name not in uses)
-    new = dict(zip(wanted, pool, strict=False))
-    edits: dict[str, dict[_Place, tuple[str, str]]] = {}
-    for name, tree in trees.items():
-        edits[name] = {}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and node.attr in new:
-                assert node.end_lineno is not None and node.end_col_offset is not None
-                start = node.end_col_offset - len(node.attr)
-                edits[name][(node.end_lineno, start)] = (node.attr, new[node.attr])
-    return edits
-
-
-def _pool() -> Iterator[str]:
-    for letter in _LETTERS:
-        yield f"_{letter}"
-    for first in _LETTERS:
-        for second in _LETTERS:
-            yield f"_{first}{second}"
 
 
 def _apply(source: bytes, edits: dict[_Place, tuple[str, str]]) -> bytes:

@@ -72,7 +72,7 @@ class BitWriter:
         return bytes(self._bytes)
 
 
-class BitReader:
+class BitReader:  # seldom
     """Reads what BitWriter wrote. `rest` is the number that the bits loaded and not yet taken form, `left` how many
     they are: a window of some bytes, because arithmetic on the whole of a long payload is slow and needs memory."""
 

@@ -6,6 +6,10 @@ kind min_count min_window_s mode centre width step partner lead. A family stands
 each word is a channel like that one, with the word in place of what is between the stars.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 TABLE = (
     "\n"
     # particulate matter: mass, number and typical size (SPS30, SEN5x, SEN66, SDS011, PMS5003)
@@ -99,3 +103,35 @@ TABLE = (
     "31_5\n40\n50\n63\n80\n100\n125\n160\n200\n250\n315\n400\n500\n630\n800\n1000\n1250\n"
     "1600\n2000\n2500\n3150\n4000\n5000\n6300\n8000\n10000\n12500\n16000\n"
 )
+
+
+def row(channel_id: int) -> "list[Any]":
+    """The columns of a channel that there is, from its name on."""
+    lines = TABLE.split("\n", channel_id + 1)
+    at = channel_id
+    while " " not in lines[at]:
+        at -= 1
+    found: "list[Any]" = lines[at].split(" ")
+    name = found[0].split("*")
+    if at < channel_id:
+        name[1] = lines[channel_id]
+    return ["".join(name), found[1]] + [int(found[i]) for i in range(2, len(found))]
+
+
+def id_of(name: str) -> int:
+    """The id of the channel with this name; KeyError if there is none. Makes no row of it."""
+    table = TABLE
+    at = table.find("\n" + name + " ")
+    star = table.find("*")
+    while at < 0 <= star:  # a family
+        begin = table.rfind("\n", 0, star)
+        end = table.find("\n", star)
+        head, word, tail = table[begin + 1 : table.find(" ", begin)].split("*")
+        looked = name[len(head) : len(name) - len(tail)]
+        if name == head + looked + tail:
+            after = table.find(" ", end) % (len(table) + 1)  # -1: nothing comes after this family
+            at = begin if looked == word else table.find("\n" + looked + "\n", end, after)
+        star = table.find("*", end)
+    if at < 0:
+        raise KeyError(name)
+    return table.count("\n", 0, at + 1)

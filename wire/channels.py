@@ -50,38 +50,17 @@ def by_id(channel_id: int) -> Channel:
     if channel_id not in _made:
         if not 1 <= channel_id <= CHANNEL_COUNT:
             raise KeyError(channel_id)
-        from wire.channel_table import TABLE
+        from wire.channel_table import row
 
-        lines = TABLE.split("\n", channel_id + 1)
-        at = channel_id
-        while " " not in lines[at]:
-            at -= 1
-        row = lines[at].split(" ")
-        name = row[0].split("*")
-        if at < channel_id:
-            name[1] = lines[channel_id]
-        _made[channel_id] = Channel(channel_id, "".join(name), row[1], *[int(row[i]) for i in range(2, len(row))])
+        _made[channel_id] = Channel(channel_id, *row(channel_id))
     return _made[channel_id]
 
 
 def id_of(name: str) -> int:
     """The id of the channel with this name; KeyError if there is none. Makes no row of it."""
-    from wire.channel_table import TABLE as table
+    from wire.channel_table import id_of as find
 
-    at = table.find("\n" + name + " ")
-    star = table.find("*")
-    while at < 0 <= star:  # a family
-        begin = table.rfind("\n", 0, star)
-        end = table.find("\n", star)
-        head, word, tail = table[begin + 1 : table.find(" ", begin)].split("*")
-        looked = name[len(head) : len(name) - len(tail)]
-        if name == head + looked + tail:
-            after = table.find(" ", end) % (len(table) + 1)  # -1: nothing comes after this family
-            at = begin if looked == word else table.find("\n" + looked + "\n", end, after)
-        star = table.find("*", end)
-    if at < 0:
-        raise KeyError(name)
-    return table.count("\n", 0, at + 1)
+    return find(name)
 
 
 def by_name(name: str) -> Channel:

@@ -109,7 +109,7 @@ class Keys:
     `which` is one of UP4 UP8 DOWN4 DOWN8. `ecb` makes a block cipher of a key where the interpreter has none.
     """
 
-    def __init__(self, key: bytes, ecb: "Callable[[bytes], Ecb] | None" = None) -> None:
+    def __init__(self, key: bytes, ecb: "Callable[[bytes], Ecb] | None" = None) -> None:  # seldom
         if len(key) != 16:
             raise ValueError("key")
         self._new_ecb = ecb or new_ecb
@@ -124,11 +124,13 @@ class Keys:
         return bytes(out)
 
     def _cipher(self, which: int) -> "Any":
-        cipher = self._ciphers[which]
-        if cipher is None:  # made at first use: a node on a cable never needs the 4-byte pair
-            subkey = self._derive(_LABELS[which])
-            cipher = self._aead(subkey, TAG_LEN[which]) if self._aead else self._new_ecb(subkey)
-            self._ciphers[which] = cipher
+        return self._ciphers[which] or self._make_cipher(which)
+
+    def _make_cipher(self, which: int) -> "Any":  # seldom
+        """Made at first use: a node on a cable never needs the 4-byte pair."""
+        subkey = self._derive(_LABELS[which])
+        cipher = self._aead(subkey, TAG_LEN[which]) if self._aead else self._new_ecb(subkey)
+        self._ciphers[which] = cipher
         return cipher
 
     def seal(self, which: int, nonce: bytes, head: "Bytes", aad: bytes, payload: "Bytes") -> bytearray:

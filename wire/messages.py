@@ -127,20 +127,29 @@ PUT: "dict[str, Any]" = {"time": _put_time, "totals": _put_totals, "profile ids"
 TAKE: "dict[str, Any]" = {"window": _take_window}
 
 
-def _coder(table: "dict[str, Any]", layout: str) -> "Any":
-    """The function that encodes (PUT) or decodes (TAKE) a layout; what is rare and the gateway's half are fetched when
-    needed."""
-    if layout not in table:
-        if layout == "settings":
-            from wire import settings_list
+def _encoder(layout: str) -> "Any":
+    """The function that encodes a layout; what is rare and the gateway's half are fetched when needed."""
+    if layout in PUT:
+        return PUT[layout]
+    return _rare(layout).PUT[layout]
 
-            return (settings_list.PUT if table is PUT else settings_list.TAKE)[
-                layout
-            ]  # not kept: years lie between two
-        from wire import messages_gateway
 
-        table.update(messages_gateway.PUT if table is PUT else messages_gateway.TAKE)
-    return table[layout]
+def _decoder(layout: str) -> "Any":
+    """The function that decodes a layout."""
+    if layout in TAKE:
+        return TAKE[layout]
+    return _rare(layout).TAKE[layout]
+
+
+def _rare(layout: str) -> "Any":  # seldom
+    """The module that knows a layout which is not here."""
+    if layout == "settings":
+        from wire import settings_list
+
+        return settings_list
+    from wire import messages_gateway
+
+    return messages_gateway
 
 
 _TIME = ("time", 8)
@@ -290,7 +299,7 @@ MIC_NOT_1KHZ = 7
 MIC_NOT_94_DB = 8  # more than 6 dB away: another level, or a broken microphone
 
 
-def encode(message: "tuple[Any, ...]") -> "tuple[int, bytearray]":
+def encode(message: "tuple[Any, ...]") -> "tuple[int, bytearray]":  # seldom
     """(type, payload) of any message but records; ValueError if a field is out of its range."""
     for row in TABLE:
         if isinstance(message, row[1]):
@@ -304,10 +313,10 @@ def encode(message: "tuple[Any, ...]") -> "tuple[int, bytearray]":
         if isinstance(spec[0], int):
             put(out, spec, message[i])
         elif len(spec) > 2:
-            _coder(PUT, spec[0])(out, message[i], message[i + 1])
+            _encoder(spec[0])(out, message[i], message[i + 1])
             i += 1
         else:
-            _coder(PUT, spec[0])(out, message[i])
+            _encoder(spec[0])(out, message[i])
         i += 1
     if code == SET_SETTING and not permits(message[0], message[1], message[2]):
         raise ValueError("setting")
@@ -330,13 +339,18 @@ def decode(message_type: int, payload: bytes | bytearray) -> "Any":
             values.append(take(payload, at, spec))
             at += spec[0]
         else:
-            value, at = _coder(TAKE, spec[0])(payload, at)
+            value, at = _decoder(spec[0])(payload, at)
             if len(spec) > 2:
                 values.extend(value)
             else:
                 values.append(value)
     if at != len(payload):
         raise WireError("long")
-    if code == SET_SETTING and not permits(values[0], values[1], values[2]):
-        raise WireError("range")
+    if code == SET_SETTING:
+        _refuse_setting(values)
     return cls(*values)
+
+
+def _refuse_setting(values: "list[Any]") -> None:  # seldom
+    if not permits(*values):
+        raise WireError("range")

@@ -22,7 +22,7 @@ class Profile:
     ValueError if a field is out of range, an item is named twice, or a channel does not exist.
     """
 
-    def __init__(
+    def __init__(  # seldom
         self, items: tuple[tuple[int, int], ...], window_s: int, calibration: int = 0, version: int = 0
     ) -> None:
         items = tuple([(channel, instance) for channel, instance in items])
@@ -42,7 +42,7 @@ class Profile:
         self.short = digest[3]
         self.plan: tuple[tuple[int, ...], ...] | None = None  # made by wire.values at first use
 
-    def encode(self) -> bytes:
+    def encode(self) -> bytes:  # seldom
         """The descriptor."""
         out = bytearray(_HEAD + 2 * len(self.items))
         out[0] = self.version
@@ -62,7 +62,7 @@ class Profile:
     def __hash__(self) -> int:
         return self.id
 
-    def __repr__(self) -> str:
+    def __repr__(self) -> str:  # seldom
         return "Profile(items=%r, window_s=%d, calibration=%d, version=%d)" % (
             self.items,
             self.window_s,
@@ -71,7 +71,7 @@ class Profile:
         )
 
 
-def decode_profile(descriptor: bytes) -> Profile:
+def decode_profile(descriptor: bytes) -> Profile:  # seldom
     """The profile of a descriptor; WireError `short`, `long` or `range`."""
     if len(descriptor) < _HEAD or len(descriptor) < _HEAD + 2 * descriptor[8]:
         raise WireError("short")

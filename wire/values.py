@@ -43,8 +43,12 @@ _K_MAX = 24
 def plan(profile: "Profile") -> "tuple[Item, ...]":
     """What the codec needs of each item: (mode, low, centre, width, M at the start, index of the partner or -1, lead,
     min_count). A partner counts only if it stands before the item and has the same instance."""
-    if profile.plan is not None:
-        return profile.plan
+    if profile.plan is None:
+        profile.plan = _plan(profile)
+    return profile.plan
+
+
+def _plan(profile: "Profile") -> "tuple[Item, ...]":  # seldom
     items = []
     places: dict[tuple[int, int], int] = {}
     for channel_id, instance in profile.items:
@@ -57,8 +61,7 @@ def plan(profile: "Profile") -> "tuple[Item, ...]":
             size = 8
         items.append((channel.mode, channel.low, channel.centre, width, size, partner, channel.lead, channel.min_count))
         places[(channel_id, instance)] = len(items) - 1
-    profile.plan = tuple(items)
-    return profile.plan
+    return tuple(items)
 
 
 def first(item: "Item", values: "list[int | None]") -> tuple[int, int]:

@@ -93,8 +93,10 @@ DRIVERS = {
     "tfluna": ("firmware.drivers.tfluna", "TFLuna"),
 }
 
+RADIOS = {"sx1262": "Sx1262", "sx1276": "Sx1276"}  # classes by chip, whose name is that of the module
 
-def reason_text(reason: int) -> str:
+
+def reason_text(reason: int) -> str:  # seldom
     """The words of a reason."""
     return REASONS.split(";")[reason]
 
@@ -106,17 +108,20 @@ class SensorError(Exception):
     """
 
     def __init__(self, reason: int, retry: bool = True, detail: int = 0, text: str = "") -> None:
-        words = reason_text(reason)
-        super().__init__(words + ": " + text if text else words)
+        super().__init__(text)
+        self.text = text
         self.reason = reason
         self.retry = retry
         self.detail = detail
 
+    def __str__(self) -> str:  # seldom
+        words = reason_text(self.reason)
+        return words + ": " + self.text if self.text else words
 
-def load(name: str) -> "Any":
+
+def load(name: str) -> "Any":  # seldom
     """The driver class of a name in board.json; KeyError if there is none. Only then its module is imported."""
-    module, attribute = DRIVERS[name]
-    return getattr(__import__(module, None, None, (attribute,)), attribute)
+    return seldom(*DRIVERS[name])
 
 
 def seldom(module: str, name: str) -> "Any":

@@ -111,7 +111,7 @@ class BME280:
     SETTINGS = ("temperature_offset_cdeg", "sample_ms")
     period_ms = 1000
 
-    def __init__(
+    def __init__(  # seldom
         self, bus: "Any", clock: "Any", instance: int = 0, address: int = 0x76, stuck_reads: int = 120
     ) -> None:
         self.state = WARMUP

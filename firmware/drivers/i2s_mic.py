@@ -70,7 +70,7 @@ class I2SMic:
     SETTINGS = ("mic_offset_cdb",)
     period_ms = 1000
 
-    def __init__(
+    def __init__(  # seldom
         self,
         bus: "Any",
         clock: "Any",
@@ -133,7 +133,7 @@ class I2SMic:
         """Give no other items than these: what nobody asks for is not measured."""
         seldom(CARE, "keep")(self, wanted)
 
-    def _begin(self) -> None:
+    def _begin(self) -> None:  # seldom
         """Filters without a past."""
         kept = self._kept
         percentiles = [at for at in kept if _PERCENTILES <= at < _PERCENTILES + 4]
@@ -145,7 +145,7 @@ class I2SMic:
             self._bands = Bands(self._model)
         self.configure("mic_offset_cdb", self.offset_cdb)
 
-    async def start(self) -> None:
+    async def start(self) -> None:  # seldom
         """The receiver runs; what comes while microphone and filters settle is thrown away. SensorError NO_ANSWER."""
         self.state = WARMUP
         self._running = False
@@ -160,7 +160,7 @@ class I2SMic:
         self._settle_left_ms = self._settle_ms
         self._running = True
 
-    def _open(self, slots: int) -> None:
+    def _open(self, slots: int) -> None:  # seldom
         """Let the receiver give the left slot or both; only then, for it wakes the microphone anew."""
         if slots != self._slots:
             self._slots = slots
@@ -184,7 +184,7 @@ class I2SMic:
             tidy(self._block, samples, slot if self._slots > 1 else None, self._late)
         return samples
 
-    async def _settle(self) -> None:
+    async def _settle(self) -> None:  # seldom
         """A part of the settling time; at its end see whether there is sound, and how its words stand. SensorError
         WARMING_UP, NO_ANSWER, SILENT."""
         part_ms = min(self._settle_left_ms, self.period_ms)
@@ -295,7 +295,7 @@ class I2SMic:
                 readings.append(item + (value, SUSPECT | UNDERRANGE << 4 if low else flag))
         return readings
 
-    async def calibrate(self) -> None:
+    async def calibrate(self) -> None:  # seldom
         """A calibrator sounds on the microphone: listen to it for some seconds; `calibration` has what came of it."""
         from firmware.dsp.calibrator import listen
 

@@ -60,7 +60,7 @@ _DELAY_S = const(1)
 _STUCK_REPORTS = const(100)  # ten seconds of equal targets: what moves cannot stay where it is
 
 
-def command(code: int, value: bytes = b"") -> bytes:
+def command(code: int, value: bytes = b"") -> bytes:  # seldom
     """The bytes of a command."""
     return _ACK_HEAD + (len(value) + 2).to_bytes(2, "little") + code.to_bytes(2, "little") + value + _ACK_TAIL
 
@@ -97,7 +97,7 @@ class Parser:
     `dropped` counts why bytes or frames were thrown away.
     """
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # seldom
         self._buffer = bytearray()
         self.frames = 0
         self.dropped = {"noise": 0, "length": 0, "footer": 0, "fields": 0}
@@ -162,7 +162,7 @@ class LD2451:
     SETTINGS = ("direction_flip", "speed_angle_deg")
     period_ms = 1000
 
-    def __init__(
+    def __init__(  # seldom
         self,
         bus: "Any",
         clock: "Any",
@@ -209,7 +209,7 @@ class LD2451:
         elif name == "speed_angle_deg":
             self._secant = seldom("firmware.drivers.secant", "secant")(value)
 
-    async def start(self) -> None:
+    async def start(self) -> None:  # seldom
         """Configure: both directions, range, least speed. SensorError NO_ANSWER, REFUSED."""
         self.state = WARMUP
         self.parser = Parser()
@@ -224,7 +224,7 @@ class LD2451:
         self._read_ms = self._clock.ticks_ms()
         self.state = READY
 
-    async def command(self, code: int, value: bytes = b"") -> bytes:
+    async def command(self, code: int, value: bytes = b"") -> bytes:  # seldom
         """The value of the answer. SensorError NO_ANSWER or REFUSED with the command as detail."""
         clock = self._clock
         for _ in range(_TRIES):

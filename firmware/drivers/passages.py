@@ -21,7 +21,7 @@ _HEADWAY_MAX = const(6000)  # 0.01 s: longer ones are at least that
 class Passages:
     """Of one sensor. Everything that has a direction is given for it and for both together, but bins and occupancy."""
 
-    def __init__(self, clock: "Any", instance: int) -> None:
+    def __init__(self, clock: "Any", instance: int) -> None:  # seldom
         self._diff = clock.ticks_diff
         self._instance = instance
         items = []

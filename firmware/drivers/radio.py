@@ -21,6 +21,8 @@ error of the sender's frequency as the chip saw it, `end_us` by `port.now_us`.
 Every failure of the chip is an OSError whose second argument says in words what is wrong.
 """
 
+from firmware.drivers import RADIOS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -42,7 +44,6 @@ async def open_radio(board: dict, hal: "Any", clock: "Any") -> "Any":
         bus["id"], bus["sck"], bus["mosi"], bus["miso"], entry["nss"], entry["reset"], entry["irq"], entry.get("busy", -1),
         entry.get("rxen", -1), bus["freq"],
     )  # fmt: skip
-    chip = entry["chip"]
-    name = chip[0].upper() + chip[1:]
-    driver = getattr(__import__("firmware.drivers." + chip, None, None, (name,)), name)
+    name = RADIOS[entry["chip"]]
+    driver = getattr(__import__("firmware.drivers." + entry["chip"], None, None, (name,)), name)
     return driver(port, clock, dict(entry, public=board["link"].get("public", 0)))

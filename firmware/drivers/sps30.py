@@ -84,7 +84,7 @@ class SPS30:
     SETTINGS = ("sample_ms",)
     period_ms = 1000
 
-    def __init__(
+    def __init__(  # seldom
         self,
         bus: "Any",
         clock: "Any",
@@ -129,7 +129,7 @@ class SPS30:
         """Idle, identify, set the cleaning interval, measure. SensorError NO_ANSWER, BAD_CRC, WRONG_CHIP."""
         await seldom(CARE, "start")(self)
 
-    async def _wake(self) -> None:
+    async def _wake(self) -> None:  # seldom
         """Out of sleep: the first of two commands only wakes the bus, unacknowledged."""
         for _ in range(2):
             try:
@@ -208,7 +208,7 @@ class SPS30:
         if self._status & (FAN_FAILED | LASER_FAILED):
             raise SensorError(CHIP_FAULT, False, self._status)
 
-    async def clean(self) -> None:
+    async def clean(self) -> None:  # seldom
         """Clean the fan now; values are not valid for 12 s (the state goes back to WARMUP), or until a whole warm-up is over."""
         await self._chip.send(_CLEAN, 5)
         self._cleans()

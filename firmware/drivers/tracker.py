@@ -155,7 +155,7 @@ class Track:
 class Tracker:
     """`report` takes the targets of one report; `ended` gives what has passed since."""
 
-    def __init__(self, clock: "Any", range_cm: int = 10000) -> None:
+    def __init__(self, clock: "Any", range_cm: int = 10000) -> None:  # seldom
         self._travel_cm = min(_TRAVEL_CM, range_cm // 3)
         self._range_cm = range_cm
         self._diff = clock.ticks_diff

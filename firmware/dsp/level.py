@@ -3,6 +3,8 @@
 A level is an integer in centi-dB (1/100 dB). Both directions err by less than 0.01 dB (tests/firmware/test_level.py).
 """
 
+from wire.bits import bit_length
+
 # 10*log10(1 + i/32) in 1e-4 dB. Linear between two rows: at most 5e-4 dB off.
 _LOG = (
     0, 1336, 2633, 3892, 5115, 6305, 7463, 8591, 9691, 10763, 11810, 12832, 13830, 14806, 15761, 16695, 17609,
@@ -15,18 +17,6 @@ _TENTHS = (16384, 20626, 25967, 32690, 41155, 51811, 65226, 82115, 103376, 13014
 _HUNDREDTHS = (16384, 16766, 17156, 17556, 17965, 18383, 18811, 19250, 19698, 20157)
 _THOUSANDTHS = (16384, 16422, 16460, 16498, 16536, 16574, 16612, 16650, 16689, 16727)
 ENERGY_ONE = 1 << 42  # what energy(0) returns
-
-
-def bit_length(number: int) -> int:
-    """Bits of a whole number >= 0 (MicroPython's int has no such method)."""
-    bits = 0
-    while number >= 65536:
-        number >>= 16
-        bits += 16
-    while number:
-        number >>= 1
-        bits += 1
-    return bits
 
 
 def centi_db(numerator: int, denominator: int = 1) -> int:

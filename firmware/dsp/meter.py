@@ -317,7 +317,7 @@ class Meter:
     the histogram; 1 where nobody asks for it.
     """
 
-    def __init__(self, response: "tuple[int, ...]" = FLAT, offset_cdb: int = 0, bins: int = BINS) -> None:
+    def __init__(self, response: "tuple[int, ...]" = FLAT, offset_cdb: int = 0, bins: int = BINS) -> None:  # seldom
         state = array("i", bytes(4 * _SIZE))
         for at in range(10):
             state[at] = _BIAS
@@ -329,7 +329,7 @@ class Meter:
         self.set_offset(offset_cdb)
         self.clear()
 
-    def set_offset(self, offset_cdb: int) -> None:
+    def set_offset(self, offset_cdb: int) -> None:  # seldom
         """Of what is fed from now on; what the histogram holds stays where it is."""
         self.offset_cdb = offset_cdb - self._at_1khz
         middle = self.offset_cdb + _OFFSET_A - _PART_CDB + 25

@@ -33,7 +33,7 @@ class Acked:
         self.ranges = kept
         return True
 
-    def remove(self, first: int, end: int) -> None:
+    def remove(self, first: int, end: int) -> None:  # seldom
         """[first, end) is not held after all."""
         kept = []
         for low, high in [(0, self.cum)] + self.ranges:

@@ -27,7 +27,7 @@ class OutboxFull(Exception):
 class Outbox:
     """`free(path) -> (free blocks, all blocks)`; `leases` guards that no seq comes twice; `budget` in bytes."""
 
-    def __init__(
+    def __init__(  # seldom
         self, path: str, life: int, leases: "Any", budget: int, free: "Callable[[str], tuple[int, int]]"
     ) -> None:
         self.path = path
@@ -102,7 +102,7 @@ class Outbox:
 
     # --- opening ---
 
-    def _open(self) -> None:
+    def _open(self) -> None:  # seldom
         try:
             os.mkdir(self.path)
         except OSError:
@@ -167,7 +167,7 @@ class Outbox:
 
     # --- writing ---
 
-    def _create(self) -> None:
+    def _create(self) -> None:  # seldom
         """A new segment, which begins with the state; OSError."""
         number = self.segments[-1][0] + 1 if self.segments else 0
         self._let_go()
@@ -244,14 +244,14 @@ class Outbox:
                 self._make_room()
             raise OutboxFull(error)
 
-    def _read_again(self) -> None:
+    def _read_again(self) -> None:  # seldom
         """A write failed, and nobody knows what of it arrived: flash tells."""
         self._let_go()
         self.segments = []
         self.state = State(self._life)
         self._open()
 
-    def _make_room(self) -> bool:
+    def _make_room(self) -> bool:  # seldom
         """Drop the oldest segment; False if there is none but the newest, or if flash does not even take the note."""
         if len(self.segments) < 2:
             return False
@@ -306,7 +306,7 @@ class Outbox:
             self._acked_news = True
         return True
 
-    def recall(self, cum: int, ranges: "list[tuple[int, int]]") -> None:
+    def recall(self, cum: int, ranges: "list[tuple[int, int]]") -> None:  # seldom
         """These were held already before a deep sleep."""
         self.acknowledge(cum, 0, 0)
         for first, end in ranges:
@@ -317,7 +317,7 @@ class Outbox:
         if self.state.acked.add(first, min(end, self.state.next_seq)):
             self._acked_news = True
 
-    def reopen(self, first: int, end: int) -> None:
+    def reopen(self, first: int, end: int) -> None:  # seldom
         """The gateway asks for [first, end) again: what of it lies in flash waits again."""
         first = max(first, self.segments[0][1])
         end = min(end, self.state.next_seq)
@@ -325,7 +325,7 @@ class Outbox:
             self.state.acked.remove(first, end)
             self._acked_news = True
 
-    def give_up(self) -> int:
+    def give_up(self) -> int:  # seldom
         """What is not acknowledged is not in flash either: wait for it no longer. How many seqs that are."""
         acked, end = self.state.acked, self.state.next_seq
         lost = end - acked.cum
@@ -351,7 +351,7 @@ class Outbox:
         """Whether the gateway holds everything."""
         return self.state.acked.cum >= self.state.next_seq
 
-    def drop_oldest(self) -> None:
+    def drop_oldest(self) -> None:  # seldom
         """Delete the oldest segment; what of it the gateway does not hold is told by gaps, synced before. OSError."""
         from firmware.outbox.drop import gaps_of  # a board whose gateway listens never needs it
 
@@ -359,7 +359,7 @@ class Outbox:
         self._append([(entries.DROP, struct.pack("<I", number))], lambda: gaps_of(self.entries(number), self.state))
         self._finish_drop()
 
-    def _finish_drop(self) -> None:
+    def _finish_drop(self) -> None:  # seldom
         number = self.state.dropping
         self.state.dropping = -1
         for i in range(len(self.segments) - 1):

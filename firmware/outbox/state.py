@@ -19,7 +19,7 @@ CHECKPOINT_RANGES = (
 class State:
     """Of one life. `grids`: profile short -> [window_s, next window index, unplaced windows]."""
 
-    def __init__(self, life: int) -> None:
+    def __init__(self, life: int) -> None:  # seldom
         self.life = life
         self.next_seq = 0
         self.totals = [0, 0, 0, 0, 0, 0]
@@ -35,14 +35,14 @@ class State:
             out += struct.pack("<II", first, end)
         return out
 
-    def checkpoint(self, number: int) -> bytes:
+    def checkpoint(self, number: int) -> bytes:  # seldom
         out = struct.pack("<BIII", entries.FORMAT, self.life, number, self.next_seq)
         out += struct.pack("<IIIIII", *self.totals) + self.acked_body() + bytes([len(self.grids)])
         for short, (window_s, index, unplaced) in self.grids.items():
             out += struct.pack("<BIII", short, window_s, index, unplaced)
         return out
 
-    def load(self, body: bytes) -> bool:
+    def load(self, body: bytes) -> bool:  # seldom
         """Take a checkpoint's state; False if it is of another format or life."""
         form, life, _, next_seq = struct.unpack_from("<BIII", body, 0)
         if form != entries.FORMAT or life != self.life:
@@ -60,7 +60,7 @@ class State:
             at += 13
         return True
 
-    def _load_acked(self, body: bytes, at: int) -> int:
+    def _load_acked(self, body: bytes, at: int) -> int:  # seldom
         acked = Acked()
         acked.cum = struct.unpack_from("<I", body, at)[0]
         end = at + 5 + 8 * body[at + 4]

@@ -13,7 +13,7 @@ LOOK_MS = 5000
 U24 = 0xFFFFFE
 
 
-def put_health(node: "Any") -> None:
+def put_health(node: "Any") -> None:  # seldom
     """One health record now. Fields: wire.messages.Health."""
     life, session = node.life, node.sessions[0]
     free, largest = node.port.free_heap()

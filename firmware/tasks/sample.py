@@ -32,7 +32,7 @@ class Sensor:
 
     hearers: "tuple[Any, ...]" = ()  # `hear` of the drivers that need what others give
 
-    def __init__(self, number: int, driver: "Any", bus: "Any") -> None:
+    def __init__(self, number: int, driver: "Any", bus: "Any") -> None:  # seldom
         self.number = number
         self.driver = driver
         self.bus = bus
@@ -44,12 +44,12 @@ class Sensor:
         self._halting = False
         self._wish = 0  # a command of wire.messages that waits
 
-    def configure(self, settings: "Any") -> None:
+    def configure(self, settings: "Any") -> None:  # seldom
         """Give the driver the settings that it follows."""
         for name in self.driver.SETTINGS:
             self.driver.configure(name, settings.get(name, self.driver.instance))
 
-    def request(self, code: int) -> bool:
+    def request(self, code: int) -> bool:  # seldom
         """A self test, a cleaning, a calibration is done between two readings, a self test also of a sensor that does not
         start; False if the driver has none."""
         if not hasattr(self.driver, _WISHES[code]):
@@ -57,7 +57,7 @@ class Sensor:
         self._wish = code
         return True
 
-    async def _grant(self, node: "Any") -> None:
+    async def _grant(self, node: "Any") -> None:  # seldom
         code, self._wish = self._wish, 0
         if code != SELF_TEST:
             await getattr(self.driver, _WISHES[code])()
@@ -99,7 +99,7 @@ class Sensor:
             node.log.info("sensor %d" % self.number, "back")
             node.event(SENSOR_BACK, self.number)
 
-    async def _start(self, node: "Any") -> bool:
+    async def _start(self, node: "Any") -> bool:  # seldom
         self._refused = False
         try:
             await self.driver.start()
@@ -177,7 +177,7 @@ class Sensor:
             await self._rest(task, node, backoff_ms)
             backoff_ms = min(backoff_ms * 2, BACKOFF_MAX_MS)
 
-    async def _rest(self, task: "Task", node: "Any", rest_ms: int) -> None:
+    async def _rest(self, task: "Task", node: "Any", rest_ms: int) -> None:  # seldom
         until_ms = node.clock.uptime_ms() + rest_ms
         while True:
             task.beat()

@@ -124,6 +124,7 @@ class SlowSensor(Sensor):
 class LoraBoard(Board):
     def description(self) -> dict[str, Any]:
         drivers.DRIVERS["slow"] = ("tests.fakes.lora_world", "SlowSensor")
+        drivers.RADIOS["fake"] = "Fake"
         found = super().description()
         found["sensors"][0]["driver"] = "slow"
         found["link"] = {"kind": "lora", "region": "EU868", "gain_cdbi": 400}

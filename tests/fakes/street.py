@@ -144,7 +144,7 @@ def loaded_bytes(board: str | Path, modules: tuple[str, ...]) -> dict[str, int]:
     files = firmware_build.slot_files(load_board(board), "xtensawin", "esp32")
     found = {}
     for module in modules:
-        stem = module.replace("hal.sim", "hal.esp32").replace(".", "/")
+        stem = module.replace(".", "/")
         for name in (f"{stem}.mpy", f"{stem}/__init__.mpy"):
             if name in files:
                 found[name] = len(files[name])

@@ -37,9 +37,7 @@ class Bench:
             await self.clock.sleep_ms(1000)
 
     def add_watchdog(self) -> None:
-        self.supervisor.add(
-            "watchdog", lambda task: watchdog.run(task, self.supervisor, self.port, self.clock, self.log)
-        )
+        self.supervisor.add("watchdog", watchdog.run, self.supervisor, self.port, self.clock, self.log)
 
 
 def test_a_failing_task_is_restarted_ever_later_while_others_go_on() -> None:

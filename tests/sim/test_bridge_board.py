@@ -76,7 +76,7 @@ def test_it_hears_answers_in_time_and_lives_through_a_dead_radio(tmp_path: Path)
     with Conductor(tmp_path, seed=3, start_s=START_S) as conductor:
         ether = Ether(conductor.time, 3, CLEAR)
         board = conductor.add_node("bridge", "heltec-v3-bridge")
-        files = image.board_files(load_board("heltec-v3"), conductor.interpreter)
+        files = image.board_files(load_board("heltec-v3"), conductor.interpreter, linked=False)
         files |= {"/main.py": TALKER.encode(), "/boot.py": b"import sys\nsys.path.insert(0, '/a')\n"}
         talker = conductor.add_node("talker", "heltec-v3", files=files)
         for node, x_m in ((board, 0.0), (talker, 300.0)):

@@ -57,8 +57,8 @@ SELF_TEST = "from firmware.drivers.radio_test import run\nprint(run())\nprint('d
 
 
 def add(conductor: Conductor, ether: Ether | None, name: str, main: str, board: str, x_m: float = 0.0) -> VirtualNode:
-    """A board with its own firmware, whose main.py is `main`."""
-    files = image.board_files(load_board(board), conductor.interpreter)
+    """A board with its own firmware, whose main.py is `main`: one that names modules gets each by itself."""
+    files = image.board_files(load_board(board), conductor.interpreter, linked=main == SELF_TEST)
     files["/main.py"] = main.encode()
     files["/boot.py"] = b"import sys\nsys.path.insert(0, '/a')\n"
     node = conductor.add_node(name, board, files=files)

@@ -68,7 +68,7 @@ def test_own_layouts_are_no_longer_than_declared_and_hold_integers_only() -> Non
     for spec, samples in SAMPLES.items():
         for sample in samples:
             out = bytearray()
-            messages._coder(messages.PUT, spec[0])(out, sample)
+            messages._encoder(spec[0])(out, sample)
             assert len(out) <= spec[1]
     out = bytearray()
     messages_gateway.PUT["window"](out, 2**32 - 1, 2**64 - 1)

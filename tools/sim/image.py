@@ -8,7 +8,7 @@ import os
 import selectors
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from boards import Board as Description
@@ -111,10 +111,13 @@ def provision_code(life: Life, values: Mapping[str, int]) -> str:
 def board_files(
     description: Description,
     interpreter: Interpreter,
-    change: Callable[[dict[str, bytes]], dict[str, bytes]] | None = None,
+    change: firmware_build.Change | None = None,
+    *,
+    linked: bool = True,
 ) -> dict[str, bytes]:
-    """All files of a fresh, unprovisioned flash: path -> content. `change`: of the sources, for laboratories."""
-    slot = firmware_build.slot_files(description, interpreter.arch, "sim", change)
+    """All files of a fresh, unprovisioned flash: path -> content. `change`: of the sources, `linked` False: each module by
+    itself, both for laboratories."""
+    slot = firmware_build.slot_files(description, interpreter.arch, "sim", change, linked=linked)
     root = firmware_build.root_files(description, simulated=True)
     return {f"/{SLOT}/{name}": content for name, content in slot.items()} | {
         f"/{name}": content for name, content in root.items()
