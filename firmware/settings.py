@@ -21,7 +21,6 @@ import os
 import struct
 
 from wire import crypto
-from wire.settings import by_name, permits
 
 _MAGIC = b"SSt1"
 _HEAD = 12
@@ -73,26 +72,30 @@ def stem(root: str, kind: str, life: int) -> str:
     return "%s/%s-%08x" % (root, kind, life)
 
 
-def key_of(name: str, instance: int) -> str:
-    return "%s.%d" % (name, instance) if by_name(name).instances > 1 else name
-
-
 class Settings:
     """The valid copy, its values by name, and how to change them."""
 
-    def __init__(self, root: str, payload: dict, version: int) -> None:
+    def __init__(self, root: str, payload: dict, version: int) -> None:  # seldom
+        from wire.settings import SETTINGS  # the whole table is needed when something is set
+
+        self._defaults = {setting.name: setting.default for setting in SETTINGS}
+        self._several = tuple([setting.name for setting in SETTINGS if setting.instances > 1])
         self._root = root
         self.payload = payload
         self.version = version
         self.repaired = False  # one copy was unreadable or older and was written anew
 
+    def key(self, name: str, instance: int) -> str:
+        """What a value is kept under."""
+        return "%s.%d" % (name, instance) if name in self._several else name
+
     def get(self, name: str, instance: int = 0) -> int:
         """Value of a setting of wire/settings.py that is in force, its default if it was never set."""
-        return int(self.payload["values"].get(key_of(name, instance), by_name(name).default))
+        return int(self.payload["values"].get(self.key(name, instance), self._defaults[name]))
 
     def wanted(self, name: str, instance: int = 0) -> int:  # seldom
         """The value that was set last, in force or pending."""
-        return int(self.payload.get("pending", {}).get(key_of(name, instance), self.get(name, instance)))
+        return int(self.payload.get("pending", {}).get(self.key(name, instance), self.get(name, instance)))
 
     def values(self, later: bool) -> "dict[str, int]":  # seldom
         """All that were set, by name: those in force, or `later`, as they will be when what is pending has taken over."""
@@ -104,18 +107,20 @@ class Settings:
     def put(self, name: str, instance: int, value: int, later: bool = False) -> bool:  # seldom
         """Set and store; False if the table does not permit it. Both copies hold it when this returns True. `later`:
         pending until `take_over`. OSError: flash refused, and nothing has changed."""
+        from wire.settings import by_name, permits
+
         setting = by_name(name)
         if not setting.writable or not permits(setting.id, instance, value):
             return False
         before = self.payload["values"], self.payload.get("pending", {})
         values, pending = dict(before[0]), dict(before[1])
-        pending.pop(key_of(name, instance), None)
+        pending.pop(self.key(name, instance), None)
         if later and value == self.get(name, instance):
             pass  # nothing is to change any more
         elif later:
-            pending[key_of(name, instance)] = value
+            pending[self.key(name, instance)] = value
         else:
-            values[key_of(name, instance)] = value
+            values[self.key(name, instance)] = value
         self.payload["values"], self.payload["pending"] = values, pending
         self.store_or(before)
         return True

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tools.errors import SteigerError
-from tools.firmware_module import Module, Target, bound_in, fields_of, imported
+from tools.firmware_module import APP, Module, Target, bound_in, fields_of, imported
 
 
 class Names:
@@ -244,6 +244,16 @@ class Rewriter(ast.NodeTransformer):
         return node
 
     visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
+
+    def visit_Tuple(self, node: ast.Tuple) -> ast.AST:
+        """A row of a table, ("module", "name") of what is loaded by its name: it is in the one module now."""
+        self.generic_visit(node)
+        words = [each.value for each in node.elts if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        if len(words) == len(node.elts) == 2 and words[0] in self._members:
+            target = Target(words[0], words[1])
+            if target in self._names.top:
+                node.elts = [ast.Constant(APP), ast.Constant(self._names.top[target])]
+        return node
 
     def visit_Delete(self, node: ast.Delete) -> ast.AST | None:
         """What was imported from a member has no name of its own here that could go."""

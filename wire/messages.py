@@ -9,7 +9,6 @@ from collections import namedtuple
 
 from wire import BOOT, UPTIME_HIGH_MS, UTC, UTC_HIGH_S, UTC_LOW_S, WireError
 from wire.profiles import INSTANCE_MAX, Profile
-from wire.settings import permits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -318,7 +317,7 @@ def encode(message: "tuple[Any, ...]") -> "tuple[int, bytearray]":  # seldom
         else:
             _encoder(spec[0])(out, message[i])
         i += 1
-    if code == SET_SETTING and not permits(message[0], message[1], message[2]):
+    if code == SET_SETTING and not _permits(message):
         raise ValueError("setting")
     return code, out
 
@@ -346,11 +345,12 @@ def decode(message_type: int, payload: bytes | bytearray) -> "Any":
                 values.append(value)
     if at != len(payload):
         raise WireError("long")
-    if code == SET_SETTING:
-        _refuse_setting(values)
+    if code == SET_SETTING and not _permits(values):
+        raise WireError("range")
     return cls(*values)
 
 
-def _refuse_setting(values: "list[Any]") -> None:  # seldom
-    if not permits(*values):
-        raise WireError("range")
+def _permits(values: "tuple[Any, ...] | list[Any]") -> bool:  # seldom
+    from wire.settings import permits
+
+    return permits(values[0], values[1], values[2])

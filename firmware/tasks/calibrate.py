@@ -2,7 +2,7 @@
 one of them. Loaded when one comes, and forgotten."""
 
 from firmware import forget, profiles
-from firmware.settings import Settings, key_of
+from firmware.settings import Settings
 from firmware.tasks import plan
 from wire import messages
 from wire.calibration import CALIBRATION, calibration
@@ -23,9 +23,9 @@ def calibrate(settings: Settings, number: int, chosen: "tuple[tuple[int, int, in
         if not permits(setting_id, instance, value) or by_id(setting_id).name not in CALIBRATION:
             return False
         name = by_id(setting_id).name
-        pending.pop(key_of(name, instance), None)
+        pending.pop(settings.key(name, instance), None)
         if value != settings.get(name, instance):
-            pending[key_of(name, instance)] = value
+            pending[settings.key(name, instance)] = value
     settings.payload["pending"] = pending
     if calibration(settings.values(True)) != number:
         settings.payload["pending"] = before[1]
