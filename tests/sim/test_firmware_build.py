@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,19 @@ def test_the_cache_is_used_and_can_be_missing(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     assert firmware_build._compiled("firmware/x.py", b"x = 1", "x64") == first
+
+
+def test_a_traceback_of_a_board_tells_the_sources() -> None:
+    board = load_board("air-v1")
+    origins = firmware_build._linked(board, "xtensawin", "esp32", None)[1]
+    lines = {name: '  File "{}", line 1, in {}'.format(*name.split()) for name in origins}
+    told = firmware_build.readable(board, "\n".join(["Traceback", *lines.values(), "OSError: 5"])).splitlines()
+    assert told[0] == "Traceback" and told[-1] == "OSError: 5" and len(told) > 300
+    for name, line in zip(origins, told[1:-1], strict=True):
+        assert line == f"{lines[name]}  <- {' | '.join(origins[name])}"
+        for place in origins[name]:
+            file, number, path = re.fullmatch(r"(.+\.py):(\d+) (.+)", place).groups()  # type: ignore[union-attr]
+            source = firmware_build.ROOT / file
+            source = source if source.exists() else source.with_suffix("") / "__init__.py"
+            written = source.read_text().splitlines()[int(number) - 1]
+            assert re.search(rf"\b(def|class) {path.split('.')[-1]}\b", written), place

@@ -44,6 +44,8 @@ CHIP = (
     "    def clean(self):\n        return 'cleaned', self.total\n"
     "    async def rare(self, wanted):  # seldom\n        return struct.pack('<H', wanted + self.total)\n"
     "    def nobody(self):\n        return 'never called'\n"
+    "    async def forever(self):\n        return [self.total, 'for ever', self.limit]\n"
+    "    def handed_on(self):\n        return [self.total, 'handed on', self.limit]\n"
 )
 COUNTS = (
     "from collections import namedtuple\n"
@@ -83,7 +85,9 @@ LATER = (
     "from firmware.counts import helper\n"
     "def use(chip, reading):\n"
     "    try:\n        chip.rare(1).send(None)\n    except StopIteration as end:\n        packed = end.value\n"
-    "    return helper(reading.amount), chip.only_later(1), packed\n"
+    "    told = chip.handed_on\n"
+    "    try:\n        chip.forever().send(None)\n    except StopIteration as end:\n        told = end.value, told()\n"
+    "    return helper(reading.amount), chip.only_later(1), packed, told\n"
 )
 SOURCES = {
     "firmware/__init__.py": FORGET, "firmware/drivers/__init__.py": DRIVERS, "firmware/drivers/chip.py": CHIP,
@@ -167,6 +171,30 @@ def test_what_is_seldom_needed_is_elsewhere() -> None:
     assert "(3, 4)" in made["firmware/later.py"].decode() and "(3, 4)" not in app  # only code on demand refers to it
 
 
+def test_what_somebody_may_hold_on_to_stays() -> None:
+    """A coroutine may run for ever, and a method that is handed on be called each second, though code on demand speaks of it."""
+    app = linked().sources["firmware/app.py"].decode()
+    assert "for ever" in app and "handed on" in app
+
+
+def test_a_driver_is_found_in_the_one_module() -> None:
+    made = linked().sources
+    assert b"firmware.drivers.chip" not in made["firmware/app.py"] + made["firmware/s1.py"] + made["firmware/s2.py"]
+    assert made["firmware/drivers/chip.py"], "for whoever asks by its name"
+
+
+def test_parts_are_kept_too() -> None:
+    files = {name: text.encode() for name, text in SOURCES.items()}
+    files["firmware/later.py"] = files["firmware/later.py"].replace(b"forget", b"")
+    app = files["firmware/app.py"].replace(b"    forget('firmware.later')\n", b"")
+    callers = [b"from firmware import app\napp.main('', safe=True)"]
+    made = link(
+        files | {"firmware/app.py": app}, ["firmware.drivers.chip"], callers, "sim", parts=["firmware.later"]
+    ).sources
+    assert "firmware/later.py" not in made
+    assert run(made) == run(SOURCES)
+
+
 def test_a_traceback_tells_where_it_was_written() -> None:
     origins = linked().origins
     assert any(place.startswith("firmware/counts.py:") for places in origins.values() for place in places)
@@ -199,6 +227,23 @@ def test_a_text_that_comes_from_anywhere_keeps_all_names() -> None:
     change = APP.replace("hasattr(driver, wish)", "hasattr(driver, driver.wish)") + "NAMES = {'x': 'step_by'}\n"
     text = linked(app=change).sources["firmware/app.py"].decode()
     assert "step_by" in text and "grow" not in text
+
+
+def test_what_a_module_takes_from_another_and_lets_go() -> None:
+    """Rows that one module adds to a table, as wire/settings.py does."""
+    rows = {"firmware/rows.py": "ROWS = ((5, 6), (7, 8))\n"}
+    counts = COUNTS + (
+        "try:\n    from firmware.rows import ROWS\nexcept ImportError:\n    pass\n"
+        "else:\n    FACTORS += tuple([row[0] * 2 for row in ROWS])\n    del ROWS\n"
+    )
+    later = LATER.replace("return helper(", "row = 1\n    return row, helper(")
+    for more in ({}, rows):
+        sources = SOURCES | more | {"firmware/counts.py": counts, "firmware/later.py": later}
+        files = {name: text.encode() for name, text in sources.items()}
+        made = link(
+            files, ["firmware.drivers.chip"], [b"from firmware import app\napp.main('', safe=True)"], "sim"
+        ).sources
+        assert run(made) == run(sources)
 
 
 def test_micropythons_names_are_those_of_the_stubs() -> None:
