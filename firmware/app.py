@@ -121,7 +121,7 @@ class Node:
         """What has to be looked after now and then."""
         while True:
             task.beat()
-            forget("wire.channel_table", "wire.settings")  # a new profile, or a new value, asks for them, too
+            forget("wire.channel_table", "wire.settings", "wire.settings_radio")  # asked for by what is new, too
             forget_seldom()
             self.port.collect()
             self._watch_supply(self.port.supply_mv())
