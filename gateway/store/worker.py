@@ -2,7 +2,7 @@
 
 Jobs that wait together share one transaction, hence one sync; each runs in a savepoint, so that one that fails takes
 nothing of the others with it. A future is resolved only after the commit returned. A job may be patient: it waits in the loop
-for a job that is not, and goes with it.
+for a job that is not, and goes with it, right behind.
 """
 
 from __future__ import annotations
@@ -56,21 +56,24 @@ class Worker:
     async def submit(self, work: Callable[[sqlite3.Connection], T], patience_s: float = 0.0) -> T:
         """Run `work(connection)` in the thread; returns after its transaction is synced, raises what it raised.
 
-        Jobs run in the order of their submission. With `patience_s` it is begun when another one is, or after that time.
+        With `patience_s` it is begun behind the next one that has none, in its transaction, or after that time.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._waiting.append(_Job(work, future))
+        job = _Job(work, future)
         if patience_s <= 0:
-            self._hand_over()
-        elif self._patience is None:
-            self._patience = self._loop.call_later(patience_s, self._hand_over)
+            self._hand_over(job)
+        else:
+            self._waiting.append(job)
+            if self._patience is None:
+                self._patience = self._loop.call_later(patience_s, self._hand_over)
         return await future  # cancelled with its waiter; the transaction runs to its end all the same
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, *first: _Job) -> None:
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
-        jobs, self._waiting = self._waiting, []
+        jobs = [*first, *self._waiting]
+        self._waiting = []
         if jobs:
             self.pending += len(jobs)
             self._begin(jobs)

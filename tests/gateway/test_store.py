@@ -414,7 +414,7 @@ def test_a_job_that_fails_takes_nothing_of_its_company_with_it(tmp_path: Path) -
     asyncio.run(scenario())
 
 
-def test_a_patient_job_goes_with_the_next_one_and_before_it(tmp_path: Path) -> None:
+def test_patient_jobs_go_with_the_next_one_and_behind_it(tmp_path: Path) -> None:
     async def scenario() -> None:
         ran: list[int] = []
 
@@ -439,7 +439,7 @@ def test_a_patient_job_goes_with_the_next_one_and_before_it(tmp_path: Path) -> N
             assert not worker.pending, "a virtual clock goes on while they wait"
             await worker.submit(day(2))
             await asyncio.gather(*patient)
-            assert ran == [3, 1, 2]
+            assert ran == [2, 3, 1]
             assert transactions == 1
             late = asyncio.create_task(worker.submit(day(4), 3600))
             await asyncio.sleep(0)
