@@ -87,7 +87,7 @@ def ids(count: int) -> set[str]:
 
 
 def test_the_reference_consumer_is_short() -> None:
-    assert len(CONSUMER.read_text().splitlines()) <= 30
+    assert len(CONSUMER.read_text().splitlines()) <= 40  # as docs/mqtt.md says
 
 
 def test_a_missing_mosquitto_fails_under_ci_and_skips_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
