@@ -12,7 +12,7 @@ import pytest
 from boards import load_board
 from gateway.keys import Life, load_keys
 from tests.fakes.image_link import ImageLink
-from tools import provision
+from tools import firmware_build, provision
 from tools.errors import EXIT_NO_CONNECTION, NoConnection, UsageError
 from tools.sim import image
 from tools.sim.flash import Flash
@@ -22,11 +22,23 @@ pytestmark = [pytest.mark.skipif(not find().is_micropython, reason="needs MicroP
 UID = bytes.fromhex("0badcafe0001")
 START_S = 1_800_000_000
 USE = """
+import sys
+sys.path.insert(0, "/apart")
 from firmware import settings
 from firmware.leases import Leases
 payload = settings.newest("")[1]
 stem = settings.stem("", "lease", settings.life_of(bytes.fromhex(payload["key"])))
 Leases(stem).next_counter()
+"""
+GO = """
+def remove(path):
+    if os.stat(path)[0] & 0x4000:
+        for name in os.listdir(path):
+            remove(path + "/" + name)
+        os.rmdir(path)
+    else:
+        os.remove(path)
+remove("/apart")
 """
 
 
@@ -53,6 +65,16 @@ class Bench:
     def on_board(self, code: str) -> str:
         """Run on the board, its program on the path."""
         return image.execute(self.flash, f"import sys\nsys.path.insert(0, '/a')\n{code}", uid=UID)
+
+    def use(self, code: str = "") -> None:
+        """The board lives a little, and `code` after it. Its modules lie there by themselves meanwhile: in the linked
+        program they have no names."""
+        interpreter = find()
+        modules = firmware_build.slot_files(load_board("air-v1"), interpreter.arch, "sim", linked=False)
+        image.execute(
+            self.flash, image._INSTALL + USE + code + GO, interpreter=interpreter, uid=UID,
+            files={f"/apart/{name}": content for name, content in modules.items()},
+        )  # fmt: skip
 
     def payload(self) -> dict[str, Any]:
         """The board's settings."""
@@ -129,7 +151,7 @@ def test_a_try_that_did_not_reach_the_board_is_withdrawn_by_the_next(
     bench: Bench, where: Callable[[str], bool]
 ) -> None:
     first = bench.provision()
-    bench.on_board(USE)
+    bench.use()
     bench.link.lose_before = where
     with pytest.raises(NoConnection):
         bench.provision()
@@ -147,7 +169,7 @@ def test_a_try_that_did_not_reach_the_board_is_withdrawn_by_the_next(
 def test_a_try_on_another_board_of_that_address_withdraws_nothing(bench: Bench) -> None:
     """The life of a board that is elsewhere goes on being awaited: only its own board can tell that it has it not."""
     first = bench.provision()
-    bench.on_board(USE)
+    bench.use()
     for copy in "ab":
         bench.on_board(f"import os\nos.remove('settings.{copy}')")
     done = bench.provision()
@@ -159,7 +181,7 @@ def test_a_try_on_another_board_of_that_address_withdraws_nothing(bench: Bench) 
 
 def test_lost_tries_do_not_use_up_the_places_of_earlier_lives(bench: Bench) -> None:
     first = bench.provision()
-    bench.on_board(USE)
+    bench.use()
     for number in range(5):
         bench.link.lose_after = switches
         with pytest.raises(NoConnection):
@@ -177,7 +199,7 @@ def test_lost_tries_do_not_use_up_the_places_of_earlier_lives(bench: Bench) -> N
 def test_a_refusal_takes_the_life_back_and_says_whose_records_wait(bench: Bench) -> None:
     for _ in range(4):
         bench.provision()
-        bench.on_board(USE)
+        bench.use()
     before = bench.lives()
     with pytest.raises(UsageError, match=r"earlier lives still hold records") as told:
         bench.provision()
@@ -195,7 +217,7 @@ def test_another_board_type_is_switched_as_one(bench: Bench) -> None:
     """board.json and settings change together, or not at all when the settings are refused."""
     for _ in range(4):
         bench.provision()
-        bench.on_board(USE)
+        bench.use()
     read = "import json\nprint(json.load(open('/board.json'))['board'])"
     with pytest.raises(UsageError):
         bench.provision("traffic-v1")
@@ -205,7 +227,7 @@ def test_another_board_type_is_switched_as_one(bench: Bench) -> None:
 
 def test_undelivered_records_whose_key_is_lost_are_told(bench: Bench) -> None:
     first = bench.provision()
-    bench.on_board(USE + "import os\nos.mkdir('/outbox-%08x' % settings.life_of(bytes.fromhex(payload['key'])))\n")
+    bench.use("os.mkdir('/outbox-%08x' % settings.life_of(bytes.fromhex(payload['key'])))\n")
     bench.on_board(f"with open('/outbox-{first.life:08x}/0.seg', 'wb') as f:\n    f.write(bytes(777))\n")
     for copy in "ab":
         bench.on_board(f"with open('/settings.{copy}', 'wb') as f:\n    f.write(b'torn')\n")
