@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_NO_CONNECTION = 3
@@ -37,3 +41,16 @@ class NoConnection(SteigerError):
     """A port, a board, a gateway or a broker could not be reached (exit code 3)."""
 
     exit_code = EXIT_NO_CONNECTION
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A file that a person named is written: UsageError if the disk, its path or its mode forbid it."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"the file cannot be written: {error.strerror or error}",
+            where=str(path),
+            next_step="Check its path and mode",
+        ) from None

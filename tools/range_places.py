@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.links.rates import REQUIRED_DB
-from tools.errors import UsageError
+from tools.errors import UsageError, writing
 
 PER_MAX = 0.1  # of a place that is good for anything
 MARGIN_DB = 10.0  # as the gateway's lora.margin_db: fading and a wet summer's leaves take no more
@@ -86,21 +86,14 @@ def silent(node: int, time: str, place: str, position: tuple[float, float] | Non
 
 def append(path: Path, rows: Iterable[Row]) -> None:
     """Add rows to the file, and make it with its head if it is not there. On the disk when this returns."""
-    try:
-        with open(path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if not file.tell():
-                writer.writerow(COLUMNS)
-            for row in rows:
-                writer.writerow(["" if getattr(row, name) is None else getattr(row, name) for name in COLUMNS])
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise UsageError(
-            f"the file cannot be written: {error.strerror or error}",
-            where=str(path),
-            next_step="Check its path and mode",
-        ) from None
+    with writing(path), open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if not file.tell():
+            writer.writerow(COLUMNS)
+        for row in rows:
+            writer.writerow(["" if getattr(row, name) is None else getattr(row, name) for name in COLUMNS])
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load(path: Path) -> list[Row]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tools.errors import UsageError
+from tools.errors import UsageError, writing
 from tools.language import check_lang
 
 if TYPE_CHECKING:
@@ -55,14 +55,8 @@ def city(
     result = cities.run(plan, _progress(say(lang, "running"), as_json))
     lines = summary(result, lang)
     if picture is not None:
-        try:
+        with writing(picture):
             picture.write_text(town(result, WORDS[lang], _title(result, lang), lines), encoding="utf-8")
-        except OSError as error:
-            raise UsageError(
-                f"the file cannot be written: {error.strerror or error}",
-                where=str(picture),
-                next_step="Check its path and mode",
-            ) from None
     if as_json:
         print(json.dumps(facts(result) | {"picture": str(picture) if picture else None}))
         return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tools.errors import NoConnection, SteigerError, UsageError
+from tools.errors import NoConnection, SteigerError, UsageError, writing
 from tools.language import check_lang
 
 if TYPE_CHECKING:
@@ -174,14 +174,8 @@ def report(
                 "no place has a position: there is nothing to draw", where=str(file),
                 next_step="Give --track, or enter lat and lon in the file",
             )  # fmt: skip
-        try:
+        with writing(picture):
             picture.write_text(drawn(found, at, lang), encoding="utf-8")
-        except OSError as error:
-            raise UsageError(
-                f"the file cannot be written: {error.strerror or error}",
-                where=str(picture),
-                next_step="Check its path and mode",
-            ) from None
     if as_json:
         print(json.dumps(facts(found) | {"map": str(picture) if picture else None}))
         return
