@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,20 @@ def ask(data_dir: Path, verb: str, wait_s: float, silent: NoConnection, *, node:
         if not is_silence(error, node):
             raise
         raise silent from None
+
+
+def ask_aloud(config: Path, verb: str, wait_s: float, tell: Callable[[str], None], *, node: int, **fields: Any) -> Any:
+    """`ask` the gateway of this gateway.toml, and `tell` for whom one waits. NoConnection if the node is silent."""
+    from gateway.config import load
+
+    data_dir = Path(load(config).gateway.data_dir)
+    tell(f"node {node}: asking it, for at most {wait_s:g} s")
+    silent = NoConnection(
+        f"node {node} is silent: no answer within {wait_s:g} s",
+        where=str(config),
+        next_step="Look at its supply and cable and try again",
+    )
+    return ask(data_dir, verb, wait_s, silent, node=node, **fields)
 
 
 def is_silence(error: GatewayError, node: int) -> bool:

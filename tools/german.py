@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
+from collections.abc import Callable
+from typing import TextIO
 
 from tools import german_calibration, german_lora, german_range
 
@@ -67,6 +70,7 @@ GERMAN = {
     "this setting is not changed alone": "diese Einstellung wird nicht allein geändert",
     "steiger node retire ends a node": "steiger node retire beendet einen Knoten",
     "steiger node calibrate does that": "das tut steiger node calibrate",
+    "steiger node provision --set {}={}": "Das tut steiger node provision --set {}={}",
     "only provisioning changes this setting": "diese Einstellung ändert nur das Einrichten",
     "{} is out of range": "{} liegt außerhalb der Grenzen",
     "It takes {} to {} {}": "Erlaubt ist {} bis {} {}",
@@ -228,3 +232,13 @@ def german(text: str) -> str:
         if found:
             return translated.format(*[german(value) if value != text else value for value in found.groups()])
     return text
+
+
+def teller(lang: str, quiet: bool = False, out: TextIO | None = None) -> Callable[[str], None]:
+    """What prints a line in `lang` to `out`, stderr if there is none; nothing if `quiet`, for a JSON object is printed."""
+
+    def tell(line: str) -> None:
+        if not quiet:
+            print(german(line) if lang == "de" else line, file=out or sys.stderr, flush=True)
+
+    return tell

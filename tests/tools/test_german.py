@@ -15,9 +15,9 @@ TECHNICIANS = (
     "tools/provision.py", "tools/handover.py", "tools/board_link.py", "tools/listen.py", "tools/commands/monitor.py", "gateway/links/port.py",
     "gateway/keys.py", "gateway/owner.py", "gateway/calibration.py", "tools/passports.py", "tools/calibrate_node.py",
     "tools/colocation.py", "tools/colocation_csv.py", "tools/commands/calibrate.py", "tools/commands/node_calibrate.py",
-    "tools/commands/node_command.py", "tools/commands/node_bridge.py", "tools/language.py",
+    "tools/commands/node_command.py", "tools/commands/node_setting.py", "tools/ask_node.py", "tools/commands/node_bridge.py", "tools/language.py",
     "tools/mic_calibrator.py", "tools/sim/radio/deployment.py", "tools/commands/plan_city.py",
-    "tools/commands/range_test.py", "tools/range_places.py", "gateway/range_test.py",
+    "tools/commands/range_test.py", "tools/range_places.py", "gateway/range_test.py", "tools/errors.py",
 )  # fmt: skip
 # Of the command's file, what `retire` and `list` say stays English: they have no --lang. Of the rest, what no person
 # ever sees, or what is a value inside another message.

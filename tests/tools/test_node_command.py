@@ -13,16 +13,6 @@ from gateway.errors import GatewayError
 from tools import cli
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> str:
-    path = tmp_path / "gateway.toml"
-    path.write_text(
-        f'[gateway]\nid = "gw"\nnumber = 1\ndata_dir = "{tmp_path / "data"}"\nkeys = "{tmp_path / "keys.json"}"\n'
-        f'[[serial]]\nport = "{tmp_path / "tty"}"\n'
-    )
-    return str(path)
-
-
 def answer_with(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[dict[str, Any]]:
     asked: list[dict[str, Any]] = []
 

@@ -36,16 +36,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     return asked
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> str:
-    path = tmp_path / "gateway.toml"
-    path.write_text(
-        f'[gateway]\nid = "gw"\nnumber = 1\ndata_dir = "{tmp_path / "data"}"\nkeys = "{tmp_path / "keys.json"}"\n'
-        f'[[serial]]\nport = "{tmp_path / "tty"}"\n'
-    )
-    return str(path)
-
-
 def run(config: str, *args: str) -> int:
     return cli.run(["node", "setting", *args, "--config", config])
 

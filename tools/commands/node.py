@@ -126,7 +126,7 @@ def provision(
     from gateway.keys import load_keys
     from tools import listen
     from tools import provision as job
-    from tools.german import german
+    from tools.german import teller
 
     check_lang(lang)
     try:
@@ -159,9 +159,7 @@ def provision(
     if not os.path.exists(port):
         raise NoConnection("there is no such port", where=port, next_step="Plug the board in; see: ls /dev/tty*")
 
-    def tell(line: str) -> None:
-        if not as_json:
-            print(german(line) if lang == "de" else line, file=sys.stderr, flush=True)
+    tell = teller(lang, as_json)
 
     bar = _Bar(quiet=as_json, files="Dateien" if lang == "de" else "files")
     if bridge:

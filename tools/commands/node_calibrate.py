@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,7 +68,7 @@ def calibrate(
     """
     from tools import calibrate_node as job
     from tools import listen
-    from tools.german import german
+    from tools.german import teller
 
     check_lang(lang)
     given = {"slope": slope, "offset": offset, "kappa": kappa}
@@ -87,9 +86,7 @@ def calibrate(
     ):
         raise UsageError("--show changes nothing: leave out --passport and --channel")
 
-    def tell(line: str) -> None:
-        if not as_json:
-            print(german(line) if lang == "de" else line, file=sys.stderr, flush=True)
+    tell = teller(lang, as_json)
 
     if wanted is not None and calibrator is not None and not wanted.microphones:
         raise UsageError(f"a sound calibrator is for a microphone, not for {channel}")

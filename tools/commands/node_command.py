@@ -6,11 +6,11 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
-from tools.errors import NoConnection, SteigerError
+from tools.errors import SteigerError
 from tools.language import check_lang
 
 
@@ -36,24 +36,13 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
     """Have a node test a sensor, clean a fan, show itself, tell its health, or start again. It does so at most once."""
-    from gateway.config import load
-    from tools.ask_node import ask
-    from tools.german import german
+    from tools.ask_node import ask_aloud
+    from tools.german import teller
 
     check_lang(lang)
 
-    def tell(line: str, out: TextIO = sys.stdout) -> None:
-        if not as_json:
-            print(german(line) if lang == "de" else line, file=out, flush=True)
-
-    data_dir = Path(load(config).gateway.data_dir)
-    tell(f"node {address}: asking it, for at most {wait_s:g} s", sys.stderr)
-    silent = NoConnection(
-        f"node {address} is silent: no answer within {wait_s:g} s",
-        where=str(config),
-        next_step="Look at its supply and cable and try again",
-    )
-    answer = ask(data_dir, "command", wait_s, silent, node=address, command=order.value, arg=sensor)
+    tell = teller(lang, as_json, sys.stdout)
+    answer = ask_aloud(config, "command", wait_s, teller(lang, as_json), node=address, command=order.value, arg=sensor)
     if answer["result"] != "done":
         raise SteigerError(
             f"node {address} does not do it ({answer['result']})",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 
-from tools.errors import NoConnection, SteigerError, UsageError
+from tools.errors import SteigerError, UsageError
 from tools.language import check_lang
 
 # What has a command of its own, which writes down what is to be known of it as well.
@@ -37,27 +37,16 @@ def setting(
     \b
     steiger node setting 12 lora_spread_s 240 --config gateway.toml
     """
-    from gateway.config import load
-    from tools.ask_node import ask
-    from tools.german import german
+    from tools.ask_node import ask_aloud
+    from tools.german import teller
 
     check_lang(lang)
     _check(name, value)
 
-    def tell(line: str, out: TextIO = sys.stdout) -> None:
-        if not as_json:
-            print(german(line) if lang == "de" else line, file=out, flush=True)
-
-    data_dir = Path(load(config).gateway.data_dir)
-    tell(f"node {address}: asking it, for at most {wait_s:g} s", sys.stderr)
-    silent = NoConnection(
-        f"node {address} is silent: no answer within {wait_s:g} s",
-        where=str(config),
-        next_step="Look at its supply and cable and try again",
-    )
+    tell = teller(lang, as_json, sys.stdout)
     fields: dict[str, Any] = {"name": name} | ({} if value is None else {"value": value})
     verb = "get-setting" if value is None else "set-setting"
-    answer = ask(data_dir, verb, wait_s, silent, node=address, **fields)
+    answer = ask_aloud(config, verb, wait_s, teller(lang, as_json), node=address, **fields)
     if not answer["ok"]:
         raise SteigerError(
             f"node {address} does not take it" if value is not None else f"node {address} has no such setting",
