@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.config import Config
+from gateway.config_lora import EARS
 from gateway.links.bridge import BridgeEar, bridge_ears
 from gateway.links.cell import Cell, Duty
 from gateway.links.duty import GatewayDuty
@@ -45,10 +46,7 @@ def duty_of(config: Config, ear: Ear, clock: Clock) -> Duty:
 
 def _take_over(config: Config, path: Path) -> None:
     """A name that was never there is an old ear's new one if another one is gone: the law counts transmitters, not names."""
-    ears = (
-        [ear.name for ear in config.bridge] + [ear.name for ear in config.hat] + [ear.name for ear in config.forwarder]
-    )
-    names = {f"{DUTY_NAME}-{name}" for name in ears}
+    names = {f"{DUTY_NAME}-{ear.name}" for kind in EARS for ear in getattr(config, kind)}
     for old in sorted(path.parent.glob(f"{DUTY_NAME}-*")):
         if old.name not in names and "." not in old.name:  # a name has no point, what is half written has
             try:
