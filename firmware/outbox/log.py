@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SEGMENT_MAX = 16384  # bytes; what one deletion frees and one boot reads
 ENOSPC = 28
+BLOCK_BITS = 12  # flash is given out by 4096 bytes
 CHUNK = 1024  # bytes of the one read buffer; holds any entry
 SUFFIX = ".seg"
 
@@ -44,6 +45,7 @@ class Outbox:
         self._closed = False
         self._acked_news = False
         self._void = 0  # seqs of a boot that was cut, never given again: a gap that flash has still to take
+        self._room_at = -1  # blocks of the log when flash was last asked for its room, and had some
         self._open()
 
     # --- reading ---
@@ -275,8 +277,13 @@ class Outbox:
         total = 0
         for segment in self.segments:
             total += segment[2]
+        if total > self._budget:
+            return True
+        if total >> BLOCK_BITS == self._room_at:
+            return False  # asking walks over every block in use: not for each record, only for one that took a block
         free, blocks = self._free(self.path)
-        return total > self._budget or free * 10 < blocks
+        self._room_at = -1 if free * 10 < blocks else total >> BLOCK_BITS
+        return self._room_at < 0
 
     # --- acknowledging and dropping ---
 

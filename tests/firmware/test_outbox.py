@@ -488,6 +488,23 @@ def test_a_boot_on_a_full_flash_goes_on_and_tells_the_gap_later(
     assert third.state.next_seq > first
 
 
+def test_flash_is_asked_for_its_room_once_a_block(tmp_path: Path) -> None:
+    asked = []
+
+    def free(path: str) -> tuple[int, int]:
+        asked.append(path)
+        return 500, 512
+
+    stem = str(tmp_path / "lease")
+    Leases.create(stem)
+    outbox = Outbox(str(tmp_path / "outbox"), LIFE, Leases(stem), 10**6, free)
+    begin(outbox)
+    for _ in range(1000):
+        put_record(outbox, outbox.state.next_seq)
+    blocks = sum(size for _, _, size in outbox.segments) / 4096
+    assert blocks - 1 <= len(asked) <= blocks + len(outbox.segments) + 1
+
+
 def test_with_no_space_left_the_oldest_segment_makes_room(tmp_path: Path) -> None:
     left = [500]
     stem = str(tmp_path / "lease")
@@ -498,7 +515,10 @@ def test_with_no_space_left_the_oldest_segment_makes_room(tmp_path: Path) -> Non
         put_record(outbox, outbox.state.next_seq)
     assert outbox.segments[0][0] == 0
     left[0] = 51  # less than a tenth of the blocks
-    put_record(outbox, outbox.state.next_seq)
+    grown = sum(size for _, _, size in outbox.segments)
+    while len(outbox.segments) == 4:  # flash is asked when the log took another block
+        put_record(outbox, outbox.state.next_seq)
+        assert sum(size for _, _, size in outbox.segments) < grown + 4096 + 128
     assert len(outbox.segments) == 1
     held = read_folder(tmp_path / "outbox")
     told = sum(gap[1] for gap in held.gaps if gap[2] == OVERWRITTEN)
