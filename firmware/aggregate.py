@@ -22,7 +22,7 @@ from firmware import quality
 from firmware.drivers import NOT_MEASURED, RANGE
 from firmware.dsp.level import ENERGY_ONE, centi_db, energy
 from wire import channels
-from wire.quality import BAD, GOOD, MISSING, SUSPECT
+from wire.quality import BAD, GOOD, MISSING, OVERLOAD, SUSPECT
 
 NOT_SAMPLED = "not sampled"  # nothing was measured: sensor silent, warming up, or not asked
 REFUSED = "refused"  # there were readings, and the sensor check refused them
@@ -200,7 +200,9 @@ class Window:
         self._mark(slot.at, flag)
         limits = m[slot.at + quality.LIMITS]
         if limits and one:
-            self._mark(slot.at, quality.reading(m, limits, value, span_ms))
+            found = quality.reading(m, limits, value, span_ms)
+            if flag >> 4 != OVERLOAD:  # at the end of what a sensor takes the readings are alike
+                self._mark(slot.at, found)
         return True
 
     def _mark(self, at: int, flag: int) -> None:

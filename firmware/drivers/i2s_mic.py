@@ -268,11 +268,14 @@ class I2SMic:
         self.underrange = lafmin < self._floor_cdb
         self.covered_ms, self._rest = divmod(frames * 1000 + self._rest, RATE_HZ)
         flag = GOOD
-        if self.overload:
+        if self._width != self._bits:
+            flag = (
+                SUSPECT | STATUS << 4
+            )  # another microphone than the board says: out of step, its words jump like overload
+        elif self.overload:
             flag = SUSPECT | OVERLOAD << 4
-        elif self._width != self._bits:
-            flag = SUSPECT | STATUS << 4  # another microphone than the board's description says
-        elif self.lost_ms:
+        sure = flag == GOOD
+        if sure and self.lost_ms:
             flag = SUSPECT | LOST << 4  # where samples are missing the signal jumps
         bands = self._bands.levels_cdb() if self._bands else ()
         readings = []
@@ -291,7 +294,7 @@ class I2SMic:
                 if at < _A_LEVELS:
                     level = value
             if value is not None:
-                low = level is not None and level < self._floor_cdb and not self.overload
+                low = sure and level is not None and level < self._floor_cdb
                 readings.append(item + (value, SUSPECT | UNDERRANGE << 4 if low else flag))
         return readings
 

@@ -10,6 +10,7 @@ from firmware import drivers
 from firmware.aggregate import NOT_SAMPLED, REFUSED, Window
 from firmware.dsp.meter import BINS, Histogram
 from wire import channels
+from wire.quality import BAD, FLAT_LINE, OVERLOAD, SUSPECT
 
 PM, LAEQ, LAF50, V85, CARS, MEAN_SPEED = (
     channels.by_name(name).id
@@ -166,3 +167,22 @@ def test_percentiles_of_one_level_share_the_sensors_histogram() -> None:
             assert values[item] == pytest.approx(wanted[0], abs=3)
         assert result.coverage_pct == 100
         window.clear()
+
+
+def test_an_overloaded_sensor_gives_the_same_again_and_again_and_is_not_called_dead() -> None:
+    """A clipped microphone has one peak. Without overload the same readings are a flat line; after it they are at once
+    no better than before."""
+    peak = channels.by_name("lcpeak").id
+    window = Window(((peak, 0),), 600_000)
+    for _ in range(600):
+        window.add(peak, 0, 12600, 1000, SUSPECT | OVERLOAD << 4)
+    assert window.close().flags == (SUSPECT | OVERLOAD << 4,)
+    window.clear()
+    for _ in range(600):
+        window.add(peak, 0, 12600, 1000)
+    assert window.close().flags == (BAD | FLAT_LINE << 4,)
+    window.clear()
+    window.add(peak, 0, 9000, 1000)
+    for _ in range(600):
+        window.add(peak, 0, 12600, 1000)
+    assert window.close().flags == (BAD | FLAT_LINE << 4,)

@@ -67,6 +67,18 @@ def _rumble(site: Site) -> None:
     site.every(20, lambda: site.chip(CHIP).sound((32.0, 80.0 + chance.randrange(60) / 10.0)))
 
 
+def _flooded(site: Site) -> None:
+    """A quiet street, never quite the same, through a port full of water."""
+    chance = Random(site.world.seed)  # repeatable on purpose
+
+    def change() -> None:
+        chip = site.chip(CHIP)
+        chip.gain_db = -28.0
+        chip.level_db = chance.choice([level for level in (38.0, 40.0, 42.0, 44.0, 46.0) if level != chip.level_db])
+
+    site.every(20, change)
+
+
 def _clip(site: Site) -> None:
     site.chip(CHIP).level_db = 85.0
     site.chip(CHIP).switch("clipping")
@@ -98,7 +110,7 @@ FAULTS = (
     _changed("too_loud", "122 dB", _all("suspect overload"), _set(level_db=122.0)),
     _changed(
         "water_in_the_port", "28 dB too low in a quiet street: below the microphone's own noise",
-        record(marks(A_LEVELS, "suspect underrange")), _set(level_db=42.0, gain_db=-28.0),
+        record(marks(A_LEVELS, "suspect underrange")), _flooded,
     ),
     _changed("wind", "32 Hz at 80 to 86 dB: LCeq 36 dB above LAeq", _all("suspect wind"), _rumble),
     _changed(

@@ -260,6 +260,20 @@ async def scene_another_microphone_than_described():
         assert rows[1] == ("bits", False, bits), rows
 
 
+async def scene_another_microphone_is_told_before_what_it_makes_of_the_sound():
+    """Words a clock late jump by half of full scale where the sound crosses zero: no overload, but the wrong chip."""
+    for floor_cdb, source in (
+        (0, Tone(AT_94_DB, dc=-230400, bits=18, late=1)),
+        (9500, Tone(AT_94_DB, bits=18)),
+    ):
+        _clock, receiver, driver = brief(model="ics43434", floor_cdb=floor_cdb)
+        receiver.source = source
+        await settled(driver)
+        levels = await driver.read()
+        assert driver.overload == (not floor_cdb) and driver.underrange == bool(floor_cdb)
+        assert {flag for _, _, _, flag in levels} == {SUSPECT | STATUS << 4}
+
+
 async def scene_an_open_line():
     _clock, receiver, driver = brief()
     tone = receiver.source
