@@ -78,6 +78,16 @@ def test_what_is_right_passes_and_what_was_broken_is_noticed(tmp_path: Path) -> 
     assert (result.boots, result.pending) == (1, 0)
 
 
+def test_sound_comes_as_block_results_in_a_slot_that_is_linked_as_any_other(tmp_path: Path) -> None:
+    """A clipped microphone, long enough for its one peak to be a flat line if it were not overloaded."""
+    result = life(tmp_path, "noise-v1", ("ics43434/clipping",), clean=4, on=10)
+    assert (result.problems, result.boots, result.pending) == ([], 1, 0)
+    (clipping,) = result.spans
+    assert not clipping.problems
+    assert clipping.settled >= 8
+    assert result.block_results > 1000
+
+
 @pytest.mark.soak
 def test_an_air_station_tells_a_flag_and_books_what_was_not_sampled(tmp_path: Path) -> None:
     result = life(tmp_path, AIR, ("air/fog", "board/unplugged"), clean=5, sample_ms=10_000)
