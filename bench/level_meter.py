@@ -61,6 +61,7 @@ def wirings() -> dict[str, float]:
         ("right slot", 0, (BLOCK // 2, 1)),
         ("late words", 1, (BLOCK, 1)),
         ("early words", 1, (BLOCK, -1)),
+        ("late, right slot", 2, (BLOCK // 2, 1)),
     ):
         counted = kernel(source, number, counting=True)
         counted(bytearray(4 * BLOCK), *arguments)
@@ -88,11 +89,6 @@ def run() -> tuple[dict[str, float], list[str]]:
     figures = {"slm.instructions_per_sample": most, "slm.instructions_per_second": most * meter.RATE_HZ}
     lines = [f"{name:18} {each:6.1f} instructions a sample" for each, name in rows]
     lines += [f"{name:18} {each:6.1f} more" for name, each in before.items()]
-    both = metered + before["right slot"] + before["late words"]
-    figures["slm.right_and_late_instructions_per_second"] = both * meter.RATE_HZ
-    lines.append(
-        f"Late words in the right slot (an SPH0645, no target): {both * meter.RATE_HZ / 1e6:.2f} million a second."
-    )
     share = 100 * most * meter.RATE_HZ / CLOCK_HZ
     lines.append(
         f"Bytes to histogram at {meter.RATE_HZ} Hz: {most * meter.RATE_HZ / 1e6:.2f} million instructions a second at most;"

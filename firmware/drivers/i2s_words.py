@@ -62,8 +62,21 @@ def move(words: ptr32, count: int, late: int):  # type: ignore[no-untyped-def]
         words[count] = words[count] >> 1 | words[count] & late
 
 
+@micropython.viper
+def pick_late(words: ptr32, frames: int, slot: int):  # type: ignore[no-untyped-def]
+    """Both of it in one go, for words a clock late: one after the other they would take more time than there is."""
+    at = 0
+    while at < frames:
+        words[at] = words[slot] << 1
+        at += 1
+        slot += 2
+
+
 def tidy(block: "Any", samples: int, slot: "int | None", late: int) -> None:
     """Make words of one slot and in step of what the receiver gave, in place. `slot` None: there is but one."""
+    if slot is not None and late > 0:
+        pick_late(block, samples, slot)
+        return
     if slot is not None:
         pick(block, samples, slot)
     if late:

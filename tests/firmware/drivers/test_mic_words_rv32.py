@@ -53,13 +53,20 @@ def test_the_same_bits_in_step(late: int) -> None:
     assert got == [in_step(word, late) for word in block(2)]
 
 
+@pytest.mark.parametrize("slot", [0, 1])
+def test_the_same_bits_of_a_slot_whose_words_are_late(slot: int) -> None:
+    got, _ = run(kernel(SOURCE, 2), block(4), SAMPLES, slot)
+    assert got[:SAMPLES] == [in_step(word, 1) for word in of_slot(block(4), slot)]
+
+
 def test_any_wiring_leaves_the_meter_its_time() -> None:
-    """In the sound that takes longest, a new lowest every sample: the right slot, or words a clock late or early."""
+    """In the sound that takes longest, a new lowest every sample: the right slot, words a clock late or early, late
+    ones in the right slot."""
     counted = meter_kernel(counting=True)
     meter = Meter()
     falling = struct.pack(f"<{SAMPLES}i", *(-at * FULL_SCALE // SAMPLES << 8 for at in range(SAMPLES)))
     counted(SAMPLES, 0, 0, falling, meter.state, meter.histogram.bins)
     metered = counted.instructions / SAMPLES
-    for number, arguments in ((0, (SAMPLES // 2, 1)), (1, (SAMPLES, 1)), (1, (SAMPLES, -1))):
+    for number, arguments in ((0, (SAMPLES // 2, 1)), (1, (SAMPLES, 1)), (1, (SAMPLES, -1)), (2, (SAMPLES // 2, 1))):
         _, more = run(kernel(SOURCE, number, counting=True), block(3)[:SAMPLES], *arguments)
         assert more > 0 and (metered + more) * RATE_HZ <= MOST_PER_SECOND, (number, arguments, metered, more)
