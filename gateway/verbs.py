@@ -18,6 +18,7 @@ from wire import messages
 from wire import settings as wire_settings
 from wire.names import COMMANDS, RESULTS
 from wire.profiles import decode_profile
+from wire.settings_radio import ROWS as RADIO_ROWS
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -32,6 +33,7 @@ PATH_MAX = 4_096
 REQUEST_S = 30.0
 DRAIN_S = 60.0
 TAP_IDLE_S = 2.0
+_RADIO = frozenset(row[0] for row in RADIO_ROWS)  # ids of settings that only boards with a radio have
 TAP_QUEUE = 1_024  # chunks a slow monitor may be behind; then it misses some
 
 
@@ -186,6 +188,11 @@ class Verbs:
                 next_step=f"It takes {setting.low} to {setting.high} {setting.unit}",
                 exit_code=2,
             )
+        if setting.id in _RADIO and not session.memory.on_air:
+            # A board without a radio has no row for it, and drops a message that no row permits; it answers a question.
+            known = await session.get_setting(setting.id, instance, _timeout(request))
+            if not known.ok:
+                return {"name": setting.name, "instance": instance, "value": known.value, "ok": False}
         answer = await session.set_setting(setting.id, instance, value, _timeout(request))
         return {"name": setting.name, "instance": instance, "value": answer.value, "ok": bool(answer.ok)}
 

@@ -78,6 +78,7 @@ class FakeNode:
         self.refused: list[str] = []
         self.acks = 0
         self.settings: dict[tuple[int, int], int] = {}
+        self.without: set[int] = set()  # settings that its board has no row for: it drops the message
         self.ran: list[int] = []
         self.uptime_ms = 0
         self.frames_sent = 0
@@ -221,12 +222,13 @@ class FakeNode:
             self.clock_synced = True
         if isinstance(message, messages.DescriptorRequest) and not self.faults.mute_descriptor:
             self.descriptor()
-        if isinstance(message, messages.SetSetting):
+        if isinstance(message, messages.SetSetting) and message.id not in self.without:
             self.settings[(message.id, message.instance)] = message.value
             self.send(*messages.encode(messages.SettingValue(message.id, message.instance, message.value, 1)))
         if isinstance(message, messages.GetSetting):
             value = self.settings.get((message.id, message.instance), 0)
-            self.send(*messages.encode(messages.SettingValue(message.id, message.instance, value, 1)))
+            known = int(message.id not in self.without)
+            self.send(*messages.encode(messages.SettingValue(message.id, message.instance, value, known)))
         if isinstance(message, messages.Command):
             if message.id not in self.ran:
                 self.ran.append(message.id)

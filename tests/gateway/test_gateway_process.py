@@ -17,6 +17,7 @@ from gateway.keys import Life, add_life
 from gateway.store import Reader
 from tests.fakes.node import FakeNode, PtyNode, key_of
 from tests.waiting import wait_until
+from wire import settings_radio
 
 PROVISIONED_S = 1_790_000_040
 W0 = PROVISIONED_S // 60
@@ -156,6 +157,9 @@ def test_verbs_of_the_control_socket(setup: Any) -> None:
         or answer["ok"]
     )
     assert nodes[0].node.settings == {(1, 0): 30}
+    nodes[0].node.without = {row[0] for row in settings_radio.ROWS}
+    answer = process.ask("set-setting", node=7, name="lora_spread_s", value=240, timeout_s=10)
+    assert (answer["ok"], nodes[0].node.settings) == (False, {(1, 0): 30}), "a board without a radio says so at once"
     assert process.ask("command", node=7, command="identify", arg=2, timeout_s=10)["result"] == "done"
     with pytest.raises(Exception, match="out of range"):
         process.ask("set-setting", node=7, name="window_s.0", value=0)
