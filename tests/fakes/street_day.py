@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.fakes.street import MIC_SLOWDOWN, STREET, Heap, Street
+from tools.errors import SteigerError
 from tools.sim.heap import BREATH_BYTES, WARM_H
 
 # The largest free block may lose to where the heap's live objects happen to lie, but not shrink hour by hour.
@@ -78,7 +79,7 @@ def survives(heap_kb: int, plan: Plan = SHORT) -> bool:
     with tempfile.TemporaryDirectory(prefix="steiger-") as folder:
         try:
             return not live(Path(folder), plan, f"{heap_kb}k").trouble
-        except AssertionError:  # it does not even answer
+        except (AssertionError, SteigerError):  # it does not even answer, or cannot be provisioned
             return False
 
 
