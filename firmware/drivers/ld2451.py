@@ -21,7 +21,7 @@ from firmware.drivers import (
     seldom,
 )
 from firmware.drivers.tracker import Tracker
-from wire.quality import CONTRADICTION
+from wire.quality import CONTRADICTION, LOST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ _WAS_TALKING_MS = const(3000)  # a unit that reports while nothing moves is susp
 _SHIFTED_MS = const(2000)  # bytes without a single good frame for so long
 _BOTH_DIRECTIONS = const(2)
 _DELAY_S = const(1)
+_VOTES_MIN = const(10)  # reports with targets: one vehicle is in some forty
+_VOTES_MAX = const(64)  # then the former ones count half
 _STUCK_REPORTS = const(100)  # ten seconds of equal targets: what moves cannot stay where it is
 
 
@@ -94,11 +96,13 @@ def decode_ack(payload: bytes) -> "tuple[int, int, bytes] | None":
 class Parser:
     """Frames out of a byte stream, by length: header and footer patterns may stand inside. Never raises.
 
-    `dropped` counts why bytes or frames were thrown away.
+    `dropped` counts why bytes or frames were thrown away. `votes` outlives it: of the reports with targets of late, how many
+    nobody could read and how many could be read; 1 if there was one of the first since somebody set this to 0.
     """
 
-    def __init__(self) -> None:  # seldom
+    def __init__(self, votes: "list[int]") -> None:  # seldom
         self._buffer = bytearray()
+        self._votes = votes
         self.frames = 0
         self.dropped = {"noise": 0, "length": 0, "footer": 0, "fields": 0}
 
@@ -122,18 +126,26 @@ class Parser:
             end = at + 6 + length
             if len(buffer) < end + 4:
                 break
+            frame = None
             if buffer[end : end + 4] != (_REPORT_TAIL if is_report else _ACK_TAIL):
                 self.dropped["footer"] += 1
                 at += 1  # a byte was lost: the next header may stand inside
-                continue
-            payload = bytes(buffer[at + 6 : end])
-            frame = decode_report(payload) if is_report else decode_ack(payload)
-            if frame is None:
-                self.dropped["fields"] += 1
             else:
-                self.frames += 1
-                found.append(("report" if is_report else "ack", frame))
-            at = end + 4
+                payload = bytes(buffer[at + 6 : end])
+                frame = decode_report(payload) if is_report else decode_ack(payload)
+                if frame is None:
+                    self.dropped["fields"] += 1
+                else:
+                    self.frames += 1
+                    found.append(("report" if is_report else "ack", frame))
+                at = end + 4
+            if is_report and length > 2:  # there are units that tell of no targets in two bytes
+                votes = self._votes
+                votes[frame is not None] += 1
+                votes[2] |= frame is None
+                if votes[0] + votes[1] >= _VOTES_MAX:
+                    votes[0] >>= 1
+                    votes[1] >>= 1
         self._buffer = bytearray(buffer[at:][-_BUFFER_MAX:])
         return found
 
@@ -188,7 +200,8 @@ class LD2451:
         self._flip = flip
         self._secant = 1000
         self._dead_ms = dead_ms
-        self.parser = Parser()
+        self._votes = [0, 0, 0]
+        self.parser = Parser(self._votes)
         self.tracker = Tracker(clock, max_distance_m * 100)
         self._chunk = bytearray(_BUFFER_MAX)
         self._acks: "list[tuple[int, int, bytes]]" = []
@@ -212,7 +225,7 @@ class LD2451:
     async def start(self) -> None:  # seldom
         """Configure: both directions, range, least speed. SensorError NO_ANSWER, REFUSED."""
         self.state = WARMUP
-        self.parser = Parser()
+        self.parser = Parser(self._votes)
         self._owed_ms = 0
         self._thrown = 0
         self.tracker.clear()
@@ -325,10 +338,16 @@ class LD2451:
     def _readings(self) -> "list[Reading]":
         votes = self.tracker.agreeing + self.tracker.contradicting
         flag = SUSPECT | CONTRADICTION << 4 if votes >= 10 and self.tracker.contradicting * 2 > votes else GOOD
+        whole = GOOD
+        unread, read, lately = self._votes
+        if lately and unread > read and unread + read >= _VOTES_MIN:
+            # Most vehicles came in reports that nobody can read: what was counted, perhaps nothing, is not what passed.
+            flag = whole = SUSPECT | LOST << 4
+        self._votes[2] = 0
         passed = []
         for direction, speed, zone_ms, there_ms in self.tracker.ended():
             passed.append((direction, speed * self._secant // 1000, zone_ms, there_ms))
-        return self._passages.readings(passed, flag)
+        return self._passages.readings(passed, flag, whole)
 
     async def stop(self) -> None:
         """It has no sleep; what was not finished is forgotten."""

@@ -38,16 +38,18 @@ class Passages:
         """The next vehicle has none before it."""
         self._last_ms: "list[int | None]" = [None, None, None]  # both, approach, depart
 
-    def readings(self, passed: "list[tuple[int, int, int, int]]", flag: int = GOOD) -> "list[Reading]":
+    def readings(
+        self, passed: "list[tuple[int, int, int, int]]", flag: int = GOOD, whole: int = GOOD
+    ) -> "list[Reading]":
         """`passed`: (direction 1 approach or 0 depart, speed in 0.01 km/h, ms that it occupied a place or -1 where no place
-        is known, ticks when it was there). `flag`: of what has a direction."""
+        is known, ticks when it was there). `flag`: of what has a direction; `whole`: of what has none."""
         items = self.items
         counts = [0, 0, 0]
         readings = []
         for direction, speed, occupied_ms, there_ms in passed:
             way = 2 - direction
             for at in (0, way):
-                of = flag if at else GOOD
+                of = flag if at else whole
                 counts[at] += 1
                 readings.append(items[3 + at] + (speed, of))
                 readings.append(items[6 + at] + (speed, of))
@@ -64,5 +66,5 @@ class Passages:
                 here = number == min(speed // _BIN, _BINS - 1)
                 readings.append((first + number, self._instance, 1 if here else 0, flag))
         for at, count in enumerate(counts):
-            readings.append(items[at] + (count, flag if at else GOOD))
+            readings.append(items[at] + (count, flag if at else whole))
         return readings

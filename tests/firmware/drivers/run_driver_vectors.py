@@ -100,7 +100,7 @@ def checked(decode):
 
 def ld2451_stream(pieces):
     """What a fresh parser gives for a stream in pieces, and what it dropped."""
-    parser = ld2451.Parser()
+    parser = ld2451.Parser([0, 0, 0])
     found = []
     for piece in pieces:
         found.extend(parser.feed(bytes.fromhex(piece.replace(" ", ""))))

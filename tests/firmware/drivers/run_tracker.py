@@ -23,7 +23,7 @@ class Clock:
 
 def passages(reports, flip=0):
     """Of (ms, bytes), (ms when it was told, direction, 0.01 km/h, ms in the zone, ms when it was there) of each vehicle."""
-    parser, tracker = Parser(), Tracker(Clock)
+    parser, tracker = Parser([0, 0, 0]), Tracker(Clock)
     found = []
     now_ms = 0
     for now_ms, data in reports:
@@ -53,7 +53,7 @@ def main(name):
         reports = unpack(f.read())
     for found in passages(reports):
         print(*found)
-    tracker, parser = Tracker(Clock), Parser()
+    tracker, parser = Tracker(Clock), Parser([0, 0, 0])
     used = []
     for number, (now_ms, data) in enumerate(reports):
         for _, targets in parser.feed(data):

@@ -1,11 +1,11 @@
 """The radar on a fake line: configuration, vehicles, silence, lost bytes. Each scene runs on both interpreters."""
 
-from firmware.drivers import BLOCKED, GOOD, NO_ANSWER, REFUSED, SHIFTED, STALE, SUSPECT
+from firmware.drivers import BLOCKED, GOOD, NO_ANSWER, REFUSED, SHIFTED, STALE, SUSPECT, SensorError
 from firmware.drivers.ld2451 import LD2451
 from firmware.drivers.tracker import Tracker
 from tests.fakes.bus import FakeClock, FakeUart, fails
 from wire.channels import by_id
-from wire.quality import CONTRADICTION
+from wire.quality import CONTRADICTION, LOST
 
 HEAD = b"\xfd\xfc\xfb\xfa"
 TAIL = b"\x04\x03\x02\x01"
@@ -50,10 +50,10 @@ class Radar:
         body = bytes([code, 1, self.status, 0]) + value
         return [(30, HEAD + bytes([len(body), 0]) + body + TAIL)]
 
-    def drive(self, vehicles, duration_ms, idle=True, drop=0):
+    def drive(self, vehicles, duration_ms, idle=True, drop=0, damaged=(0, 1), damage=None):
         """Queue a report each 100 ms. A vehicle: (start ms, direction, km/h); approaching ones come from 100 m.
 
-        `drop`: of each `drop` reports one is missing.
+        `drop`: of each `drop` reports one is missing. `damaged`: (3, 10): three of ten reports are, in a way that `damage` knows.
         """
         for number, at in enumerate(range(0, duration_ms, 100)):
             if drop and number % drop == drop - 1:
@@ -64,7 +64,8 @@ class Radar:
                 if at >= start and way <= 95:
                     targets.append((100 - way if direction else 5 + way, direction, speed))
             if targets or idle:
-                self.uart.send(at, report(targets[:3]))
+                frame = report(targets[:3])
+                self.uart.send(at, damage(frame) if number * damaged[0] % damaged[1] < damaged[0] else frame)
 
 
 def along(speeds, seen):
@@ -302,6 +303,132 @@ async def scene_a_lost_byte_costs_one_report():
     assert driver.parser.frames == 5  # four answers at start, one report
     assert driver.lost_ms >= 100
     assert driver.covered_ms + driver.lost_ms >= driver.period_ms
+
+
+def wrong_count(frame):
+    """One target more than there are; a report without any has no number."""
+    return frame[:6] + bytes([frame[6] + 1]) + frame[7:] if len(frame) > 10 else frame
+
+
+def without_tail(frame):
+    """Its last bytes are lost, whatever it tells."""
+    return frame[:-2]
+
+
+TWO_BYTES = b"\xf4\xf3\xf2\xf1\x02\x00\x00\x00\xf8\xf7\xf6\xf5"
+
+
+def two_bytes(frame):
+    """Of a unit that tells in two bytes that nothing moves, with a wrong count where something does."""
+    return wrong_count(frame) if len(frame) > 10 else TWO_BYTES
+
+
+def half_of_two_bytes(frame):
+    """The same, and an empty one is damaged."""
+    return frame if len(frame) > 10 else TWO_BYTES[:-2]
+
+
+CARS = [(at, at // 4000 % 2, 50) for at in range(0, 40000, 4000)]
+COUNTS = ("vehicles", "vehicles_approach", "vehicles_depart")
+
+
+def told(seen):
+    """What the counts of some seconds were told as."""
+    return {flag for name in COUNTS for flag in seen.get(name + " flags", [])}
+
+
+async def blindly(driver, seconds):
+    """`listen`, of the seconds in which something could be read; begun anew as a board does."""
+    gathered = {}
+    for _ in range(seconds):
+        try:
+            for name, values in (await listen(driver, 1)).items():
+                if name != "covered":
+                    gathered.setdefault(name, []).extend(values)
+        except SensorError as error:
+            if error.reason != SHIFTED:
+                raise
+            if not error.retry:
+                await driver.stop()
+                await driver.start()
+    return gathered
+
+
+async def scene_vehicles_whose_reports_nobody_can_read_are_no_empty_road():
+    _clock, chip, driver = radar()
+    await driver.start()
+    chip.drive(CARS, 50000)
+    seen = await listen(driver, 50)
+    assert (sum(seen["vehicles"]), told(seen)) == (10, {GOOD})
+    chip.drive([(2000, 1, 50)], 12000, damaged=(1, 1), damage=wrong_count)
+    seen = await blindly(driver, 14)
+    assert sum(seen["vehicles"]) == 0
+    for name in COUNTS:
+        assert seen[name + " flags"].count(SUSPECT | LOST << 4) >= 1, "one vehicle is enough"
+        assert seen[name + " flags"][-1] == GOOD, "nothing was lost any more, and nothing came"
+    chip.drive([(at, 1, 50) for at in range(0, 40000, 9000)], 60000, damaged=(1, 1), damage=wrong_count)
+    seen = await blindly(driver, 60)
+    assert sum(seen["vehicles"]) == 0
+    assert seen["vehicles flags"].count(SUSPECT | LOST << 4) >= 5
+    chip.drive(CARS, 50000)
+    seen = await listen(driver, 50)
+    assert (sum(seen["vehicles"]), told(seen)) == (10, {GOOD}), "well again with the first that can be read"
+
+
+async def scene_most_reports_with_vehicles_are_unreadable():
+    """What is then counted is of a part of the vehicles."""
+    _clock, chip, driver = radar()
+    await driver.start()
+    chip.drive(CARS, 50000, damaged=(9, 10), damage=wrong_count)
+    seen = await blindly(driver, 50)
+    assert sum(seen["vehicles"]) < 10
+    assert SUSPECT | LOST << 4 in told(seen)
+
+
+async def scene_a_third_of_the_reports_with_vehicles_is_unreadable():
+    """A vehicle is in forty: none is missed for it."""
+    for damage in (wrong_count, without_tail):
+        _clock, chip, driver = radar()
+        await driver.start()
+        chip.drive(CARS, 50000, damaged=(1, 3), damage=damage)
+        seen = await listen(driver, 50)
+        assert (sum(seen["vehicles"]), told(seen)) == (10, {GOOD})
+        assert seen["covered"] < 45000
+
+
+async def scene_reports_without_vehicles_are_unreadable():
+    """Those that can be read tell that nothing came; how many were lost is what coverage tells."""
+    for damage in (without_tail, half_of_two_bytes):
+        _clock, chip, driver = radar()
+        await driver.start()
+        chip.drive([], 60000, damaged=(1, 2), damage=damage)
+        seen = await listen(driver, 60)
+        assert (sum(seen["vehicles"]), told(seen)) == (0, {GOOD})
+        assert seen["covered"] < 35000
+
+
+async def scene_one_fast_vehicle_among_many_empty_reports():
+    """Those are no vehicles that could be read, however a unit tells that there is none."""
+    for damage in (wrong_count, two_bytes):
+        _clock, chip, driver = radar()
+        await driver.start()
+        chip.drive([(15000, 1, 150)], 30000, damaged=(1, 1), damage=damage)
+        seen = await blindly(driver, 30)
+        assert sum(seen["vehicles"]) == 0
+        assert SUSPECT | LOST << 4 in told(seen)
+
+
+async def scene_a_disturbance_while_a_vehicle_comes():
+    """Half a second of its way; the line's echo of commands tells nothing of vehicles at all."""
+    _clock, chip, driver = radar()
+    await driver.start()
+    chip.drive([(0, 1, 50)], 500, damaged=(1, 1), damage=wrong_count)
+    for at in range(500, 20000, 100):
+        chip.uart.send(at, report([]) + HEAD + b"\x04\x00\xff\x00\x01\x00" + TAIL)
+    seen = await listen(driver, 20)
+    assert driver.parser.dropped["fields"] > 100
+    assert (sum(seen["vehicles"]), told(seen)) == (0, {GOOD})
+    assert seen["covered"] < 1000
 
 
 async def scene_an_overflow_is_told():
