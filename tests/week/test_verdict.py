@@ -204,6 +204,15 @@ def test_a_ledger_that_is_open_or_books_in_another_hour_is_noticed() -> None:
     assert "hours the ledger's buckets" in ledger_problems(scene, report)[0]
 
 
+def test_a_life_that_ends_within_a_window_has_that_window() -> None:
+    """As one fault by itself does; what lies behind it is outside all the same."""
+    scene = Scene(gap(REFUSED), bucket=REFUSED)
+    plan = scene.plan._replace(start_s=START_S + 13, length_s=COUNT * WINDOW_S - 43)
+    assert judge_ledger(plan, scene.stored, WINDOW_S, COUNT, ledger(scene))[1] == []
+    shorter = plan._replace(length_s=plan.length_s - WINDOW_S)
+    assert "1 of them outside" in " ".join(judge_ledger(shorter, scene.stored, WINDOW_S, COUNT - 1, ledger(scene))[1])
+
+
 def test_the_world_counts_by_itself() -> None:
     scene = flagged()
     assert "the world 91" in " ".join(ledger_problems(scene, ledger(scene), COUNT + 1))

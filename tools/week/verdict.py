@@ -182,7 +182,7 @@ def judge_ledger(
         problems.append("the ledger is not closed")
     if summary["scheduled"] != scheduled:
         problems.append(f"the ledger schedules {summary['scheduled']} windows, the world {scheduled}")
-    first, last = plan.start_s // window_s, (plan.start_s + plan.length_s) // window_s
+    first, last = plan.start_s // window_s, -(-(plan.start_s + plan.length_s) // window_s)
     outside = [index for index in stored.windows if not first <= index < last]
     if outside or len(stored.windows) != scheduled:
         problems.append(
