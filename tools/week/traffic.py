@@ -53,6 +53,7 @@ def _own(name: str, says: str, outcome: Outcome, **more: Any) -> Fault:
     )  # fmt: skip
 
 
+UNREAD = "suspect samples_lost"
 STANDING = [Target(4, 22, True, 7, 60)]
 STOOD = frozenset(("suspect blocked",))  # of a window in which it stood for a while
 
@@ -66,7 +67,11 @@ FAULTS = (
     _own("dropped", "one report in ten is missing", harmless()),
     _own("ghosts", "rain: short-lived weak targets", harmless()),
     _own("garbage", "random bytes between the reports: what came with them is not vouched for", _partly(0, 50)),
-    _own("wrong_count", "reports with vehicles are unreadable: the time that they take is lost", _partly(0, 97), by_day=True),
+    _own("wrong_count", "reports with vehicles are unreadable, those of an empty road are not: that none was counted tells nothing",
+         record(
+             {name: frozenset((UNREAD,)) for name in COUNTS}
+             | {name: frozenset((GOOD, MISSING, UNREAD)) for name in OTHERS}, UNREAD, coverage=(0, 97),
+         ), by_day=True),
     _changed("unplugged", "no supply, then plugged in again", gap(NOT_SAMPLED), lambda site: site.unplug(CHIP),
              lambda site: site.plug(CHIP)),
     _changed("wrong_baudrate", "it talks at 9600 baud: rubbish, and it does not hear commands", gap(NOT_SAMPLED),
