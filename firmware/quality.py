@@ -102,7 +102,7 @@ def close(
                 m[at + 10] = NONE
             else:
                 reason = _judge(m, at, value)
-                if _VEHICLES <= channel <= _VEHICLES_LAST and _blocked(m, at + MEMORY, value, window_s):
+                if _VEHICLES <= channel <= _VEHICLES_LAST and _blocked(m, at + MEMORY, value, flags[i], window_s):
                     reason = BLOCKED
             m[at + 8] = 0
         if humid and channel <= _PARTICLES:
@@ -125,10 +125,11 @@ def _judge(m: "array[int]", at: int, value: int) -> int:
     return RATE if _far(m, at, 4, value, before) else 0
 
 
-def _blocked(m: "array[int]", at: int, count: int, window_s: int) -> bool:
+def _blocked(m: "array[int]", at: int, count: int, flag: int, window_s: int) -> bool:
     """Whether so many vehicles should have come since the last one, by the same hour of the days before.
 
-    Hours are counted from the start on, so that no clock is needed; an hour that was blocked teaches nothing.
+    Hours are counted from the start on, so that no clock is needed; an hour that was blocked, or whose counts are suspect,
+    teaches nothing.
     """
     slot = m[0] * window_s // 3600 % 24
     habit = at + 2 + slot
@@ -137,7 +138,7 @@ def _blocked(m: "array[int]", at: int, count: int, window_s: int) -> bool:
     else:
         m[at] = min(m[at] + m[habit] * window_s, NONE)
     blocked = m[at] >= _EXPECTED
-    if blocked:
+    if blocked or flag & 15 >= SUSPECT:
         m[at + 1] = -1
     elif m[at + 1] >= 0:
         m[at + 1] += count
