@@ -61,7 +61,7 @@ FAULTS = (
     _own("silence", "nothing is sent, nothing is heard", gap(NOT_SAMPLED)),
     _own("stuck", "the last report for ever: its targets stand still, and ten seconds later nothing counts any more",
          gap(REFUSED), by_day=True, edges=STOOD),
-    _own("byte_shift", "one byte of each report is lost", gap(REFUSED)),
+    _own("byte_shift", "one byte of each report is lost", gap(REFUSED), edges=frozenset((UNREAD,))),
     _own("late_answer", "reports in bunches of five", harmless()),
     _own("gaps", "no reports for 1.2 s in every 6 s", _partly(70, 90)),
     _own("dropped", "one report in ten is missing", harmless()),
