@@ -6,6 +6,7 @@ A whole day with an outage of twelve hours: `make bench ARGS=day`.
 import tempfile
 from pathlib import Path
 
+from bench.loaded import by_module
 from boards import board_names, load_board
 from boards.radio import SerialLink
 from tests.fakes.street import MIC_SLOWDOWN, Heap, Street, loaded_bytes
@@ -54,6 +55,7 @@ def run() -> tuple[dict[str, float], list[str]]:
     figures: dict[str, float] = {}
     lines = [f"{'board':12} {'.mpy loaded':>12} {'heap used':>10} {'boot to health':>15}"]
     worst: dict[str, int] = {}
+    largest = ""
     slowest_ms = 0
     for board in [name for name in board_names() if isinstance(load_board(name).link, SerialLink)]:
         boot_ms, heap = first_minutes(board)
@@ -63,11 +65,15 @@ def run() -> tuple[dict[str, float], list[str]]:
         figures[f"firmware.loaded_mpy_bytes.{name.split()[0]}"] = sum(sizes.values())
         slowest_ms = max(slowest_ms, boot_ms)
         if sum(sizes.values()) > sum(worst.values()):
-            worst = sizes
+            worst, largest = sizes, board
     figures["firmware.loaded_mpy_bytes"] = sum(worst.values())
     figures["firmware.boot_to_health_ms"] = slowest_ms
     lines.append("")
     lines += [f"  {size:6} {name}" for name, size in sorted(worst.items(), key=lambda item: -item[1])]
+    lines += ["", f"Of {largest}'s program, by the module that brings it in; what several use is shared:"]
+    lines += [
+        f"  {size:6} {name}" for name, size in sorted(by_module(load_board(largest)).items(), key=lambda item: -item[1])
+    ]
     least_kb = least_heap_kb()
     figures["firmware.min_heap_bytes"] = least_kb * 1024
     lines.append(

@@ -92,9 +92,15 @@ def linked_sources(board: Board, arch: str, port: str, change: Change | None = N
     return {name: text.encode() for name, text in sources.items()}
 
 
+def origins_of(board: Board, arch: str, port: str) -> dict[str, list[str]]:
+    """By "module name" of a function of the linked program: where it may have been written, "path.py:line Class.name"."""
+    origins: dict[str, list[str]] = _linked(board, arch, port, None)[1]
+    return origins
+
+
 def readable(board: Board, text: str, arch: str = "xtensawin", port: str = "esp32") -> str:
     """A traceback of `board` with the places in the sources behind each line."""
-    origins: dict[str, list[str]] = _linked(board, arch, port, None)[1]
+    origins = origins_of(board, arch, port)
 
     def told(found: re.Match[str]) -> str:
         places = origins.get(f"{found[1]} {found[2]}")
@@ -373,9 +379,9 @@ def _compiler_version(program: str) -> str:
     return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def compiled(name: str, source: bytes) -> bytes:
-    """The .mpy of one source without machine code."""
-    return _compiled(name, source, "") or b""
+def compiled(name: str, source: bytes, arch: str = "") -> bytes:
+    """The .mpy of one source; b"" where it holds machine code and `arch` is ""."""
+    return _compiled(name, source, arch) or b""
 
 
 def _compiled(name: str, source: bytes, arch: str) -> bytes | None:

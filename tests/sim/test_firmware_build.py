@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bench.loaded import by_module
 from boards import board_names, load_board
 from firmware.drivers import DRIVERS
 from tools import firmware_build
@@ -101,3 +102,13 @@ def test_a_traceback_of_a_board_tells_the_sources() -> None:
             source = source if source.exists() else source.with_suffix("") / "__init__.py"
             written = source.read_text().splitlines()[int(number) - 1]
             assert re.search(rf"\b(def|class) {path.split('.')[-1]}\b", written), place
+
+
+def test_each_byte_of_a_linked_program_is_a_module_s_or_shared() -> None:
+    board = load_board("bme280-v1")
+    sizes = by_module(board)
+    assert sum(sizes.values()) == len(firmware_build.slot_files(board, "xtensawin", "esp32")["firmware/app.mpy"])
+    assert min(sizes.values()) > 0
+    assert sizes["firmware/session.py"] > 1500
+    assert sizes["firmware/drivers/bme280.py"] > 1000
+    assert sizes["(shared)"] < sum(sizes.values()) / 4
