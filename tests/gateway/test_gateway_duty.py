@@ -182,24 +182,31 @@ from pathlib import Path
 from gateway.clock import SystemClock
 from gateway.links.duty import GatewayDuty
 duty = GatewayDuty(Path(sys.argv[1]), SystemClock())
-while True:
-    if not duty.wait_s(869525000, 100000):
-        duty.take(869525000, 100000)
-        print(100000, flush=True)
+for _ in range(FRAMES):
+    assert not duty.wait_s(869525000, 100000)
+    duty.take(869525000, 100000)
+    print(100000, flush=True)
+sys.stdin.read()
 """
+_FRAMES = 137  # in the midst of what was reserved
 
 
 def test_a_killed_process_is_believed_to_have_sent_all_that_it_sent(tmp_path: Path) -> None:
     path = tmp_path / "duty"
     said = tmp_path / "said"
     with said.open("wb") as out:
-        process = subprocess.Popen([sys.executable, "-c", _SENDER, str(path)], cwd=ROOT, stdout=out)
+        sender = _SENDER.replace("FRAMES", str(_FRAMES))
+        command = [sys.executable, "-c", sender, str(path)]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=out)
         try:
-            wait_until(lambda: said.stat().st_size > 7 * 100, 120, "a hundred frames")
+            wait_until(lambda: said.stat().st_size == 7 * _FRAMES, 120, "all frames")
         finally:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-    sent_us = 100_000 * said.read_bytes().count(b"\n")
+            if process.stdin:
+                process.stdin.close()
+    sent_us = 100_000 * _FRAMES
+    assert sent_us % BLOCK_US
 
     class Now:
         def monotonic_s(self) -> float:
