@@ -15,11 +15,9 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from boards import load_board
+from tests.fakes.apart import execute_apart
 from tests.powercut.ear import Ear
 from tests.sim.running import PROVISION, START_S, key_of
-from tools import firmware_build
-from tools.sim import image
 from tools.sim.conductor import Conductor
 from tools.sim.flash import BLOCK, Operation
 
@@ -35,10 +33,7 @@ NAME = "n1"
 OUTBOX_KB = 512  # the default
 
 # Fills the log with records of the windows before now, many in one write, until the oldest has been dropped.
-# The program's modules lie on the flash by themselves meanwhile: a board's own slot has none that is called so.
 _FILL = """
-import os, sys
-sys.path.insert(0, "/apart")
 from firmware import hal, settings
 from firmware.life import Life
 from firmware.outbox import entries
@@ -63,14 +58,6 @@ while outbox.segments[0][0] == 0 and outbox.segments[-1][0] < %d:
         items.append((2, body))  # RECORD, and above GRID: names of constants are not on the board
     outbox.put(items)
 outbox.close()
-def remove(path):
-    for name, kind, *_ in os.ilistdir(path):
-        if kind == 0x4000:
-            remove(path + "/" + name)
-        else:
-            os.remove(path + "/" + name)
-    os.rmdir(path)
-remove("/apart")
 print(index * window_s, outbox.segments[0][0])
 """
 
@@ -110,15 +97,11 @@ def fill(folder: Path, outbox_kb: int) -> FullLog:
     new = {"address": 1, "key": key_of(1).hex(), "provisioned_s": START_S, "values": values}
     with Conductor(folder, seed=1, start_s=START_S) as conductor:
         node = conductor.add_node(NAME, BOARD, prepare=PROVISION.format(json.dumps(new)), power=False)
-        found = firmware_build.slot_files(load_board(BOARD), conductor.interpreter.arch, "sim", linked=False)
-        modules = {f"/apart/{name}": content for name, content in found.items()}
         ended_s, dropped, segments = 0, 0, 0
         while not dropped:
             segments += SEGMENTS_AT_ONCE
-            said = image.execute(
-                node.flash, image._INSTALL + _FILL % (START_S // WINDOW_S, segments), interpreter=conductor.interpreter,
-                uid=node.board.uid, files=modules,
-            )  # fmt: skip
+            snippet = _FILL % (START_S // WINDOW_S, segments)
+            said = execute_apart(node.flash, BOARD, snippet, interpreter=conductor.interpreter, uid=node.board.uid)
             ended_s, dropped = map(int, said.split()[-2:])
         return FullLog(node.flash.path, ended_s)
 

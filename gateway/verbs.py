@@ -33,8 +33,8 @@ PATH_MAX = 4_096
 REQUEST_S = 30.0
 DRAIN_S = 60.0
 TAP_IDLE_S = 2.0
-_RADIO = frozenset(row[0] for row in RADIO_ROWS)  # ids of settings that only boards with a radio have
 TAP_QUEUE = 1_024  # chunks a slow monitor may be behind; then it misses some
+_RADIO = frozenset(row[0] for row in RADIO_ROWS)  # ids of settings that only boards with a radio have
 
 
 class Verbs:

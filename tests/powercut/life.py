@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from boards import load_board
+from tests.fakes.apart import execute_apart
 from tests.powercut import tear
 from tests.powercut.ear import Air, Ear, EarState, Sent, listen_to_transmitter
 from tests.powercut.reader import Reader
 from tests.sim.running import PROVISION, START_S, key_of
 from tests.sim.test_sim_sleep import sleeping_board
-from tools import firmware_build
 from tools.handover import SWITCH
 from tools.sim import image
 from tools.sim.conductor import Conductor, VirtualNode
@@ -141,12 +140,10 @@ class Recorder:
         writes the records of the windows that pass, many at once: running for them would take minutes."""
         board = self.node.board
         board.power_off()
-        interpreter = self.conductor.interpreter
-        modules = firmware_build.slot_files(load_board(self._board), interpreter.arch, "sim", linked=False)
-        text = image.execute(
-            self.node.flash, image._INSTALL + _FILL % (count, SEGMENT - FILLED), interpreter=interpreter,
-            uid=board.uid, files={f"/apart/{name}": content for name, content in modules.items()},
-        )  # fmt: skip
+        snippet = _FILL % (count, SEGMENT - FILLED)
+        text = execute_apart(
+            self.node.flash, self._board, snippet, interpreter=self.conductor.interpreter, uid=board.uid
+        )
         ended_s = int(text.split()[-1])
         self.conductor.run(ended_s + 2 - self.conductor.now_s)
         board.power_on()
@@ -245,10 +242,7 @@ for n in ("boot.py", "main.py", "board.json"):
     with open("/" + n, "rb") as f, open("/" + n + ".new", "wb") as g:
         g.write(f.read())
 """
-# Its modules lie on the flash by themselves meanwhile: a board's own slot has no module of that name.
 _FILL = """
-import sys
-sys.path.insert(0, "/apart")
 from firmware import hal, settings
 from firmware.life import Life
 from firmware.outbox import entries
@@ -266,14 +260,6 @@ while len(outbox.segments) < %d or outbox.segments[-1][2] < %d:
         items.append((2, body))  # RECORD; the name of a constant is not on the board
     outbox.put(items)
 outbox.close()
-def remove(path):
-    for name, kind, *_ in os.ilistdir(path):
-        if kind == 0x4000:
-            remove(path + "/" + name)
-        else:
-            os.remove(path + "/" + name)
-    os.rmdir(path)
-remove("/apart")
 print(index * window_s)
 """
 _POINTER = "from firmware import slots\nslots.write_pointer('', 'a', False)\n"

@@ -11,8 +11,9 @@ import pytest
 
 from boards import load_board
 from gateway.keys import Life, load_keys
+from tests.fakes.apart import execute_apart
 from tests.fakes.image_link import ImageLink
-from tools import firmware_build, provision
+from tools import provision
 from tools.errors import EXIT_NO_CONNECTION, NoConnection, UsageError
 from tools.sim import image
 from tools.sim.flash import Flash
@@ -22,23 +23,11 @@ pytestmark = [pytest.mark.skipif(not find().is_micropython, reason="needs MicroP
 UID = bytes.fromhex("0badcafe0001")
 START_S = 1_800_000_000
 USE = """
-import sys
-sys.path.insert(0, "/apart")
 from firmware import settings
 from firmware.leases import Leases
 payload = settings.newest("")[1]
 stem = settings.stem("", "lease", settings.life_of(bytes.fromhex(payload["key"])))
 Leases(stem).next_counter()
-"""
-GO = """
-def remove(path):
-    if os.stat(path)[0] & 0x4000:
-        for name in os.listdir(path):
-            remove(path + "/" + name)
-        os.rmdir(path)
-    else:
-        os.remove(path)
-remove("/apart")
 """
 
 
@@ -69,12 +58,7 @@ class Bench:
     def use(self, code: str = "") -> None:
         """The board lives a little, and `code` after it. Its modules lie there by themselves meanwhile: in the linked
         program they have no names."""
-        interpreter = find()
-        modules = firmware_build.slot_files(load_board("air-v1"), interpreter.arch, "sim", linked=False)
-        image.execute(
-            self.flash, image._INSTALL + USE + code + GO, interpreter=interpreter, uid=UID,
-            files={f"/apart/{name}": content for name, content in modules.items()},
-        )  # fmt: skip
+        execute_apart(self.flash, "air-v1", USE + code, interpreter=find(), uid=UID)
 
     def payload(self) -> dict[str, Any]:
         """The board's settings."""
