@@ -102,6 +102,11 @@ TABLE = (
     "lzeq_*25* dB 1 0 1600 1 0 10 2 550 7 20 91 -150\n"
     "31_5\n40\n50\n63\n80\n100\n125\n160\n200\n250\n315\n400\n500\n630\n800\n1000\n1250\n"
     "1600\n2000\n2500\n3150\n4000\n5000\n6300\n8000\n10000\n12500\n16000\n"
+    # traffic: what was counted since counting began, so that a window that is lost is in the next one's difference
+    # codec: a mark and 24 bits at first, then some vehicles a window
+    "vehicles_total 1 0 0 1073741823 6 0 5 0 0 24 8 30 0\n"
+    "vehicles_total_approach 1 0 0 1073741823 6 0 5 0 0 24 8 31 0\n"
+    "vehicles_total_depart 1 0 0 1073741823 6 0 5 0 0 24 8 32 0\n"
 )
 
 

@@ -12,8 +12,8 @@ the sensors' resolution and from what cities usually are, never from a recorded 
 bits and nothing else. Raw units: `centre` is where a value usually lies and 2**`width` how far around it it usually
 scatters; `step` is the usual change from one window to the next; `partner` is the id of the channel (0: none) that it
 follows, `lead` how far it usually lies above that one: coarse dust contains the fine dust, a maximum lies above
-its mean. The partner of a SAMPLE channel is the number of events that it rests on. The width of an EVENTS channel
-comes from the window's length. They are part of the wire format: changing one needs a new wire version.
+its mean. The partner of a SAMPLE channel is the number of events that it rests on, that of a TOTAL the count whose events
+it adds up. The width of an EVENTS channel comes from the window's length. They are part of the wire format: changing one needs a new wire version.
 """
 
 from collections import namedtuple
@@ -24,8 +24,9 @@ MAX = 2  # highest (or, where the name says so, lowest) value within the window
 PERCENTILE = 3  # value exceeded or not exceeded in a share of the window, as the name says
 COUNT = 4  # events in the window
 SUM = 5  # sum over the window
+TOTAL = 6  # events since counting began, beside a mark of that beginning (wire.totals)
 
-KINDS = ("mean", "energy mean", "max", "percentile", "count", "sum")
+KINDS = ("mean", "energy mean", "max", "percentile", "count", "sum", "total")
 
 # How the records codec predicts the channel (wire/values.py says what each mode means).
 LAST = 0  # the value before
@@ -40,7 +41,7 @@ Channel = namedtuple(
     "Channel", "id name unit decimals low high kind min_count min_window_s mode centre width step partner lead"
 )
 
-CHANNEL_COUNT = 120  # rows of wire.channel_table
+CHANNEL_COUNT = 123  # rows of wire.channel_table
 
 _made: "dict[int, Channel]" = {}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.wire import records_cases
 from wire import BOOT, UPTIME_HIGH_MS, UTC, UTC_HIGH_S, UTC_LOW_S, WireError, records_gateway
 from wire.bits import BitReader, BitWriter, _bit_length, bit_length
-from wire.channels import CHANNELS, by_id, by_name, id_of
+from wire.channels import CHANNELS, TOTAL, by_id, by_name, id_of
 from wire.profiles import ITEMS_MAX, Profile
 from wire.quality import GOOD, HUMIDITY, SUSPECT
 from wire.records import RECORDS_MAX, Record, encode_records
@@ -326,7 +326,7 @@ def test_columns_of_the_codec() -> None:
     for channel in CHANNELS:
         assert 0 <= channel.mode <= 4
         assert channel.low <= channel.centre <= channel.high
-        assert 0 <= channel.width <= 16
+        assert 0 <= channel.width <= (24 if channel.kind == TOTAL else 16)
         assert 0 <= channel.step <= 255
         assert channel.partner == 0 or CHANNELS[channel.partner - 1].name != channel.name
         assert (channel.mode == 4) == bool(channel.min_count and channel.partner)
