@@ -10,11 +10,12 @@ import logging
 from typing import Any, NamedTuple
 
 from gateway.calibration_check import CalibrationCheck
+from gateway.differences import Item, totals_of
 from gateway.life_state import Claim, Memory
 from gateway.models import AFTER_END, EVENT, GAP, HEALTH, HOUR_MS, RECORD, TIME_ANCHOR, TIME_CLOCK
 from gateway.store.group import Anchor, CountKey, ProfileRow, Undecoded, Unresolved
 from gateway.store.reader import profile_info
-from gateway.store.rows import pack_detail, pack_values
+from gateway.store.rows import pack_detail, pack_values, unpack_values
 from gateway.store.spool import Store
 from gateway.time_resolution import BootAnchors, Resolved, by_anchor, hours_of_windows, window_of
 from wire import UTC, WireError, messages
@@ -37,6 +38,11 @@ class KnownProfile(NamedTuple):
     profile: Profile
     window_s: int
     window_ms: int
+    totals: tuple[tuple[int, Item], ...]  # place in the profile, and item
+
+    @classmethod
+    def of(cls, row: int, profile: Profile) -> KnownProfile:
+        return cls(row, profile, profile.window_s, profile.window_s * 1000, totals_of(profile))
 
 
 def boot16(boot: int) -> int:
@@ -81,7 +87,7 @@ class Decoder:
     def know(self, row: ProfileRow) -> None:
         """A profile from the store."""
         profile = decode_profile(row.descriptor)
-        known = KnownProfile(row.id, profile, profile.window_s, profile.window_s * 1000)
+        known = KnownProfile.of(row.id, profile)
         self.profiles[profile.short] = known
         self.windows[row.id] = row
         self.store.profiles[row.id] = profile_info(row.id, profile)
@@ -107,7 +113,7 @@ class Decoder:
     def by_row(self, row: int) -> KnownProfile:
         """A profile by its row, also one whose `short` another has taken over since."""
         profile = decode_profile(self.windows[row].descriptor)
-        return KnownProfile(row, profile, profile.window_s, profile.window_s * 1000)
+        return KnownProfile.of(row, profile)
 
     def open_profiles(self) -> list[Profile]:
         """Those that are not known to have ended, the newest last."""
@@ -233,11 +239,27 @@ class Decoder:
     ) -> None:
         if self._check is not None:
             data = self._check.judged(known.profile, end_ms, data)
+        if known.totals:
+            values, _ = unpack_values(data)
+            self.memory.chains.add(seq, end_ms, [(item, values[place]) for place, item in known.totals])
         profile = known.row
         self.store.put((
             self.row, seq, 1, RECORD, profile, hour, end_ms, length_ms, bound_ms, code, received_ms, coverage, data, self.receptions,
+            self._told(),
         ))  # fmt: skip
         self.barren = 0
+
+    def _settled(self, start: int, end: int) -> bool:
+        """Whether no total of a seq in [start, end) can still be stored."""
+        if start >= end:
+            return True
+        if self.unresolved or self.undecoded:  # received, and yet no row
+            return False
+        return not self.memory.received.missing(max(start, self.memory.floor), end)
+
+    def _told(self) -> bytes | None:
+        """What the entry that is being stored makes certain of totals, it being received already."""
+        return self.memory.chains.tell(self._settled) if self.memory.chains.waiting else None
 
     def _gap(self, gap: Any, payload: bytes, now_ms: int) -> list[int]:
         first, count = gap.first_seq, gap.count
@@ -309,7 +331,7 @@ class Decoder:
         if inside < count:
             hours.append((AFTER_END, count - inside))
         row = (self.row, seq, count, GAP, known.row, hours[0][0], end_ms, count * known.window_ms, bound_ms, code)
-        self.store.put((*row, received_ms, 0, detail, self.receptions))
+        self.store.put((*row, received_ms, 0, detail, self.receptions, self._told()))
         for hour, windows in hours:
             self.store.count(CountKey(self.row, known.row, hour, 0, cause), windows)
         if cause in (messages.NOT_SAMPLED, messages.REFUSED):
@@ -360,8 +382,9 @@ class Decoder:
     def put_other(self, kind: int, seq: int, at: Resolved, code: int, received_ms: int, data: bytes) -> None:
         hour = at.at_ms // HOUR_MS
         self.store.put(
-            (self.row, seq, 1, kind, 0, hour, at.at_ms, 0, at.bound_ms, code, received_ms, 0, data, self.receptions)
-        )
+            (self.row, seq, 1, kind, 0, hour, at.at_ms, 0, at.bound_ms, code, received_ms, 0, data, self.receptions,
+             self._told())
+        )  # fmt: skip
 
     # -- time ------------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from gateway.errors import GatewayError
 from gateway.forward.payload import iso
 from gateway.models import RECORD, ProfileInfo, Record
 from wire.channels import CHANNELS
-from wire.quality import flag_name, reason_name
+from wire.quality import GOOD, flag_name, reason_name
 
 COLUMNS = (
     "station_id",  # gateway id and address of the board
@@ -42,6 +42,10 @@ COLUMNS = (
     "heard",  # over LoRa: "ear RSSI SNR" of each that received it, in dBm and dB, the best first; empty: over a wire
 )
 ROW_GROUP = 50_000  # observations: some 10 MB of memory while a Parquet row group is built
+DIFFERENCE = "_difference"  # behind a total's name: what was counted from time_from to time_to
+RESTARTED = (
+    "restarted"  # a difference's reason: counting began anew in between, and what was counted before that is missing
+)
 PROGRESS_EVERY = 2_000  # records
 
 _CHANNEL_NAMES = {channel.name for channel in CHANNELS}
@@ -66,6 +70,7 @@ class Records(Protocol):
         until_ms: int | None = None,
         nodes: set[int] | None = None,
         kinds: set[int] | None = None,
+        counted: bool = False,
     ) -> Iterator[Record]: ...
 
 
@@ -103,7 +108,7 @@ class _Counter:
 
     def __iter__(self) -> Iterator[Record]:
         for record in self._records:
-            self.count += 1
+            self.count += record.kind_code == RECORD
             if self.count % PROGRESS_EVERY == 0:
                 self._progress(self.count)
             yield record
@@ -111,7 +116,7 @@ class _Counter:
 
 def _counted(reader: Records, selection: Selection, progress: Progress) -> _Counter:
     records = reader.records(
-        since_ms=selection.since_ms, until_ms=selection.until_ms, nodes=selection.nodes, kinds={RECORD}
+        since_ms=selection.since_ms, until_ms=selection.until_ms, nodes=selection.nodes, kinds={RECORD}, counted=True
     )
     return _Counter(records, progress)
 
@@ -122,19 +127,14 @@ def _write_csv(records: _Counter, stream: IO[bytes], gateway: str) -> Summary:
     writer.writerow(COLUMNS)
     observations = 0
     for record in records:
-        if record.profile is None:
-            raise LookupError(f"record {record.id} has no profile")
         station = f"{gateway}-{record.node}"
         board = record.life_info.board
-        start, end = iso(record.start_ms), iso(record.end_ms)
         told = record.coverage, record.bound_ms / 1000, record.time_state, iso(record.received_ms), record.id
         tail = (*told, _calibration(record.profile), _heard(record))
-        for index, (quantity, suffix, unit, decimals) in enumerate(_quantities(record.profile)):
-            raw = record.values[index]
-            value = "" if raw is None else f"{raw / 10**decimals:.{decimals}f}"
-            quality = record.quality(index)
-            words = flag_name(quality), reason_name(quality)
-            writer.writerow((station, board + suffix, quantity, start, end, value, unit, *words, *tail))
+        for one in _observed(record):
+            value = "" if one.raw is None else f"{one.raw / 10**one.decimals:.{one.decimals}f}"
+            edges = iso(one.since_ms), iso(one.until_ms)
+            writer.writerow((station, board + one.suffix, one.quantity, *edges, value, one.unit, *one.words, *tail))
             observations += 1
     text.flush()
     text.detach()
@@ -160,18 +160,13 @@ def _write_parquet(records: _Counter, stream: IO[bytes], gateway: str) -> Summar
 
     with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
         for record in records:
-            if record.profile is None:
-                raise LookupError(f"record {record.id} has no profile")
             station, board = f"{gateway}-{record.node}", record.life_info.board
             told = record.coverage, record.bound_ms / 1000, record.time_state, record.received_ms, record.id
             tail = (*told, _calibration(record.profile), _heard(record))
-            for index, (quantity, suffix, unit, decimals) in enumerate(_quantities(record.profile)):
-                raw = record.values[index]
-                value = None if raw is None else raw / 10**decimals
-                edges = (record.start_ms, record.end_ms)
-                quality = record.quality(index)
-                words = flag_name(quality), reason_name(quality)
-                rows.append((station, board + suffix, quantity, *edges, value, unit, *words, *tail))
+            for one in _observed(record):
+                value = None if one.raw is None else one.raw / 10**one.decimals
+                edges = one.since_ms, one.until_ms
+                rows.append((station, board + one.suffix, one.quantity, *edges, value, one.unit, *one.words, *tail))
                 observations += 1
             if len(rows) >= ROW_GROUP:
                 flush()
@@ -180,12 +175,43 @@ def _write_parquet(records: _Counter, stream: IO[bytes], gateway: str) -> Summar
     return Summary(records.count, observations)
 
 
+class _Observed(NamedTuple):
+    """One observation: of a record's values, or a difference of totals that became certain with it."""
+
+    quantity: str
+    suffix: str
+    unit: str
+    decimals: int
+    since_ms: int
+    until_ms: int
+    raw: int | None
+    words: tuple[str, str]
+
+
+def _observed(record: Record) -> Iterator[_Observed]:
+    """LookupError if the store did not give the record's profile along."""
+    if record.kind_code == RECORD:
+        if record.profile is None:
+            raise LookupError(f"record {record.id} has no profile")
+        columns = zip(record.profile.channels, _quantities(record.profile), strict=True)
+        for index, (channel, quantity) in enumerate(columns):
+            raw = record.values[index]
+            quality = record.quality(index)
+            words = flag_name(quality), reason_name(quality)
+            shown = None if raw is None else channel.shown(raw)
+            yield _Observed(*quantity, record.start_ms, record.end_ms, shown, words)
+    for one in record.counted:
+        base, suffix = _split(one.name)
+        words = ("suspect", RESTARTED) if one.restarted else (flag_name(GOOD), "")
+        yield _Observed(base + DIFFERENCE, suffix, "1", 0, one.since_ms, one.until_ms, one.events, words)
+
+
 def _heard(record: Record) -> str:
     return "; ".join(f"{one.ear} {one.rssi_dbm} {one.snr_db:g}" for one in record.heard)
 
 
-def _calibration(profile: ProfileInfo) -> str:
-    return f"{profile.calibration:08x}" if profile.calibration else ""
+def _calibration(profile: ProfileInfo | None) -> str:
+    return f"{profile.calibration:08x}" if profile is not None and profile.calibration else ""
 
 
 @lru_cache(maxsize=1024)

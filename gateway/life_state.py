@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.differences import Chains, StoredChain
 from gateway.replay import ReplayWindow
 from gateway.seqset import SeqSet
 from gateway.time_resolution import ClockSpans
@@ -44,6 +45,7 @@ class LifeState(msgspec.Struct, array_like=True):
     on_air: bool = False
     taken: int = 0
     taken_ms: int = 0
+    chains: list[StoredChain] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -85,6 +87,7 @@ class Memory:
         self.newest = state.newest  # seq and end (unix s) of the newest record of a clocked node
         self.taken = state.taken  # seqs that never came and that the gateway which answers this node acknowledged
         self.taken_ms = state.taken_ms  # when it was last seen to have forgotten what we did not acknowledge, 0: never
+        self.chains = Chains(state.chains)  # totals whose differences are not told yet, and the newest ones
         self.told = self.cum  # below, seqs may have been acknowledged by us
 
     def encode(self) -> bytes:
@@ -116,6 +119,7 @@ class Memory:
                 self.on_air,
                 self.taken,
                 self.taken_ms,
+                self.chains.stored(),
             )
         )
 

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from gateway.differences import Difference, decode_differences
 from wire.quality import GOOD, MISSING
+from wire.totals import events_of
 
 RECORD, GAP, HEALTH, EVENT = 0, 1, 2, 3
 KIND_NAMES = ("record", "gap", "health", "event")
@@ -29,6 +31,11 @@ class Channel(msgspec.Struct, frozen=True, gc=False):
     name: str  # "pm2_5", or "pm2_5_1" for instance 1
     unit: str
     decimals: int
+    total: bool = False  # the raw value has a mark besides the events (wire/totals.py)
+
+    def shown(self, raw: int) -> int:
+        """The raw value without what only tells one beginning from another."""
+        return events_of(raw) if self.total else raw
 
 
 class ProfileInfo(msgspec.Struct, frozen=True):
@@ -95,11 +102,17 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     detail: dict[str, int] | None
     time_code: int
     receptions: bytes | None = None  # as they are stored; `heard` reads them
+    differences: bytes | None = None  # likewise; `counted` reads them
 
     @property
     def heard(self) -> tuple[Reception, ...]:
         """Who received it over LoRa, the best one first; nothing for what came over a wire."""
         return () if self.receptions is None else _receptions.decode(self.receptions)
+
+    @property
+    def counted(self) -> tuple[Difference, ...]:
+        """What became known with this entry of events between two totals."""
+        return () if self.differences is None else decode_differences(self.differences)
 
     @property
     def node(self) -> int:

@@ -53,6 +53,18 @@ class Heard(msgspec.Struct, forbid_unknown_fields=True):
     snr_db: float
 
 
+class Counted(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Events between two neighbouring values of a total; each is told once."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z_]+[a-z0-9_]*$", description="the quantity whose values differ by it")]
+    since: Annotated[Time, Meta(description="end of the window of the earlier value")]
+    until: Annotated[Time, Meta(description="end of the window of the later value")]
+    v: Annotated[int, Meta(ge=0)]
+    restarted: Annotated[
+        bool, Meta(description="the board began to count anew in between: v is what it counted since then")
+    ] = False
+
+
 class RecordJson(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """One entry of a node's outbox. `id` is unique for ever and the same in every repeat: key by it."""
 
@@ -77,6 +89,9 @@ class RecordJson(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     detail: Annotated[dict[str, int], Meta(description="integers of a gap, health or event entry")] = {}
     heard: Annotated[
         list[Heard], Meta(description="who received it over LoRa, the best one first; absent: it came over a wire")
+    ] = []
+    differences: Annotated[
+        list[Counted], Meta(description="what became certain with this entry of events between two totals")
     ] = []
 
 
@@ -138,7 +153,7 @@ def encode_record(record: Record) -> str:
     if record.kind_code != RECORD:
         named = _named(profile) if profile is not None else ""
         detail = json.dumps(record.detail or {}, separators=(",", ":"))
-        return f'{head}}}{named},"detail":{detail}{_heard(record)}}}'
+        return f'{head}}}{named},"detail":{detail}{_heard(record)}{_counted(record)}}}'
     if profile is None:  # to send it without its values would be to lose them
         raise LookupError(f"record {record.id} has no profile")
     values = record.values
@@ -148,10 +163,10 @@ def encode_record(record: Record) -> str:
     if record.flags is None and len(values) == len(form.values):
         try:  # the usual case: nothing missing, all good; dividing None raises TypeError
             text = ",".join(map(getitem, form.values, values))  # type: ignore[arg-type]
-            return f"{head}{text}}}{form.named}{_heard(record)}}}"
+            return f"{head}{text}}}{form.named}{_heard(record)}{_counted(record)}}}"
         except TypeError:
             pass
-    return f"{head}{_values(record, profile)}{form.named}{_heard(record)}}}"
+    return f"{head}{_values(record, profile)}{form.named}{_heard(record)}{_counted(record)}}}"
 
 
 @lru_cache(maxsize=1024)
@@ -169,6 +184,18 @@ def _heard(record: Record) -> str:
         for one in record.heard
     ]
     return f',"heard":[{",".join(parts)}]'
+
+
+def _counted(record: Record) -> str:
+    """Differences of totals; nothing where none became certain."""
+    if record.differences is None:
+        return ""
+    parts = [
+        f'{{"name":"{one.name}","since":"{iso(one.since_ms)}","until":"{iso(one.until_ms)}","v":{one.events}'
+        + (',"restarted":true}' if one.restarted else "}")
+        for one in record.counted
+    ]
+    return f',"differences":[{",".join(parts)}]'
 
 
 def _named(profile: ProfileInfo) -> str:
@@ -205,9 +232,10 @@ class _Written(dict[int, str]):
     def __init__(self, channel: Channel) -> None:
         self._form = f'"{channel.name}":{{"v":%.{channel.decimals}f,"u":"{channel.unit.replace("%", "%%")}"}}'
         self._scale = 10**channel.decimals
+        self._shown = channel.shown
 
     def __missing__(self, raw: int) -> str:
-        text: str = self._form % (raw / self._scale)
+        text: str = self._form % (self._shown(raw) / self._scale)
         if len(self) >= WRITTEN_MAX:
             self.clear()
         self[raw] = text
@@ -236,7 +264,7 @@ def _values(record: Record, profile: ProfileInfo) -> str:
     """Values where some are missing or not good, to the brace behind them, the flags, and both in words."""
     parts, flags, words = [], [], []
     for index, (channel, raw) in enumerate(zip(profile.channels, record.values, strict=True)):
-        value = "null" if raw is None else f"{raw / 10**channel.decimals:.{channel.decimals}f}"
+        value = "null" if raw is None else f"{channel.shown(raw) / 10**channel.decimals:.{channel.decimals}f}"
         parts.append(f'"{channel.name}":{{"v":{value},"u":"{channel.unit}"}}')
         quality = record.quality(index)
         if quality != GOOD:

@@ -6,10 +6,11 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.differences import channel_name
 from gateway.models import Channel, LifeInfo, ProfileInfo, Record
 from gateway.store.rows import COLUMNS, to_record
 from gateway.store.schema import connect_read_only
-from wire.channels import by_id
+from wire.channels import TOTAL, by_id
 from wire.profiles import Profile, decode_profile
 
 PAGE_ROWS = 2_000  # a read transaction lasts no longer than this many rows, so that the WAL can be copied back
@@ -20,8 +21,8 @@ def profile_info(row: int, profile: Profile) -> ProfileInfo:
     channels = []
     for channel_id, instance in profile.items:
         channel = by_id(channel_id)
-        name = f"{channel.name}_{instance}" if instance else channel.name
-        channels.append(Channel(name, channel.unit, channel.decimals))
+        name = channel_name(channel_id, instance)
+        channels.append(Channel(name, channel.unit, channel.decimals, channel.kind == TOTAL))
     return ProfileInfo(
         row, profile.id, profile.short, profile.window_s, profile.calibration, profile.version, tuple(channels)
     )
@@ -62,8 +63,10 @@ class Reader:
         until_ms: int | None = None,
         nodes: set[int] | None = None,
         kinds: set[int] | None = None,
+        counted: bool = False,
     ) -> Iterator[Record]:
-        """Records in the order of arrival; `since_ms` ≤ end of observation < `until_ms`, `nodes` are addresses."""
+        """Records in the order of arrival; `since_ms` ≤ end of observation < `until_ms`, `nodes` are addresses. `counted`:
+        besides these `kinds` whatever tells a difference of totals."""
         lives = load_lives(self.conn)
         profiles = load_profiles(self.conn)
         where = ["pos > ?"]
@@ -75,7 +78,8 @@ class Reader:
             where.append("end_ms < ?")
             limits.append(until_ms)
         if kinds is not None:
-            where.append(f"kind IN ({','.join(str(int(kind)) for kind in kinds)})")
+            wanted = f"kind IN ({','.join(str(int(kind)) for kind in kinds)})"
+            where.append(f"({wanted} OR differences IS NOT NULL)" if counted else wanted)
         if nodes is not None:
             rows = [str(row) for row, info in lives.items() if info.node in nodes]
             where.append(f"life IN ({','.join(rows) or '0'})")

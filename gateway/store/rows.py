@@ -8,7 +8,7 @@ its flag | reason << 4 (wire/quality.py).
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -43,6 +43,7 @@ class Row(NamedTuple):
     coverage: int
     data: bytes
     receptions: bytes | None = None
+    differences: bytes | None = None
 
 
 COLUMNS = ", ".join(Row._fields)
@@ -93,13 +94,10 @@ def unpack_detail(data: bytes) -> dict[str, int]:
     return _detail_decoder.decode(data[1:])
 
 
-def to_record(row: tuple[int, ...], lives: dict[int, LifeInfo], profiles: dict[int, ProfileInfo]) -> Record:
+def to_record(row: tuple[Any, ...], lives: dict[int, LifeInfo], profiles: dict[int, ProfileInfo]) -> Record:
     """A row as it comes from SELECT {COLUMNS} → the record that sinks and exports see."""
-    pos, life, seq, _, kind, profile, _, end_ms, length_ms, bound_ms, time_code, received_ms, coverage, data, heard = (
-        row
-    )
-    blob: bytes = data  # type: ignore[assignment]  # the columns that are no integers
-    receptions: bytes | None = heard  # type: ignore[assignment]
+    pos, life, seq, _, kind, profile, _, end_ms, length_ms, bound_ms, time_code, received_ms, coverage = row[:13]
+    blob, receptions, differences = row[13:]
     if kind == RECORD:
         values, flags = unpack_values(blob)
         detail = None
@@ -122,4 +120,5 @@ def to_record(row: tuple[int, ...], lives: dict[int, LifeInfo], profiles: dict[i
         detail,
         time_code,
         receptions,
+        differences,
     )

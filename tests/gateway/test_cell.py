@@ -448,5 +448,5 @@ def test_a_gateway_that_is_told_to_listen_alone_stores_and_never_answers(in_cell
 
 
 def test_rows_of_before_and_of_wires_have_no_receptions() -> None:
-    row = (1, 1, 5, 1, 3, 0, 0, 1000, 0, 0, 0, 2000, 0, b'\x03{"code":1}', None)
-    assert to_record(row, {1: None}, {}).heard == ()  # type: ignore[dict-item,arg-type]
+    row = (1, 1, 5, 1, 3, 0, 0, 1000, 0, 0, 0, 2000, 0, b'\x03{"code":1}', None, None)
+    assert to_record(row, {1: None}, {}).heard == ()  # type: ignore[dict-item]

@@ -55,7 +55,7 @@ async def _even_load(path: Path, per_s: int, seconds: int) -> Outcome:
         for number in range(per_s * seconds):
             node = nodes[number % len(nodes)]
             node.came_s.append(asyncio.get_running_loop().time())
-            store.put((node.row, number, 1, 0, 1, 0, 0, 60_000, 0, 0, 0, 100, DATA, None))
+            store.put((node.row, number, 1, 0, 1, 0, 0, 60_000, 0, 0, 0, 100, DATA, None, None))
             store.touch(node.row, node)
             await virtual_s(1 / per_s)
         assert await store.flushed(5)
@@ -131,7 +131,7 @@ async def _delivered(path: Path, per_s: int, seconds: int) -> Delivery:
         began_s = asyncio.get_running_loop().time()
         for number in range(per_s * seconds):
             detail = b'\x03{"code":1}'
-            store.put((1, number, 1, EVENT, 0, 0, 60_000 * number, 0, 0, 0, 0, 100, detail, None))
+            store.put((1, number, 1, EVENT, 0, 0, 60_000 * number, 0, 0, 0, 0, 100, detail, None, None))
             store.touch(1, node)
             await virtual_s(1 / per_s)
         assert await store.flushed(5)

@@ -41,8 +41,8 @@ def test_ten_usual_values_take_21_bytes() -> None:
 
 
 def test_rows_of_other_kinds_carry_their_integers() -> None:
-    row = (1, 1, 5, 1, EVENT, 0, 0, 1000, 0, 0, 0, 2000, 0, pack_detail({"code": 1, "arg": -3}), None)
-    record = to_record(row, {1: LifeInfo(1, 7, 0xABC, "", "")}, {})  # type: ignore[arg-type]
+    row = (1, 1, 5, 1, EVENT, 0, 0, 1000, 0, 0, 0, 2000, 0, pack_detail({"code": 1, "arg": -3}), None, None)
+    record = to_record(row, {1: LifeInfo(1, 7, 0xABC, "", "")}, {})
     assert record.detail == {"code": 1, "arg": -3}
     assert record.id == "7-00000abc-5"
 
