@@ -1,7 +1,8 @@
 """What the level meter costs on the chip: instructions of its machine code (rv32imc), executed one by one.
 
-Everything from the receiver's bytes to the histogram of LAF is one function: response, Z, C, A, F, S, peak, energies. Before
-it a microphone in the right slot is picked out, and words of an SPH0645 that come a clock late or early are moved.
+Everything from samples to the histogram of LAF is one function: response, Z, C, A, F, S, peak, energies. Before it another
+makes samples of the receiver's words, unless they are: picks a microphone in the right slot, moves words of an SPH0645 that
+come a clock late or early.
 Counted on an emulated core, so the figure is the same on every computer. The calls of the runtime at the start of a block
 are left out. An ESP32's own core (xtensawin) is not emulated: of its code there is the size, and the instructions in it.
 """
@@ -54,18 +55,20 @@ def octaves() -> float:
 
 
 def wirings() -> dict[str, float]:
-    """Instructions a sample before the meter, of what is not the left slot in step."""
+    """Instructions a sample before the meter, by where the microphone is and how its words stand."""
     source = Path(i2s_words.__file__).read_text()
-    found = {}
-    for name, number, arguments in (
-        ("right slot", 0, (BLOCK // 2, 1)),
-        ("late words", 1, (BLOCK, 1)),
-        ("early words", 1, (BLOCK, -1)),
-        ("late, right slot", 2, (BLOCK // 2, 1)),
+    found = {"left, in step": 0.0}  # the receiver's words are samples
+    for name, slots, late in (
+        ("left, late", 1, 1),
+        ("left, early", 1, -1),
+        ("right, in step", 2, 0),
+        ("right, late", 2, 1),
+        ("right, early", 2, -1),
     ):
-        counted = kernel(source, number, counting=True)
-        counted(bytearray(4 * BLOCK), *arguments)
-        found[name] = counted.instructions / arguments[0]
+        counted = kernel(source, counting=True)
+        samples = BLOCK // slots
+        counted(slots - 1, samples, bytearray(4 * BLOCK), slots, late)
+        found[name] = counted.instructions / samples
     return found
 
 
@@ -88,7 +91,10 @@ def run() -> tuple[dict[str, float], list[str]]:
     most = metered + max(before.values())
     figures = {"slm.instructions_per_sample": most, "slm.instructions_per_second": most * meter.RATE_HZ}
     lines = [f"{name:18} {each:6.1f} instructions a sample" for each, name in rows]
-    lines += [f"{name:18} {each:6.1f} more" for name, each in before.items()]
+    lines += [
+        f"{name:18} {each:6.1f} more: {(metered + each) * meter.RATE_HZ / 1e6:.2f} million a second at most"
+        for name, each in before.items()
+    ]
     share = 100 * most * meter.RATE_HZ / CLOCK_HZ
     lines.append(
         f"Bytes to histogram at {meter.RATE_HZ} Hz: {most * meter.RATE_HZ / 1e6:.2f} million instructions a second at most;"

@@ -181,7 +181,7 @@ class I2SMic:
         if self._slots > 1 or self._late:
             from firmware.drivers.i2s_words import tidy
 
-            tidy(self._block, samples, slot if self._slots > 1 else None, self._late)
+            tidy(slot, samples, self._block, self._slots, self._late)
         return samples
 
     async def _settle(self) -> None:  # seldom

@@ -1,5 +1,5 @@
-"""Words of an I2S receiver that are not yet samples: of both slots, or out of step with the clock. Pure functions of
-bytes; loaded by boards whose microphone needs them.
+"""Words of an I2S receiver that are not yet samples: of both slots, or out of step with the clock. A pure function of
+bytes; loaded by boards whose microphone needs it.
 """
 
 TYPE_CHECKING = False
@@ -9,75 +9,51 @@ if TYPE_CHECKING:
 try:
     import micropython
 except ImportError:  # CPython: the same source, slowly
+    from firmware.dsp.meter import micropython  # type: ignore[attr-defined,no-redef,assignment]
 
     class ptr32:  # type: ignore[no-redef]
-        """32-bit items that wrap."""
+        """32-bit items that wrap: of a buffer, which has address 0, or from an address on in the last buffer."""
 
-        def __init__(self, buffer: "Any") -> None:
-            self._items = memoryview(buffer).cast("B").cast("I")
+        _items: "Any" = None
+
+        def __init__(self, place: "Any") -> None:
+            self._address = place if isinstance(place, int) else 0
+            if not isinstance(place, int):
+                ptr32._items = memoryview(place).cast("B").cast("i")
+
+        def __int__(self) -> int:
+            return self._address
 
         def __getitem__(self, at: int) -> int:
-            return self._items[at]
+            item: int = ptr32._items[(self._address >> 2) + at]
+            return item
 
         def __setitem__(self, at: int, value: int) -> None:
-            self._items[at] = value & 0xFFFFFFFF
-
-    class micropython:  # type: ignore[no-redef]
-        """What of the module is used here."""
-
-        @staticmethod
-        def viper(function: "Any") -> "Any":
-            """The pointer is made of the buffer, as the annotation says."""
-            return lambda words, *rest: function(ptr32(words), *rest)
-
-
-# The pointer is an argument, for the first three locals lie in registers: the meter behind it leaves little time.
+            ptr32._items[(self._address >> 2) + at] = (value + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
 @micropython.viper
-def pick(words: ptr32, frames: int, slot: int):  # type: ignore[no-untyped-def]
-    """Of frames of two words keep the one of `slot` (0 left, 1 right), at the front of the buffer."""
-    at = 0
-    while at < frames:
-        words[at] = words[slot]
-        at += 1
-        slot += 2
+def tidy(at: int, to: int, block, slots: int, late: int):  # type: ignore[no-untyped-def]
+    """Make samples of what the receiver gave: the words of one slot, in step, at the front of the buffer.
 
+    `at`: the slot (0 left, 1 right); `to`: the number of samples; `slots`: how many the receiver gave (of one alone
+    `at` is 0); `late`: by how many clocks words come late: 1, 0 or -1 (early). Of a late word the first bit is none of
+    its own. Of an early one the sign is lost: the bit below it stands for it, which is right for whatever stays below
+    half of full scale.
 
-@micropython.viper
-def move(words: ptr32, count: int, late: int):  # type: ignore[no-untyped-def]
-    """Put each word where its first bit should have come: `late` by one clock (1), or one clock early (-1).
-
-    Of a late word the first bit is none of its own. Of an early one the sign is lost: the bit below it stands for it,
-    which is right for whatever stays below half of full scale.
+    One loop for every wiring: the meter behind it leaves little time. Viper keeps its first two arguments in registers:
+    they become addresses, for a word at an address takes one instruction where one of an index takes four.
     """
-    if late > 0:
-        while count:
-            count -= 1
-            words[count] = words[count] << 1
-        return
-    late <<= 31  # the top bit; a port of 64 bits reads items without a sign, so that the shift alone does not keep it
-    while count:
-        count -= 1
-        words[count] = words[count] >> 1 | words[count] & late
-
-
-@micropython.viper
-def pick_late(words: ptr32, frames: int, slot: int):  # type: ignore[no-untyped-def]
-    """Both of it in one go, for words a clock late: one after the other they would take more time than there is."""
-    at = 0
-    while at < frames:
-        words[at] = words[slot] << 1
-        at += 1
-        slot += 2
-
-
-def tidy(block: "Any", samples: int, slot: "int | None", late: int) -> None:
-    """Make words of one slot and in step of what the receiver gave, in place. `slot` None: there is but one."""
-    if slot is not None and late > 0:
-        pick_late(block, samples, slot)
-        return
-    if slot is not None:
-        pick(block, samples, slot)
-    if late:
-        move(block, samples, late)
+    first = int(ptr32(block))
+    end = (to << 2) + first
+    to = first
+    at = (at << 2) + first
+    slots <<= 2
+    up = 1
+    up = up << 31 << 1 >> 27  # 0; 32 where integers have 64 bits, for there items are read without a sign
+    down = ((1 - late) >> 1) + up
+    up += (late + 1) >> 1
+    while to < end:
+        ptr32(to)[0] = ptr32(at)[0] << up >> down
+        at += slots
+        to += 4

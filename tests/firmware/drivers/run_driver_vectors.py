@@ -121,7 +121,7 @@ def i2s_samples(raw, slot, late):
     count = len(block) // 4
     if slot is not None:
         count //= 2
-    i2s("i2s_words").tidy(block, count, slot, late)
+    i2s("i2s_words").tidy(slot or 0, count, block, 1 if slot is None else 2, late)
     found = []
     for at in range(1, 4 * count, 4):
         sample = block[at] | block[at + 1] << 8 | block[at + 2] << 16

@@ -234,6 +234,16 @@ async def scene_sph0645_in_step_late_and_early():
         assert rows[1] == ("bits", True, 18) and rows[2] == ("clocks late", True, late), rows
 
 
+async def scene_sph0645_in_the_right_slot_in_step_late_and_early():
+    for late in (0, 1, -1):
+        _clock, receiver, driver = brief(model="sph0645", slot="right", settle_ms=500)
+        receiver.source = Tone(AT_94_DB // 2)  # another microphone
+        receiver.right = Tone(AT_94_DB, dc=-230400, bits=18, late=late)
+        await settled(driver)
+        for _, _, level, flag in (await driver.read())[:2]:
+            assert abs(level - 9400) <= 5 and flag == GOOD, (late, level, flag)
+
+
 async def scene_sph0645_with_a_quiet_tone_beside_its_large_offset():
     """One side of zero only, and yet sound."""
     _clock, receiver, driver = brief(model="sph0645", settle_ms=500)

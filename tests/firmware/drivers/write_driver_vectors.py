@@ -245,6 +245,7 @@ PEAKS = "004A6A06 00B695F9"  # +-420426, 94 dB
 PEAKS_18 = "00406A06 008095F9"  # the same of 18 bits: +420416, -420480
 LATE_18 = "00203503 00C0CA7C"  # one clock late, behind a zero
 EARLY_18 = "0080D40C 00002BF3"  # one clock early: the sign is gone
+ENDS = "00000080 FFFFFF7F FFFFFFFF 00000040 FFFFFFBF"  # where signs and carries are
 
 
 def i2s_words() -> list[dict]:
@@ -262,6 +263,13 @@ def i2s_words() -> list[dict]:
         {"do": "i2s_samples", "with": [EARLY_18, None, -1], "gives": [420416, -420480], "note": "SPH0645 early"},
         {"do": "i2s_samples", "with": ["00000000 00203503 00000000 00C0CA7C", 1, 1], "gives": [420416, -420480],
          "note": "SPH0645 late in the right slot"},
+        {"do": "i2s_samples", "with": ["01000080 0080D40C FFFFFF7F 00002BF3", 1, -1], "gives": [420416, -420480],
+         "note": "SPH0645 early in the right slot, whatever the left one has"},
+        {"do": "i2s_samples", "with": ["0080D40C 01000080 00002BF3 FFFFFF7F", 0, -1], "gives": [420416, -420480],
+         "note": "SPH0645 early, the left one of both slots"},
+        {"do": "i2s_samples", "with": [ENDS, None, 1], "gives": [0, -1, -1, -8388608, 8388607], "note": "ends, late"},
+        {"do": "i2s_samples", "with": [ENDS, None, -1], "gives": [-4194304, 4194303, -1, 2097152, -2097153],
+         "note": "ends, early"},
         {"do": "i2s_look", "with": [PEAKS], "gives": [0xFFFF, 0xFE00, 0]},
         {"do": "i2s_look", "with": ["00000000 00000000"], "gives": [0, 0, 0], "note": "pulled down, or the wrong slot"},
         {"do": "i2s_look", "with": ["FFFFFFFF FFFFFFFF"], "gives": [0xFFFF, 0xFFFF, 0], "note": "hangs high"},
