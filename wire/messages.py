@@ -154,7 +154,7 @@ def _rare(layout: str) -> "Any":  # seldom
 _TIME = ("time", 8)
 _TOTALS = ("totals", 24)
 _IDS = ("profile ids", 1 + 4 * PROFILES_MAX)
-_PROFILE = ("descriptor", 73)
+_PROFILE = ("descriptor", 81)
 _WINDOW = ("window", 12, 2)
 _SETTINGS = ("settings", 7 * SETTINGS_MAX)
 

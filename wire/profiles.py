@@ -9,7 +9,7 @@ import hashlib
 from wire import WireError
 from wire.channels import CHANNEL_COUNT
 
-ITEMS_MAX = 32  # a descriptor must fit into one LoRa frame
+ITEMS_MAX = 36  # a descriptor must fit into one LoRa frame
 INSTANCE_MAX = 15
 WINDOW_MAX_S = 86400
 _HEAD = 9

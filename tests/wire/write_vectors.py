@@ -246,7 +246,7 @@ def _profiles() -> list[dict[str, Any]]:
     for note, items, window_s, calibration, version in (
         ("no item", [], 60, 0, 0),
         ("twice", [[2, 0], [2, 0]], 60, 0, 0),
-        ("33 items", [[i + 1, 0] for i in range(33)], 60, 0, 0),
+        ("37 items", [[i + 1, 0] for i in range(37)], 60, 0, 0),
         ("window of 0 s", [[2, 0]], 0, 0, 0),
         ("more than a day", [[2, 0]], 86401, 0, 0),
         ("version 256", [[2, 0]], 60, 0, 256),
