@@ -6,6 +6,8 @@ import asyncio
 import csv
 import itertools
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,6 +26,7 @@ from gateway.seqset import SeqSet
 from gateway.store import Reader
 from tests.fakes.node import FakeNode
 from tests.fakes.rig import START_S, HandClock, Rig, rig
+from tools.demo import totals
 from wire import UTC, channels, messages
 from wire.profiles import Profile
 from wire.totals import total
@@ -300,3 +303,26 @@ def test_the_message_shows_the_events_without_their_mark_and_the_differences(tmp
     ]
     assert [row["time_from"] for row in found] == [ends[0], ends[1], ends[0]]
     assert [row["value"] for row in rows if row["quantity"] == "vehicles_total_approach"] == ["103", "107", "2"]
+
+
+def test_the_judge_of_an_archive_sees_what_is_left_out_doubled_or_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+
+    async def scenario() -> None:
+        node = FakeNode(7, profile=PROFILE)
+        async with rig(path) as r:
+            await add(r, node)
+            for window in range(6):
+                node.seal(W0 + window, counts(node))
+            node.send_outbox()
+            await r.settle()
+
+    asyncio.run(scenario())
+    assert totals.problems(path) == []
+    (one, *_) = [record for record in stored(path) if record.counted]
+    twice = msgspec.msgpack.encode(one.counted * 2)
+    wrong = msgspec.msgpack.encode([(*WAYS[0], one.start_ms, one.end_ms, 999)])
+    for blob, what in ((None, "not told"), (twice, "told 2 times"), (wrong, "no two neighbours")):
+        with closing(sqlite3.connect(path)) as conn, conn:
+            conn.execute("UPDATE records SET differences = ? WHERE pos = ?", (blob, one.pos))
+        assert any(what in problem for problem in totals.problems(path))

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from gateway.keys import Life, add_life
-from tools.demo import account
+from tools.demo import account, totals
 from tools.faults import orders, verdict
 from tools.faults.catalogue import FAULTS
 from tools.faults.operations import Operations
@@ -40,6 +40,7 @@ class Driver(Operations):
     def __init__(self, plan: Plan, folder: Path, scenario: str, start_s: int) -> None:
         self.plan = plan
         self.folder = folder
+        self.store = folder / "data" / "spool.db"
         self.scenario = scenario
         self.set_out(start_s)
         self.fired: Counter[str] = Counter()
@@ -170,7 +171,7 @@ class Driver(Operations):
 
     def archive(self) -> account.Seen:
         try:
-            return account.archive_seen(self.folder / "data" / "spool.db")
+            return account.archive_seen(self.store)
         except sqlite3.Error:
             return account.Seen({}, set(), 0, 0)
 
@@ -402,7 +403,7 @@ class Driver(Operations):
             world=world, seen=seen, confirmed_ids=confirmed, archived=self.archive(), ledger=ledger, sealed=self.sealed,
             overwritten=self.overwritten, dropped=self.dropped, fired=self.fired,
         )  # fmt: skip
-        return figures, self.fell + problems
+        return figures, self.fell + problems + totals.problems(self.store)
 
     def verdict(self, figures: dict[str, Any], problems: list[str], digest: str) -> verdict.Verdict:
         for node in list(self._on_since):
