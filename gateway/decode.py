@@ -7,19 +7,17 @@ unknown profile as their payload, unresolved times as their values.
 from __future__ import annotations
 
 import logging
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.calibration_check import CalibrationCheck
-from gateway.differences import Item, totals_of
+from gateway.known_profiles import KnownProfile, Profiles
 from gateway.life_state import Claim, Memory
 from gateway.models import AFTER_END, EVENT, GAP, HEALTH, HOUR_MS, RECORD, TIME_ANCHOR, TIME_CLOCK
-from gateway.store.group import Anchor, CountKey, ProfileRow, Undecoded, Unresolved
-from gateway.store.reader import profile_info
+from gateway.store.group import Anchor, CountKey, Undecoded, Unresolved
 from gateway.store.rows import pack_detail, pack_values, unpack_values
 from gateway.store.spool import Store
 from gateway.time_resolution import BootAnchors, Resolved, by_anchor, hours_of_windows, window_of
 from wire import UTC, WireError, messages
-from wire.profiles import Profile, decode_profile
 from wire.records import Record as WireRecord
 from wire.records_gateway import decode_records, peek_records
 
@@ -31,18 +29,6 @@ DAY_S = 86_400
 LOW_BITS_REACH = 60_000  # windows: a clock so far ahead of a record resolves its low bits still
 NEVER = 1 << 62
 CLOCKED_GAP_MS = 0  # a gap names grid windows, not moments
-
-
-class KnownProfile(NamedTuple):
-    row: int
-    profile: Profile
-    window_s: int
-    window_ms: int
-    totals: tuple[tuple[int, Item], ...]  # place in the profile, and item
-
-    @classmethod
-    def of(cls, row: int, profile: Profile) -> KnownProfile:
-        return cls(row, profile, profile.window_s, profile.window_s * 1000, totals_of(profile))
 
 
 def boot16(boot: int) -> int:
@@ -60,10 +46,7 @@ class Decoder:
         self._check = check
         self.memory = memory
         self.store = store
-        self.provisioned_s = provisioned_s
-        self.until_s = 0  # when the grid ended, 0: it goes on
-        self.profiles: dict[int, KnownProfile] = {}  # by what records carry
-        self.windows: dict[int, ProfileRow] = {}  # by row: since and until which window each is scheduled
+        self.profiles = Profiles(row, store, provisioned_s)
         self.anchors: dict[int, BootAnchors] = {}
         self.anchored = False  # a boot that nothing was known of has an anchor now
         self.unresolved = 0  # held for want of a time
@@ -71,7 +54,6 @@ class Decoder:
         self.look_again: int | None = (
             None  # once all seqs below it are here, held times may be told by their neighbours
         )
-        self.wanted: set[int] = set()  # profiles to ask for
         self.clockless = False  # the node's last record had no clock
         self.duplicates = 0
         self.receptions: bytes | None = None  # who heard what is decoded now; None: it came over a wire
@@ -81,48 +63,6 @@ class Decoder:
         )
         self.barren = 0  # windows in a row in which no sensor gave anything
         self._unstored: tuple[int, int] | None = None  # received, and not yet handed to the store
-
-    # -- profiles --------------------------------------------------------------------------------------------------
-
-    def know(self, row: ProfileRow) -> None:
-        """A profile from the store."""
-        profile = decode_profile(row.descriptor)
-        known = KnownProfile.of(row.id, profile)
-        self.profiles[profile.short] = known
-        self.windows[row.id] = row
-        self.store.profiles[row.id] = profile_info(row.id, profile)
-        self.wanted.discard(profile.short)
-
-    def add_profile(self, profile: Profile, first_window: int = 0, ended: int = 0) -> bool:
-        """A profile from the key file or from the node; True if it was not known. `first_window` 0: since provisioning."""
-        descriptor = profile.encode()
-        first_window = first_window or self.provisioned_s // profile.window_s
-        for row in self.windows.values():
-            if row.descriptor == descriptor and (row.ended_window == 0 or row.first_window == first_window):
-                if ended and row.ended_window != ended:
-                    self._store_profile(row._replace(ended_window=ended))
-                return False
-        row_id = self.store.next_id("profile")
-        self._store_profile(ProfileRow(row_id, self.row, descriptor, first_window, ended))
-        return True
-
-    def _store_profile(self, row: ProfileRow) -> None:
-        self.store.add_profile(row)
-        self.know(row)
-
-    def by_row(self, row: int) -> KnownProfile:
-        """A profile by its row, also one whose `short` another has taken over since."""
-        profile = decode_profile(self.windows[row].descriptor)
-        return KnownProfile.of(row, profile)
-
-    def open_profiles(self) -> list[Profile]:
-        """Those that are not known to have ended, the newest last."""
-        return [decode_profile(row.descriptor) for _, row in sorted(self.windows.items()) if not row.ended_window]
-
-    def present_profiles(self) -> list[Profile]:
-        """Those that the node runs now, as far as is known: all that share the newest one's calibration."""
-        found = self.open_profiles()
-        return [profile for profile in found if profile.calibration == found[-1].calibration]
 
     # -- messages --------------------------------------------------------------------------------------------------
 
@@ -147,7 +87,7 @@ class Decoder:
             raise
 
     def _records(self, payload: bytes, now_ms: int) -> list[int]:
-        known = self.profiles.get(payload[0]) if payload else None
+        known = self.profiles.by_short.get(payload[0]) if payload else None
         if known is None:
             return self._hold_payload(payload, now_ms)
         records = self._decode(payload, known, self.memory.next_seq, now_ms)
@@ -195,7 +135,7 @@ class Decoder:
             end_s = time[1]
             length_ms = (end_s % known.window_s or known.window_s) * 1000  # partial where the grid ends
             end_ms = end_s * 1000
-            hour = self._hour(known, (end_ms - length_ms) // known.window_ms)
+            hour = self.profiles.hour(known, (end_ms - length_ms) // known.window_ms)
             bound_ms = self.memory.clock.bound_ms(end_ms)
             self._put_window(known, seq, hour, end_ms, length_ms, bound_ms, TIME_CLOCK, received_ms, coverage, data)
             self.clockless = False
@@ -213,16 +153,8 @@ class Decoder:
     ) -> None:
         """A record of a node without a clock: it belongs to the grid window that contains its start."""
         window = window_of(end.at_ms - known.window_ms, known.window_s)
-        hour = self._hour(known, window)
+        hour = self.profiles.hour(known, window)
         self._put_window(known, seq, hour, end.at_ms, known.window_ms, end.bound_ms, code, received_ms, coverage, data)
-
-    def _hour(self, known: KnownProfile, window: int) -> int:
-        """What a window is counted under: the hour it starts in, or AFTER_END."""
-        return AFTER_END if window >= self._end_window(known) else window * known.window_s // 3600
-
-    def _end_window(self, known: KnownProfile) -> int:
-        """The first window that is no longer of the grid; the one that contains the end closes with it."""
-        return -(-self.until_s // known.window_s) if self.until_s else NEVER
 
     def _put_window(
         self,
@@ -263,7 +195,7 @@ class Decoder:
 
     def _gap(self, gap: Any, payload: bytes, now_ms: int) -> list[int]:
         first, count = gap.first_seq, gap.count
-        known = self.profiles.get(gap.profile_short)
+        known = self.profiles.by_short.get(gap.profile_short)
         memory = self.memory
         if first + count > 1 << 32 or (gap.cause != messages.VOID and not self._fits(known, gap, now_ms)):
             raise WireError("range")
@@ -286,7 +218,7 @@ class Decoder:
 
     def _fits(self, known: KnownProfile | None, gap: Any, received_ms: int) -> bool:
         """Whether that many windows can have been since the life began: one node must not make us count for hours."""
-        lived_s = received_ms // 1000 - self.provisioned_s + DAY_S
+        lived_s = received_ms // 1000 - self.profiles.provisioned_s + DAY_S
         return bool(gap.count * (known.window_s if known else 1) <= max(lived_s, DAY_S))
 
     def put_gap(self, known: KnownProfile, gap: Any, start: int, end: int, received_ms: int) -> None:
@@ -326,7 +258,7 @@ class Decoder:
         detail: bytes,
     ) -> None:
         end_ms = (first + count) * known.window_ms
-        inside = min(max(self._end_window(known) - first, 0), count)
+        inside = min(max(self.profiles.end_window(known) - first, 0), count)
         hours = hours_of_windows(first, inside, known.window_s)
         if inside < count:
             hours.append((AFTER_END, count - inside))
@@ -434,13 +366,13 @@ class Decoder:
             Undecoded(row_id, self.row, short, seqs, self.memory.next_seq, now_ms, blob, self.receptions)
         )
         self.undecoded += seqs
-        self.wanted.add(short)
+        self.profiles.wanted.add(short)
 
     def put_held(self, row: Undecoded) -> bool:
         """Decode a held payload now that its profile is known; False if it is not."""
-        known = self.profiles.get(row.profile_short)
+        known = self.profiles.by_short.get(row.profile_short)
         if known is None:
-            self.wanted.add(row.profile_short)
+            self.profiles.wanted.add(row.profile_short)
             return False
         self.receptions = row.receptions
         size = int.from_bytes(row.payload[:2], "big")

@@ -141,7 +141,7 @@ def _node(key: tuple[int, int], uplinks: Uplinks, now_ms: int) -> dict[str, Any]
         "time_unresolved": decoder.unresolved,
         "awaiting_profile": decoder.undecoded,
         "barren_windows": decoder.barren,
-        **_calibration(decoder.present_profiles(), uplinks.check, now_ms),
+        **_calibration(decoder.profiles.present(), uplinks.check, now_ms),
         "alarm": session.alarm,
         "alarms": memory.alarms,
     }

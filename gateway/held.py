@@ -68,7 +68,7 @@ async def _date(session: LifeSession, store: Store) -> int:
             decoder.wait_for(last)  # what is still on the node may stand nearer
             continue
         sides = await store.query(_neighbours_job(session.info.row, first, last))
-        before = sides.before_ms if sides.before_ms is not None else decoder.provisioned_s * 1000
+        before = sides.before_ms if sides.before_ms is not None else decoder.profiles.provisioned_s * 1000
         after = sides.after_ms if sides.after_ms is not None else _next_start(decoder, boot)
         if after is None:
             decoder.wait_for(last + 1)
@@ -89,11 +89,11 @@ def _put(decoder: Decoder, row: Unresolved, end: Resolved, code: int) -> int:
     decoder.unresolved -= row.span
     decoder.receptions = row.receptions
     if row.kind == RECORD:
-        known = decoder.by_row(row.profile)
+        known = decoder.profiles.by_row(row.profile)
         decoder.put_resolved(known, row.seq, end, code, row.received_ms, row.coverage, row.data)
     elif row.kind == GAP:
         cause = unpack_detail(row.data)["cause"]
-        decoder.put_held_gap(decoder.by_row(row.profile), row, end, code, cause)
+        decoder.put_held_gap(decoder.profiles.by_row(row.profile), row, end, code, cause)
     else:
         decoder.put_other(row.kind, row.seq, end, code, row.received_ms, row.data)
     return row.span

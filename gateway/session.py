@@ -116,7 +116,7 @@ class LifeSession:
                 # Nothing was sent again, so the acknowledgement that the time rode with has arrived.
                 memory.clock.synced(self._time_unproven_ms)
                 self._time_unproven_ms = 0
-            if self.decoder.wanted or self._ends:
+            if self.decoder.profiles.wanted or self._ends:
                 self._ask_profiles(now_ms)
             self._look_at_anchor()
         else:
@@ -188,8 +188,8 @@ class LifeSession:
         decoder.held_from(hello.oldest_seq, tuple(hello.totals), now_ms)
         memory.next_seq = max(memory.next_seq, hello.next_seq)
         memory.claimed(Claim(hello.next_seq, tuple(hello.totals), now_ms, bool(hello.clock_synced)))
-        known_ids = {known.profile.id for known in decoder.profiles.values()}
-        decoder.wanted |= {pid & 0xFF for pid in hello.profile_ids if pid not in known_ids}
+        known_ids = {known.profile.id for known in decoder.profiles.by_short.values()}
+        decoder.profiles.wanted |= {pid & 0xFF for pid in hello.profile_ids if pid not in known_ids}
         if fresh and self._clock_can_be_right(now_ms):
             decoder.anchor(hello.boot, hello.uptime_ms, now_ms)
             if decoder.unresolved:
@@ -198,12 +198,12 @@ class LifeSession:
             self._answer_time(self._committed)
         if hello.profile_ids:
             self._ask_ends(set(hello.profile_ids))
-        if decoder.wanted or self._ends:
+        if decoder.profiles.wanted or self._ends:
             self._ask_profiles(now_ms)
 
     def _descriptor(self, message: Any, now_ms: int) -> None:
         self._ends.pop(message.profile.short, None)
-        if self.decoder.add_profile(message.profile, message.first_window, message.ended):
+        if self.decoder.profiles.add(message.profile, message.first_window, message.ended):
             if not message.ended:  # it may have taken the place of others, which are scheduled until their end is known
                 self._ask_ends({message.profile.id})
                 self._ask_profiles(now_ms)
@@ -289,7 +289,7 @@ class LifeSession:
         """Whether this machine's clock may tell anybody the time: not before its first setting, not before the node was made."""
         if not getattr(self._clock, "trusted", True):
             return False
-        earliest_s = max(UTC_LOW_S, self.decoder.provisioned_s - CLOCKS_APART_S)
+        earliest_s = max(UTC_LOW_S, self.decoder.profiles.provisioned_s - CLOCKS_APART_S)
         return earliest_s * 1000 <= now_ms < UTC_HIGH_S * 1000
 
     def _answer_time(self, facts: AckFacts) -> None:
@@ -332,12 +332,12 @@ class LifeSession:
 
     def _ask_ends(self, running: set[int]) -> None:
         """Ask again for the profiles that are not known to have ended and are not among those (ids) that run."""
-        found = self.decoder.open_profiles()
+        found = self.decoder.profiles.open()
         self._ends |= {each.short: ASK_END_TIMES for each in found if each.id not in running}
 
     def _due_profiles(self, now_ms: int) -> list[int]:
         """Those that may be asked for now."""
-        wanted = sorted(self.decoder.wanted | self._ends.keys())
+        wanted = sorted(self.decoder.profiles.wanted | self._ends.keys())
         return [short for short in wanted if abs(now_ms - self._asked_ms.get(short, 0)) >= ASK_EVERY_MS]
 
     def _asked_profile(self, short: int, now_ms: int) -> None:
@@ -423,6 +423,6 @@ class LifeSession:
         """Profiles that the key file names: known before the first frame."""
         for text in descriptors:
             try:
-                self.decoder.add_profile(decode_profile(bytes.fromhex(text)))
+                self.decoder.profiles.add(decode_profile(bytes.fromhex(text)))
             except WireError as err:
                 log.error("keys: node %d, a profile is no descriptor, %s", self.info.node, err.reason)

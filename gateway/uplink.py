@@ -85,7 +85,7 @@ class Uplinks:
                 self._fill(session)
                 session.load_profiles(life.profiles)
                 self._store.touch(info.row, session)
-            session.decoder.until_s = life.until_s
+            session.decoder.profiles.until_s = life.until_s
             if session.memory.lost != life.lost:
                 session.memory.lost = life.lost
                 self._store.touch(session.info.row, session)
@@ -107,7 +107,7 @@ class Uplinks:
         row, decoder = session.info.row, session.decoder
         for profile in contents.profiles:
             if profile.life == row:
-                decoder.know(profile)
+                decoder.profiles.know(profile)
         for anchor in contents.anchors:
             if anchor.life == row:
                 decoder.load_anchor(anchor)

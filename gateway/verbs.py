@@ -203,7 +203,7 @@ class Verbs:
 
     async def calibration(self, request: dict[str, Any]) -> Any:
         """Of the newest profile that this gateway knows of a node; null: it knows none."""
-        rows = self._session(request).decoder.windows
+        rows = self._session(request).decoder.profiles.windows
         number = decode_profile(rows[max(rows)].descriptor).calibration if rows else None
         return {"node": request["node"], "number": number if number is None else f"{number:08x}"}
 
@@ -214,7 +214,7 @@ class Verbs:
                 {
                     "life": f"{life:08x}",
                     "node": node,
-                    "profiles": [profile.encode().hex() for profile in session.decoder.open_profiles()],
+                    "profiles": [profile.encode().hex() for profile in session.decoder.profiles.open()],
                 }
                 for (node, life), session in self._gateway.uplinks.sessions.items()
             ]
