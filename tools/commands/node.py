@@ -16,6 +16,7 @@ from tools.commands.node_bridge import provision_bridge, refuse_what_a_bridge_ha
 from tools.commands.node_calibrate import calibrate
 from tools.commands.node_command import command
 from tools.commands.node_setting import setting as node_setting
+from tools.commands.node_traceback import traceback
 from tools.errors import NoConnection, SteigerError, UsageError
 from tools.language import check_lang
 
@@ -23,6 +24,7 @@ app = typer.Typer(help="Boards, one at a time.", no_args_is_help=True, add_compl
 app.command()(calibrate)
 app.command()(command)
 app.command("setting")(node_setting)
+app.command()(traceback)
 
 LEND_S = 900.0  # copying all files at 115200 baud takes two minutes; if we die, the gateway takes the port back
 RETIRE_IN_S = 30  # beyond the wait for its answer, so that the end lies ahead when the node hears of it
