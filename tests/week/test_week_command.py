@@ -96,3 +96,15 @@ def test_half_a_line_is_a_life_that_was_interrupted(tmp_path: Path) -> None:
     with results.open("ab") as stream:
         stream.write(b'{"board": "noise')
     assert [laboratory.job_of(found) for found in laboratory.load_results(results)] == [WEEK]
+
+
+def test_what_fell_is_run_again_and_the_new_outcome_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "week.jsonl"
+    append_result(results, result(WEEK, problems=["the board was silent for an hour"]))
+    monkeypatch.setattr(laboratory, "run", lambda *_: result(WEEK))
+    code, out, _ = call(capsys, "air-v1", "--results", str(results))
+    assert code == 0
+    assert "already" not in out
+    assert laboratory.load_results(results) == [result(WEEK)]

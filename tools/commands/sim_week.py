@@ -21,7 +21,7 @@ def week(
         str, typer.Option(help="Of a microphone: blocks (results behind the DSP), exact (an hour a fault), both")
     ] = "both",
     results: Annotated[
-        Path | None, typer.Option(help="JSONL file, a line a life; what is in it is not run again")
+        Path | None, typer.Option(help="JSONL file, a line a life; what is in it as written down is not run again")
     ] = None,
     page: Annotated[Path | None, typer.Option(help="Put all of --results into this Markdown page")] = None,
     keep: Annotated[Path | None, typer.Option(help="Folder for flash image, spool and log of each life")] = None,
@@ -48,9 +48,10 @@ def week(
     if page is not None and results is None:
         raise UsageError("a page is made of --results", next_step="Name their file as well")
     found = laboratory.load_results(results) if results else []
-    done = {laboratory.job_of(result) for result in found}
+    done = {laboratory.job_of(result) for result in found if not report.failures([result])}
     asked = [job for board in boards for job in laboratory.jobs(board, seed, days, fault, sound)]
     wanted = [job for job in asked if job not in done]
+    found = [result for result in found if laboratory.job_of(result) not in set(wanted)]  # what fell is run again
     if not as_json:
         already = f", {len(asked) - len(wanted)} are done already" if len(wanted) < len(asked) else ""
         print(f"{len(asked)} lives in virtual time{already}", flush=True)
