@@ -64,6 +64,8 @@ OUTPUTS = {
     "radio": ("nss", "reset", "rxen"),
 }
 INPUTS = {"i2c": (), "uart": ("rx",), "i2s": ("sd",), "spi": ("miso",), "radio": ("irq", "busy")}
+# The node makes them of what a sensor counts. They have no minimum count: their differences are counts, which have none.
+TOTALS = tuple(channel for channel in channels.CHANNELS if channel.kind == channels.TOTAL)
 PMU_ADDRESS = 0x34  # AXP192 and AXP2101
 
 Problem = tuple[KeyPath, str]
@@ -234,12 +236,14 @@ def _channels(sensor: AnySensor) -> set[str]:
         found -= {name for name in found if name.endswith(other)}
         if sensor.params.mount == "side":
             found -= {"vehicles_low", "vehicles_high"}  # a beam from the side sees no heights
-    return found
+    return found | {total.name for total in TOTALS if channels.by_id(total.partner).name in found}
 
 
 def _profiles(board: Board) -> Iterator[Problem]:
     known = {channel.name for channel in channels.CHANNELS}
+    total_names = {total.name for total in TOTALS}
     given = {(channel, sensor.instance) for sensor in board.sensors for channel in _channels(sensor)}
+    totals: dict[tuple[str, int], int] = {}
     for at, profile in enumerate(board.profiles):
         path: KeyPath = ("profiles", at, "items")
         seen = set()
@@ -252,6 +256,14 @@ def _profiles(board: Board) -> Iterator[Problem]:
                 yield path, f"no sensor of this board gives {name} with instance {instance}{hint}"
             elif (name, instance) in seen:
                 yield path, f"{item} stands twice"
+            elif name in total_names:
+                if (name, instance) in totals:
+                    what = "each profile would begin to count by itself, and nobody could tell whose total it is"
+                    yield path, f"{item} already stands in profiles[{totals[name, instance]}]: {what}"
+                totals[name, instance] = at
+                if board.power == "sleep":
+                    what = "its RAM is gone after each window, so the total would begin anew each time"
+                    yield path, f"a board that sleeps cannot carry {item}: {what}"
             seen.add((name, instance))
         if profile.window_setting in [other.window_setting for other in board.profiles[:at]]:
             yield ("profiles", at, "window_setting"), "another profile has the same"

@@ -10,6 +10,10 @@ What a channel's kind means here:
                 for readings come as a histogram of their own, an object with `add_to(bins)`; all percentiles of one
                 instance's level share one histogram here, into which each reading goes once for each
     COUNT, SUM  the sum; 0 is a value. A sum in % is a share of the window: its readings are the ms that it took
+    TOTAL       the events of its count (`partner`), this window's and those of all windows before it of this object, given
+                or not: a window that was refused, cut, not sampled or lost on its way is in the next value. It has no
+                readings: what the count's do to a window's value (missing, coverage, flags of readings) they do to the
+                total's, whether the count is carried or not. Quality tests and corrections are the count's alone.
 Coverage is the covered share of the window of the worst channel that has a value (event statistics rest on their
 counts and do not matter). Readings do not fall on the window's edges: up to one reading's time that nobody reported
 as lost counts as covered.
@@ -21,7 +25,7 @@ from collections import namedtuple
 from firmware import quality
 from firmware.drivers import NOT_MEASURED, RANGE
 from firmware.dsp.level import ENERGY_ONE, centi_db, energy
-from wire import channels
+from wire import channels, totals
 from wire.quality import BAD, GOOD, MISSING, OVERLOAD, SUSPECT
 
 NOT_SAMPLED = "not sampled"  # nothing was measured: sensor silent, warming up, or not asked
@@ -149,27 +153,49 @@ class _Item:
         return 100 * covered // window_ms
 
 
+class _Counter(_Item):
+    """A count that a total adds up: `before` are the events of the windows before, modulo 2**24, so a small integer."""
+
+    before = 0
+
+    def clear(self, m: "array[int]") -> None:
+        self.before = self.before + self.total & totals.EVENTS_MASK
+        _Item.clear(self, m)
+
+
 def _rounded(numerator: int, denominator: int) -> int:
     """The quotient, halves upwards."""
     return (2 * numerator + denominator) // (2 * denominator)
 
 
 class Window:
-    """One window of one profile: `items` are its (channel id, instance), in order."""
+    """One window of one profile: `items` are its (channel id, instance), in order. `mark`: of its totals (wire.totals)."""
 
-    def __init__(self, items: tuple[tuple[int, int], ...], window_ms: int, min_count: int = 3) -> None:  # seldom
+    def __init__(  # seldom
+        self, items: tuple[tuple[int, int], ...], window_ms: int, min_count: int = 3, mark: int = 0
+    ) -> None:
         self.items = tuple(items)
         self.window_ms = window_ms
         self.min_count = min_count
         self.refused = 0  # readings that the check refused
         self.correction: "Any" = None  # firmware.correction, of boards whose calibration has constants for values
-        self._slots = {}
+        self.mark = mark
+        self._slots: "dict[tuple[int, int], Any]" = {}  # by the readings' (channel id, instance)
+        self._counts = {}  # of each total, the (channel id, instance) that it adds up
         self._memory = quality.memory(self.items, window_ms // 1000)
+        for channel_id, instance in self.items:
+            channel = channels.by_id(channel_id)
+            if channel.kind == channels.TOTAL:
+                self._counts[channel_id, instance] = (channel.partner, instance)
         bins: "dict[int, Any]" = {}  # of each instance's level: its percentiles share them, and each adds the same to them
-        for at, item in enumerate(self.items):
+        for at, carried in enumerate(self.items):
+            item = self._counts.get(carried, carried)
+            if item is not carried and item in self.items:
+                continue  # the count's own place: that one has room for its quality tests
             channel = channels.by_id(item[0])
             level = channel.kind == channels.PERCENTILE and channel.unit == "dB"
-            slot = self._slots[item] = _Item(channel, self._memory[1 + at], bins.get(item[1]) if level else None)
+            make = _Counter if item in self._counts.values() else _Item
+            slot = self._slots[item] = make(channel, self._memory[1 + at], bins.get(item[1]) if level else None)
             if level:
                 bins[item[1]] = slot.bins
         self.clear()
@@ -221,7 +247,7 @@ class Window:
 
     def missed(self, span_ms: int, items: tuple[tuple[int, int], ...] | None = None, flag: int = 0) -> None:
         """Nobody measured during `span_ms`; `flag` is what that says of the values."""
-        for item in self.items if items is None else items:
+        for item in self._slots if items is None else items:
             slot = self._slots.get(item)
             if slot is not None:
                 self._memory[slot.at + _LOST_MS] += span_ms
@@ -235,8 +261,11 @@ class Window:
         coverage = 100
         rests = False  # on time that was covered
         for item in self.items:
-            slot = self._slots[item]
+            count = self._counts.get(item, item)
+            slot = self._slots[count]
             value = slot.result(self._memory, window_ms, self.min_count)
+            if count is not item and value is not None:
+                value = totals.total(self.mark, slot.before + slot.total)
             values.append(value)
             flag = self._memory[slot.at + _FLAG]
             if value is None:

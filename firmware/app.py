@@ -57,6 +57,7 @@ class Node:
         self._proven = False
         self._supply_mv = 0  # highest of this boot
         self._supply_lost = False
+        self._odd = 0  # bit n: the grid in place n began an odd number of aggregates
 
     # --- building ---
 
@@ -72,8 +73,12 @@ class Node:
     def new_grid(self, slot: int, profile: "Profile") -> grids.Grid:  # seldom
         return grids.Grid(slot, profile, self.life.outbox, self.clock, self.boot, self._open_window)
 
-    def _open_window(self, profile: "Profile") -> Window:  # seldom
-        window = Window(profile.items, profile.window_s * 1000, self.settings.get("min_count"))
+    def _open_window(self, slot: int, profile: "Profile") -> Window:  # seldom
+        """An aggregate for the grid in place `slot`. Totals begin with it, under another mark than in the boot before and
+        than with the aggregate that this grid had before."""
+        mark = self.boot << 1 | self._odd >> slot & 1
+        window = Window(profile.items, profile.window_s * 1000, self.settings.get("min_count"), mark)
+        self._odd ^= 1 << slot  # not before: where the heap had no room, none began
         if self.settings.get("cal_item"):
             from firmware.correction import Correction
 

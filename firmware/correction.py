@@ -1,6 +1,6 @@
 """What a calibration does to the values of a window: the formula is in wire/calibration.py. Loaded by boards that have one."""
 
-from wire.channels import id_of
+from wire.channels import TOTAL, by_id, id_of
 from wire.quality import CALIBRATION, SUSPECT
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ class Correction:
             if not packed:
                 break
             item = (packed >> 4, packed & 15)
-            if item in items:
+            if item in items and by_id(item[0]).kind != TOTAL:  # whose value is a mark beside its events
                 place = items.index(item)
                 step = (place, get("cal_slope", slot), get("cal_offset", slot), get("cal_kappa", slot))
                 # as reported it goes into the others: so a reader has all that it takes to undo them

@@ -54,8 +54,8 @@ def end_grid(outbox: "Outbox", short: int, ended: int) -> None:  # seldom
 
 
 class Grid:
-    """Of one profile of the present life. `open_window()` gives an aggregate window, which is used again; `slot` is the profile's
-    place in board.json."""
+    """Of one profile of the present life. `slot` is the profile's place in board.json; `open_window(slot, profile)` gives an
+    aggregate window, which is used again."""
 
     def __init__(  # seldom
         self,
@@ -92,7 +92,7 @@ class Grid:
     def _fresh(self) -> "Any":
         """The aggregate, empty."""
         if self._aggregate is None:
-            self._aggregate = self._open_window(self.profile)
+            self._aggregate = self._open_window(self.slot, self.profile)
         else:
             self._aggregate.clear()
         return self._aggregate

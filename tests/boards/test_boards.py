@@ -97,8 +97,10 @@ def test_the_firmware_takes_every_board(name: str) -> None:
             assert set(driver.items) <= given
         for profile in compiled["profiles"]:  # type: ignore[attr-defined]
             for item in profile["items"]:
-                channel, _, instance = item.partition(":")
-                assert (channels.by_name(channel).id, int(instance or 0)) in given
+                base, _, instance = item.partition(":")
+                channel = channels.by_name(base)
+                made_of = channel.partner if channel.kind == channels.TOTAL else channel.id
+                assert (made_of, int(instance or 0)) in given
 
 
 def names_of(driver: Any) -> tuple[str, ...]:
@@ -352,6 +354,40 @@ def test_no_toml(tmp_path: Path, content: bytes, message: str) -> None:
 def test_unknown_board() -> None:
     with pytest.raises(boards.BoardError, match=r"no such board; known are air-v1, .*traffic-v1"):
         boards.load_board("air-v9")
+
+
+@pytest.mark.parametrize("driver", ["ld2451", "ops243a", "tfluna"])
+def test_totals_come_with_their_counts(load, driver: str) -> None:
+    """A sensor that counts gives the totals of what it counts, with its instance, and no others."""
+    counts = {"vehicles", "vehicles_approach", "vehicles_depart"} & set(CHANNELS_OF[driver])
+    assert counts
+    text = GOOD.replace('"ld2451"\nbus = "uart2"\nparams = { flip = true }', f'"{driver}"\nbus = "uart2"\ninstance = 1')
+    text = text[: text.index("[simulation]")]
+    for direction in ("", "_approach", "_depart"):
+        wanted = text.replace('"vehicles:0"', f'"vehicles_total{direction}:1"')
+        if f"vehicles{direction}" in counts:
+            assert load(wanted).profiles[0].items[1] == f"vehicles_total{direction}:1"
+            wanted, other = wanted.replace(":1", ""), 0
+        else:
+            other = 1
+        with pytest.raises(boards.BoardError, match=f"gives vehicles_total{direction} with instance {other}"):
+            load(wanted)
+
+
+def test_a_total_stands_in_one_profile_of_a_board_that_is_awake(load) -> None:
+    """Other directions, and the count itself, may stand in others; a board that is only buffered keeps its RAM."""
+    text = GOOD.replace('"vehicles:0"', '"vehicles_total"')
+    more = "[[profiles]]\nitems = {}\nwindow_setting = 1\n[simulation]"
+    load(text.replace("[simulation]", more.format('["vehicles", "vehicles_total_approach"]')))
+    load(text.replace('mcu = "esp32"', 'mcu = "esp32"\npower = "buffered"'))
+    with pytest.raises(boards.BoardError) as raised:
+        load(text.replace("[simulation]", more.format('["vehicles_total_depart", "vehicles_total:0"]')))
+    (problem,) = raised.value.problems
+    assert ":34: profiles[1].items: vehicles_total:0 already stands in profiles[0]: each profile would" in problem
+    with pytest.raises(boards.BoardError) as raised:
+        load(text.replace('mcu = "esp32"', 'mcu = "esp32"\npower = "sleep"'))
+    (problem,) = raised.value.problems
+    assert ":32: profiles[0].items: a board that sleeps cannot carry vehicles_total: its RAM" in problem
 
 
 def test_a_beam_gives_what_its_place_allows(load) -> None:

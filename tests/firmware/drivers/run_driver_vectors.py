@@ -192,10 +192,10 @@ def window(items, window_ms, min_count, steps):
     return [closed.values, closed.coverage_pct, closed.flags, closed.cause]
 
 
-def windows(items, window_ms, many):
-    """Values and flags of windows one after the other; [steps, how often]."""
+def windows(items, window_ms, many, mark=0):
+    """Values and flags of windows one after the other; [steps, how often]. `mark`: of totals."""
     places = [(channels.by_name(name).id, instance) for name, instance in items]
-    open_window = opened(places, window_ms)
+    open_window = opened(places, window_ms, 3, mark)
     out = []
     for steps, times in many:
         for _ in range(times):

@@ -525,14 +525,40 @@ def aggregate() -> list[dict]:
                [["add", name, 0, 4000 + 10 * n, 600] for n in range(100) for name in ("laf10", "laf50", "laf90", "laf95")],
                [[489, 449, 409, 404], 100, None, None]),
         window("a sum", [["rain", 0]], minute("rain", [1, 0, 2]), [[3], 100, None, None]),
+        *totals(cars),
+    ]  # fmt: skip
+
+
+def totals(cars: list) -> list[dict]:
+    """A value is mark << 24 | events modulo 2**24; 63 << 24 | 0xFFFFFF is the largest small integer of 31 bits."""
+    so_far, other = ["vehicles_total_approach", 0], ["vehicles_total_approach", 1]
+    two, none = minute("vehicles_approach", [0, 2]), minute("vehicles_approach", [0, 0])
+    lost = [["refuse", 2, 1000, [0]]]
+    most = [["add", *cars, 65535, 200]] * 256
+    top = 63 << 24
+    return [
+        window("a total beside its count", [cars, so_far], two, [[2, 2], 100, None, None]),
+        window("a total before its count", [so_far, cars], two, [[2, 2], 100, None, None]),
+        window("a total alone", [so_far], two, [[2], 100, None, None]),
+        window("a total of which nothing is known", [so_far, other], two, [[2, None], 100, None, None]),
+        window("a total whose sensor was refused", [so_far], lost * 60, [[None], 0, None, "refused"]),
+        window("time that was lost is lost once", [cars, so_far], [["add", *cars, 1, 1000]] * 57 + lost * 2,
+               [[57, 57], 96, None, None]),
+        window("a suspect reading marks both", [so_far, cars], [["add", *cars, 0, 59000], ["add", *cars, 1, 1000, 0x53]],
+               [[1, 1], 100, [0x53, 0x53], None]),
+        windows("a total goes on over a window without a value", [cars, so_far], [[two, 2], [lost, 1], [none, 1], [two, 1]],
+                [[[2, top + 4], None], [[None, None], None], [[0, top + 4], None], [[2, top + 6], None]], mark=63),
+        windows("a total turns over behind the largest value", [so_far], [[most, 1], [[["add", *cars, 255, 60000]], 1],
+                [[["add", *cars, 3, 60000]], 1]],
+                [[[top + 0xFFFF00], None], [[top + 0xFFFFFF], None], [[top + 2], None]], mark=63),
     ]  # fmt: skip
 
 
 # --- quality: flags with reasons, as firmware/quality.py finds them --------------------------------------------------
 
 
-def windows(note: str, items: list, many: list, gives: list, window_ms: int = 60000) -> dict:
-    return {"do": "windows", "with": [items, window_ms, many], "gives": gives, "note": note}
+def windows(note: str, items: list, many: list, gives: list, window_ms: int = 60000, mark: int = 0) -> dict:
+    return {"do": "windows", "with": [items, window_ms, many] + [mark] * bool(mark), "gives": gives, "note": note}
 
 
 def every(channel: str, value: int, count: int, spread: int = 1) -> list:
