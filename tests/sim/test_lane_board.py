@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.fakes.street import Street
 from tests.sim.running import START_S
 from tools.sim.interpreter import find
 from wire.messages import NOT_SAMPLED, REFUSED
+from wire.totals import difference
 
 LANE = Path(__file__).resolve().parents[1] / "data" / "lane.toml"
 WINDOW_S = 10
@@ -98,6 +100,7 @@ def test_a_lane_through_good_and_bad_times(tmp_path: Path) -> None:
         nothing_is_lost_and_nothing_restarts(lane)
         the_beam_and_its_buckets(lane)
         the_radar_and_its_buckets(lane)
+        totals_go_on_over_all_of_it(lane)
 
 
 def vehicles(lane: Lane, name: str, windows: int) -> list[Any]:
@@ -145,3 +148,31 @@ def the_radar_and_its_buckets(lane: Lane) -> None:
     assert min(told) < 90, "it forgot its settings"
     assert lane.cause(RADAR, "silent", 1) == NOT_SAMPLED
     assert lane.window(RADAR, "back", 2).coverage >= 90
+
+
+def totals_go_on_over_all_of_it(lane: Lane) -> None:
+    """Of the beam beside its count, of the radar's directions together without one. No window that was lost tears them."""
+    for profile, count, so_far in (
+        (BEAM, "vehicles_1", "vehicles_total_1"),
+        (RADAR, "vehicles_approach", "vehicles_total_approach"),
+    ):
+        values = of_each(lane, profile, count, so_far)
+        assert 10 <= len(values) < lane.windows
+        taken = [difference(before[1], after[1]) for before, after in pairwise(values)]
+        assert taken == [(counted, False) for counted, _ in values[1:]]
+        assert sum(counted for counted, _ in taken) >= 3
+    both = of_each(lane, RADAR, "vehicles_approach", "vehicles_depart", "vehicles_total")
+    taken = [difference(before[2], after[2]) for before, after in pairwise(both)]
+    assert taken == [(one + other, False) for one, other, _ in both[1:]]
+
+
+def of_each(lane: Lane, profile: int, *names: str) -> list[tuple[int, ...]]:
+    """The values of these channels of each window that has them."""
+    found = []
+    for record in lane.records:
+        if record.kind_code == RECORD and lane.of(record) == profile and record.profile is not None:
+            known = dict(zip((channel.name for channel in record.profile.channels), record.values, strict=True))
+            values = [known[name] for name in names]
+            assert None not in values
+            found.append((record.end_ms, tuple(value or 0 for value in values)))
+    return [values for _, values in sorted(found)]
