@@ -18,6 +18,7 @@ from wire.airtime import airtime_us
 from wire.profiles import Profile
 from wire.records import Record, encode_records
 from wire.regions import UPLINKS_HZ, band_of, duty_permille, frame_limit, power_limit_dbm
+from wire.totals import total
 
 SFS = (7, 8, 9, 10, 11, 12)
 FRAME = 9  # LoRa: version and type 1, address 2, counter 2, tag 4
@@ -28,6 +29,7 @@ BATCH_MAX = 20
 START_S = 1_790_000_100 // 300 * 300
 SEED = 5
 EVENTS_A_MINUTE = 6.0
+MARK = 22  # of totals: any but 0 costs the same
 
 # Pure ALOHA: of frames that begin at random within a load of G Erlang a share of exp(-2 G) meets no other one.
 GOOD_LOSS, FULL_LOSS = 0.05, 0.10  # frames lost: what to plan for, and where the next gateway is due
@@ -96,16 +98,19 @@ def records_of(profile: Profile, count: int, seed: int) -> list[Record]:
     draw = random.Random(seed)
     rows = {item: channels.by_id(item[0]) for item in profile.items}
     level = {item: float(row.centre + draw.gauss(0, (1 << row.width) / 4)) for item, row in rows.items()}
+    events = EVENTS_A_MINUTE * profile.window_s / 60
     out = []
     for at in range(count):
         values: list[int] = []
         seen: dict[int, float] = {}
         for item, row in rows.items():
             if row.kind == channels.COUNT:
-                mean = max(
-                    level[item], EVENTS_A_MINUTE * profile.window_s / 60 / (1 if row.mode == channels.EVENTS else 15)
-                )
+                mean = max(level[item], events / (1 if row.mode == channels.EVENTS else 15))
                 value = max(0.0, draw.gauss(mean, math.sqrt(mean)))
+            elif row.kind == channels.TOTAL:
+                counted = seen.get(row.partner, max(0.0, draw.gauss(events, math.sqrt(events))))
+                level[item] = abs(level[item]) + round(counted)
+                value = total(MARK, int(level[item]))
             elif row.partner in seen and row.mode != channels.SAMPLE:
                 value = seen[row.partner] + row.lead + draw.gauss(0, row.step)
             else:

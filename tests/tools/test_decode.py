@@ -13,11 +13,13 @@ from gateway.keys import Life, add_life
 from tools import cli
 from tools.decode import Decoder
 from wire import UTC, messages, stream
+from wire.channels import id_of
 from wire.crypto import subkeys
 from wire.frame import LORA, SERIAL, seal_uplink
 from wire.frame_gateway import seal_downlink
 from wire.profiles import Profile
 from wire.records import Record, encode_records
+from wire.totals import total
 
 KEY = bytes(range(16))
 OTHER = bytes(range(1, 17))
@@ -50,6 +52,14 @@ def test_records_open_with_units() -> None:
     assert record["seq"] == 3
     assert record["values"]["temperature"] == {"v": 21.43, "u": "Cel"}
     assert record["values"]["pressure"]["v"] is None
+
+
+def test_a_total_is_shown_as_its_events() -> None:
+    profile = Profile(tuple((id_of(name), 1) for name in ("vehicles", "vehicles_total", "vehicles_total_depart")), 60)
+    payload = encode_records(profile, [Record(3, (UTC, NOW_S), 100, (2, total(5, 1234), None), None)], None, None)
+    frame = bytes(seal_uplink(subkeys(KEY), SERIAL, 17, 5, messages.RECORDS, payload))
+    (record,) = Decoder([life(profiles=(profile.encode().hex(),))]).decode(frame)["records"]
+    assert [each["v"] for each in record["values"].values()] == [2, 1234, None]
 
 
 def test_a_listener_in_the_middle_finds_the_counter() -> None:

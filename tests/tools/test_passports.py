@@ -75,6 +75,7 @@ def test_numbers_become_what_a_board_holds() -> None:
         ({"channels": {"microphone": {"slope": 1.0}}}, "offset in dB"),
         ({"channels": {"lcpeak": {"offset": 1.0}}}, "sound level"),
         ({"channels": {"vehicles": {"slope": 1.1}}}, "nothing to calibrate"),
+        ({"channels": {"vehicles_total": {"offset": 1.0}}}, "nothing to calibrate"),
         ({"channels": {"speed_mean": {"slope": 1.1}}}, "nothing to calibrate"),
         ({"channels": {"pm2.5": {"slope": 1.1}}}, "no channel 'pm2.5'"),
         ({"channels": {"pm2_5": {"slope": 1.1}, "pm2_5:0": {"slope": 1.2}}}, "twice"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+from itertools import pairwise
 
 import pytest
 
@@ -14,9 +15,12 @@ from tools import cli
 from tools.airtime_words import WORDS
 from tools.plan_airtime import ANSWER_BYTES, FRAME, HEALTH_BYTES, SFS, plan, profiles_of, records_of
 from tools.sim.radio.airtime import frame_us
+from wire.channels import id_of
+from wire.profiles import Profile
 from wire.records import encode_records
 from wire.records_gateway import decode_records
 from wire.regions import frame_limit
+from wire.totals import difference
 
 
 def test_bytes_are_those_of_records_that_a_gateway_reads_back() -> None:
@@ -29,6 +33,17 @@ def test_bytes_are_those_of_records_that_a_gateway_reads_back() -> None:
                 assert back.values == record.values
             columns = list(zip(*(record.values for record in records), strict=True))
             assert sum(len(set(column)) > 1 for column in columns) >= 0.7 * len(columns)  # a few are nearly always 0
+
+
+def test_drawn_totals_add_up_their_counts() -> None:
+    """Beside their counts and alone: a difference costs what some vehicles cost, not what their mark does."""
+    count, so_far, other = ((id_of(name), 0) for name in ("vehicles", "vehicles_total", "vehicles_total_depart"))
+    records = records_of(Profile((count, so_far, other), 300), 300, 2)
+    for before, after in pairwise(records):
+        assert difference(before.values[1], after.values[1]) == (after.values[0], False)
+        assert difference(before.values[2], after.values[2])[0] < 100
+    assert len({record.values[1] >> 24 for record in records}) == 1
+    assert 20 < statistics.fmean(record.values[0] for record in records) < 40
 
 
 def test_drawn_values_cost_what_a_street_costs() -> None:
