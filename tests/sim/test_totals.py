@@ -70,6 +70,7 @@ def test_totals_heal_what_was_overwritten_and_begin_anew_with_the_board(tmp_path
         whole(report)
         assert report["summary"]["causes"]["overwritten_on_node"] > 200
         records = traffic(street)
+        told = differences(street)
     boots = [list(of) for _, of in groupby(records, lambda each: value_of(each, "vehicles_total_depart") >> 24)]
     assert [len(of) >= 10 for of in boots] == [True, True], "one mark a boot"
     before, after = boots
@@ -79,6 +80,19 @@ def test_totals_heal_what_was_overwritten_and_begin_anew_with_the_board(tmp_path
         assert began_anew
         assert since == value_of(after[0], f"vehicles_{direction}"), "nothing but what it counted since"
     assert counts_and_totals_agree(street, after) == 0
+    for direction in DIRECTIONS:  # the gateway tells each once, that of the hole and that of the restart too
+        expected = [(one.end_ms, other.end_ms, *difference(one, other, direction)) for one, other in pairwise(records)]
+        assert told[f"vehicles_total_{direction}"] == expected
+
+
+def differences(street: Street) -> dict[str, list[tuple[int, int, int, bool]]]:
+    """What the gateway took of each total: since, until, events, whether counting began anew."""
+    found: dict[str, list[tuple[int, int, int, bool]]] = {}
+    with Reader(next((street.folder / "data").glob("*.db"))) as reader:
+        for record in reader.records():
+            for one in record.counted:
+                found.setdefault(one.name, []).append((one.since_ms, one.until_ms, one.events, one.restarted))
+    return {name: sorted(each) for name, each in found.items()}
 
 
 def counts_and_totals_agree(street: Street, records: list[Record]) -> int:

@@ -16,8 +16,6 @@ from rich.text import Text
 from gateway.models import Record
 from tools.decode import pretty_unit
 from tools.demo.stage import WINDOW_S
-from wire import channels
-from wire.totals import events_of
 
 PLAIN_EVERY_S = 5.0
 CLOSES = "the ledger closes: every scheduled window was delivered or has a named cause"
@@ -26,7 +24,6 @@ WIDTH = 100  # wider than this nothing gets clearer
 OTHER_COLUMNS = 59  # all but the values, with frame and padding
 FRAME_LINES = 11  # around the nodes' values: state, frame and heads, keys in two lines, events, the cursor
 ROWS_IN_FULL = 6  # with more nodes each gets one line, so that a screen holds them
-TOTALS = {channel.name for channel in channels.CHANNELS if channel.kind == channels.TOTAL}
 KEYS = (
     "[bold]c[/] cut a cable   [bold]p[/] pull a board's power   [bold]g[/] kill the gateway   "
     "[bold]q[/] or Ctrl-C end with the ledger"
@@ -50,9 +47,7 @@ def value_groups(record: Record) -> list[str]:
     """`pm1 6.3 · pm2_5 8.0 µg/m³`, `temperature 5.36 °C`, …: neighbours of one unit share it; a missing value is a dash."""
     groups: list[tuple[str, list[str]]] = []
     for channel, raw in zip(record.profile.channels if record.profile else (), record.values, strict=True):
-        if raw is not None and {channel.name, channel.name.rpartition("_")[0]} & TOTALS:  # or with an instance
-            raw = events_of(raw)
-        number = "–" if raw is None else f"{raw / 10**channel.decimals:.{channel.decimals}f}"
+        number = "–" if raw is None else f"{channel.shown(raw) / 10**channel.decimals:.{channel.decimals}f}"
         unit = pretty_unit(channel.unit)
         if not groups or groups[-1][0] != unit:
             groups.append((unit, []))
