@@ -151,7 +151,7 @@ class Profile(Table, frozen=True):
 
     items: Annotated[
         list[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*(:[0-9]{1,2})?$")]],
-        Meta(min_length=1, max_length=32, description="Channel, or channel:instance."),
+        Meta(min_length=1, max_length=36, description="Channel, or channel:instance."),
     ]
     window_setting: Annotated[int, Meta(ge=0, le=3)] = 0
 

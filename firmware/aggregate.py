@@ -13,7 +13,7 @@ What a channel's kind means here:
     TOTAL       the events of its count (`partner`), this window's and those of all windows before it of this object, given
                 or not: a window that was refused, cut, not sampled or lost on its way is in the next value. It has no
                 readings: what the count's do to a window's value (missing, coverage, flags of readings) they do to the
-                total's, whether the count is carried or not. Quality tests and corrections are the count's alone.
+                total's, whether the count is carried or not; where it is, the total has its flag in all.
 Coverage is the covered share of the window of the worst channel that has a value (event statistics rest on their
 counts and do not matter). Readings do not fall on the window's edges: up to one reading's time that nobody reported
 as lost counts as covered.
@@ -275,6 +275,9 @@ class Window:
                 coverage = min(coverage, slot.coverage_pct(self._memory, window_ms))
             flags.append(flag)
         quality.close(self._memory, self.items, values, flags, window_ms // 1000)
+        for item, count in self._counts.items():
+            if count in self.items:  # whose tests say whether anything was seen
+                flags[self.items.index(item)] = flags[self.items.index(count)]
         if self.correction:
             self.correction.apply(values, flags)
         valid = False

@@ -83,7 +83,7 @@ class CalibrationCheck:
 
     def _end(self, found: CalibrationSet | None, channel_id: int, instance: int) -> int:
         channel = channels.by_id(channel_id)
-        if channel.kind in (channels.COUNT, channels.SUM) and channel.name not in self._required:
+        if channel.kind in (channels.COUNT, channels.SUM, channels.TOTAL) and channel.name not in self._required:
             return FOR_EVER
         if found is None:
             return NONE

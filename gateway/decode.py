@@ -18,6 +18,7 @@ from gateway.store.rows import pack_detail, pack_values, unpack_values
 from gateway.store.spool import Store
 from gateway.time_resolution import BootAnchors, Resolved, by_anchor, hours_of_windows, window_of
 from wire import UTC, WireError, messages
+from wire.quality import GOOD
 from wire.records import Record as WireRecord
 from wire.records_gateway import decode_records, peek_records
 
@@ -172,8 +173,9 @@ class Decoder:
         if self._check is not None:
             data = self._check.judged(known.profile, end_ms, data)
         if known.totals:
-            values, _ = unpack_values(data)
-            self.memory.chains.add(seq, end_ms, [(item, values[place]) for place, item in known.totals])
+            values, flags = unpack_values(data)
+            found = [(item, values[place], flags[place] if flags else GOOD) for place, item in known.totals]
+            self.memory.chains.add(seq, end_ms, found)
         profile = known.row
         self.store.put((
             self.row, seq, 1, RECORD, profile, hour, end_ms, length_ms, bound_ms, code, received_ms, coverage, data, self.receptions,

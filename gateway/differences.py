@@ -17,6 +17,7 @@ import msgspec
 
 from wire import channels
 from wire.profiles import Profile
+from wire.quality import GOOD
 from wire.totals import difference
 
 OPEN_MAX = 64  # values of one channel that wait; beyond, the oldest difference is given up (its values are there)
@@ -26,7 +27,8 @@ Item = tuple[int, int]  # channel id, instance
 
 class Difference(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Events between the ends of two windows. `restarted`: counting began anew between them, and what was counted before
-    that is not in it. Fields are only ever appended, each with a default."""
+    that is not in it. `quality`: flag | reason << 4 of the later value. Fields are only ever appended, each with a
+    default."""
 
     channel: int
     instance: int
@@ -34,6 +36,7 @@ class Difference(msgspec.Struct, frozen=True, array_like=True, gc=False):
     until_ms: int
     events: int
     restarted: bool = False
+    quality: int = GOOD
 
     @property
     def name(self) -> str:
@@ -71,6 +74,7 @@ class Value(NamedTuple):
     seq: int
     end_ms: int
     raw: int
+    quality: int = GOOD
     told: bool = False
 
 
@@ -105,7 +109,8 @@ class Chain:
         for at in range(len(values) - 1):
             one, two = values[at], values[at + 1]
             if not one.told and settled(one.seq + 1, two.seq):
-                found.append(Difference(*self.item, one.end_ms, two.end_ms, *difference(one.raw, two.raw)))
+                counted, anew = difference(one.raw, two.raw)
+                found.append(Difference(*self.item, one.end_ms, two.end_ms, counted, anew, two.quality))
                 values[at] = one._replace(told=True)
         # What is told on both sides has no neighbour to come; before the first one something may, until that is settled.
         self.values = [
@@ -130,14 +135,14 @@ class Chains:
         """As the life's state holds them."""
         return [(*chain.item, chain.begun, [(*value,) for value in chain.values]) for chain in self._chains.values()]
 
-    def add(self, seq: int, end_ms: int, raws: Sequence[tuple[Item, int | None]]) -> None:
-        """The totals of a record that is being stored; None: it has no value."""
-        for item, raw in raws:
+    def add(self, seq: int, end_ms: int, raws: Sequence[tuple[Item, int | None, int]]) -> None:
+        """The totals of a record that is being stored, each with its quality; None: it has no value."""
+        for item, raw, quality in raws:
             if raw is not None:
                 chain = self._chains.get(item)
                 if chain is None:
                     chain = self._chains[item] = Chain(item)
-                chain.add(Value(seq, end_ms, raw))
+                chain.add(Value(seq, end_ms, raw, quality))
                 self.waiting = self.waiting or chain.waits()
 
     def tell(self, settled: Callable[[int, int], bool]) -> bytes | None:
@@ -150,5 +155,5 @@ class Chains:
         return _encoder.encode(found) if found else None
 
 
-# channel, instance, begun, [(seq, end_ms, raw, told)]
-StoredChain = tuple[int, int, bool, list[tuple[int, int, int, bool]]]
+# channel, instance, begun, [(seq, end_ms, raw, quality, told)]
+StoredChain = tuple[int, int, bool, list[tuple[int, int, int, int, bool]]]

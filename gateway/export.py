@@ -21,7 +21,7 @@ from gateway.errors import GatewayError
 from gateway.forward.payload import iso
 from gateway.models import RECORD, ProfileInfo, Record
 from wire.channels import CHANNELS
-from wire.quality import GOOD, flag_name, reason_name
+from wire.quality import GOOD, SUSPECT, flag_name, reason_name
 
 COLUMNS = (
     "station_id",  # gateway id and address of the board
@@ -202,7 +202,9 @@ def _observed(record: Record) -> Iterator[_Observed]:
             yield _Observed(*quantity, record.start_ms, record.end_ms, shown, words)
     for one in record.counted:
         base, suffix = _split(one.name)
-        words = ("suspect", RESTARTED) if one.restarted else (flag_name(GOOD), "")
+        words = flag_name(one.quality), reason_name(one.quality)
+        if one.restarted and one.quality == GOOD:
+            words = flag_name(SUSPECT), RESTARTED
         yield _Observed(base + DIFFERENCE, suffix, "1", 0, one.since_ms, one.until_ms, one.events, words)
 
 

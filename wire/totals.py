@@ -2,8 +2,8 @@
 
 A value is mark << 24 | events: the events since counting began, modulo 2**24, and 6 bits that tell one beginning from
 another. A node that starts again counts from 0 under another mark; so no difference is ever taken across a restart,
-and what was counted since then is what the later value says by itself. Marks repeat: if 32 starts in a row leave no
-value behind, two beginnings may look like one, and the difference is too low.
+and what was counted since then is what the later value says by itself. Marks repeat (32 starts, or two new beginnings
+within one): if none of those between left a value behind, two beginnings may look like one, and the difference is too low.
 """
 
 EVENTS_BITS = 24

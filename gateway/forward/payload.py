@@ -63,6 +63,7 @@ class Counted(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     restarted: Annotated[
         bool, Meta(description="the board began to count anew in between: v is what it counted since then")
     ] = False
+    quality: Annotated[Quality | None, Meta(description="of the later value, where that is not good")] = None
 
 
 class RecordJson(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -192,7 +193,8 @@ def _counted(record: Record) -> str:
         return ""
     parts = [
         f'{{"name":"{one.name}","since":"{iso(one.since_ms)}","until":"{iso(one.until_ms)}","v":{one.events}'
-        + (',"restarted":true}' if one.restarted else "}")
+        + (',"restarted":true' if one.restarted else "")
+        + (f',"quality":{_words(one.quality)}}}' if one.quality != GOOD else "}")
         for one in record.counted
     ]
     return f',"differences":[{",".join(parts)}]'
@@ -260,6 +262,12 @@ def _form(profile: ProfileInfo) -> _Form:
     return form
 
 
+def _words(quality: int) -> str:
+    """A quality as JSON."""
+    reason = f',"reason":"{reason_name(quality)}"' if quality > 15 else ""
+    return f'{{"flag":"{flag_name(quality)}"{reason}}}'
+
+
 def _values(record: Record, profile: ProfileInfo) -> str:
     """Values where some are missing or not good, to the brace behind them, the flags, and both in words."""
     parts, flags, words = [], [], []
@@ -269,7 +277,6 @@ def _values(record: Record, profile: ProfileInfo) -> str:
         quality = record.quality(index)
         if quality != GOOD:
             flags.append(f'"{channel.name}":{quality & 15}')
-            reason = f',"reason":"{reason_name(quality)}"' if quality > 15 else ""
-            words.append(f'"{channel.name}":{{"flag":"{flag_name(quality)}"{reason}}}')
+            words.append(f'"{channel.name}":{_words(quality)}')
     told = f',"flags":{{{",".join(flags)}}},"quality":{{{",".join(words)}}}' if flags else ""
     return ",".join(parts) + "}" + told

@@ -29,6 +29,7 @@ from tests.fakes.rig import START_S, HandClock, Rig, rig
 from tools.demo import totals
 from wire import UTC, channels, messages
 from wire.profiles import Profile
+from wire.quality import BLOCKED, GOOD, SUSPECT
 from wire.totals import total
 
 ITEM = (channels.id_of("vehicles_total"), 0)
@@ -86,7 +87,7 @@ def test_each_is_told_once_and_only_when_nothing_can_come_between(life: tuple[li
     for number, seq in enumerate([*order, *gone]):  # at last the node says that it holds the lost ones no longer
         received.add(seq)
         if seqs[seq] not in (OTHER, LOST):
-            chains.add(seq, seq, [(ITEM, seqs[seq])])
+            chains.add(seq, seq, [(ITEM, seqs[seq], GOOD)])
         tell()
         if number in restarts:
             state = msgspec.msgpack.decode(msgspec.msgpack.encode(LifeState(chains=chains.stored())), type=LifeState)
@@ -98,7 +99,7 @@ def test_each_is_told_once_and_only_when_nothing_can_come_between(life: tuple[li
 def test_a_record_without_a_value_is_bridged() -> None:
     chains = Chains()
     for seq, raw in enumerate((total(1, 5), None, total(1, 9))):
-        chains.add(seq, 1000 * seq, [(ITEM, raw)])
+        chains.add(seq, 1000 * seq, [(ITEM, raw, GOOD)])
     blob = chains.tell(lambda start, end: True)
     assert blob is not None
     assert decode_differences(blob) == (Difference(*ITEM, 0, 2000, 4),)
@@ -107,11 +108,11 @@ def test_a_record_without_a_value_is_bridged() -> None:
 def test_what_waits_has_a_bound() -> None:
     chains = Chains()
     for seq in range(0, 400, 2):
-        chains.add(seq, seq, [(ITEM, total(1, seq))])
+        chains.add(seq, seq, [(ITEM, total(1, seq), GOOD)])
         assert chains.tell(lambda start, end: False) is None
     ((_, _, begun, values),) = chains.stored()
     assert begun and len(values) == OPEN_MAX
-    chains.add(1, 1, [(ITEM, total(1, 1))])  # of before the bound: no neighbour is known any more
+    chains.add(1, 1, [(ITEM, total(1, 1), GOOD)])  # of before the bound: no neighbour is known any more
     assert chains.stored()[0][3] == values
 
 
@@ -273,6 +274,8 @@ def test_the_message_shows_the_events_without_their_mark_and_the_differences(tmp
             node.seal(W0, (3, total(1, 103), total(1, 50)))
             node.seal(W0 + 1, (4, total(1, 107), None))
             node.seal(W0 + 2, (2, total(2, 2), total(2, 9)))
+            flags = (GOOD, GOOD, SUSPECT | BLOCKED << 4)
+            node.outbox[2] = node.outbox[2]._replace(flags=flags)
             node.send_outbox()
             await r.settle()
 
@@ -287,8 +290,9 @@ def test_the_message_shows_the_events_without_their_mark_and_the_differences(tmp
     assert told == [
         {"name": "vehicles_total_approach", "since": ends[0], "until": ends[1], "v": 4},
         {"name": "vehicles_total_approach", "since": ends[1], "until": ends[2], "v": 2, "restarted": True},
-        {"name": "vehicles_total_depart", "since": ends[0], "until": ends[2], "v": 9, "restarted": True},
-    ]
+        {"name": "vehicles_total_depart", "since": ends[0], "until": ends[2], "v": 9, "restarted": True,
+         "quality": {"flag": "suspect", "reason": "blocked"}},
+    ]  # fmt: skip
 
     with Reader(path) as reader:
         summary = export(reader, "csv", tmp_path / "out.csv", "gw-1", Selection(), lambda records: None)
@@ -299,7 +303,7 @@ def test_the_message_shows_the_events_without_their_mark_and_the_differences(tmp
     assert [(row["quantity"], row["value"], row["quality"], row["reason"]) for row in found] == [
         ("vehicles_total_approach_difference", "4", "good", ""),
         ("vehicles_total_approach_difference", "2", "suspect", "restarted"),
-        ("vehicles_total_depart_difference", "9", "suspect", "restarted"),
+        ("vehicles_total_depart_difference", "9", "suspect", "blocked"),
     ]
     assert [row["time_from"] for row in found] == [ends[0], ends[1], ends[0]]
     assert [row["value"] for row in rows if row["quantity"] == "vehicles_total_approach"] == ["103", "107", "2"]

@@ -10,7 +10,7 @@ from tools.week.fault import GOOD, MISSING, NOT_SAMPLED, REFUSED, Fault, Outcome
 from tools.week.site import Site
 
 CHIP = "ld2451"
-COUNTS = ("vehicles_approach", "vehicles_depart")
+COUNTS = ("vehicles_approach", "vehicles_depart", "vehicles_total_approach", "vehicles_total_depart")
 # What privacy withholds when fewer than three vehicles came: there is a value, or there is none.
 OTHERS = (
     "speed_mean_approach", "speed_mean_depart", "speed_v85_approach", "speed_v85_depart", "occupancy_approach",
