@@ -110,6 +110,8 @@ class Sensor:
             self._recover()
         except SensorError as known:
             error = known
+            if error.reason == NO_ANSWER:
+                self._recover()  # newer ports tell a bus that a chip holds as an address that nobody has
         self.failed(node, error)
         return False
 

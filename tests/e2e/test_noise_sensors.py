@@ -79,9 +79,10 @@ def test_a_dnms_is_heard_and_its_faults_are_told(tmp_path: Path) -> None:
             assert sum(100 - share for share in shares) * WINDOW_S / 100 + told[cause] * WINDOW_S > lasts_s / 5, fault
         board = street.node.board
         before, began_s = causes(), conductor.now_s
+        recoveries = board.i2c[0].recoveries  # of a silent chip's bus, too: nobody can tell it from one that is held
         chip.switch("bus_held")
         conductor.run(4 * WINDOW_S)
-        assert board.i2c[0].recoveries == 1, "nine clocks freed the bus"
+        assert board.i2c[0].recoveries == recoveries + 1, "nine clocks freed the bus"
         assert counted(causes, before) == {}
         assert sum(100 - record.coverage for record in stored(tmp_path, began_s - WINDOW_S)) <= 40, "a second or two"
         board.power_off()
