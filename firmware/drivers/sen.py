@@ -27,6 +27,7 @@ _RESET = const(0xD304)
 
 _HOLD = const(10)  # readings: a fault that lasts comes back within that time after the word was cleared
 _REMEMBER_EVERY = const(256)  # readings
+_CLEAN_AGAIN_MS = const(60000)  # a cleaning that was refused is tried again
 _RECALL_MS = const(600000)  # what the gas indices learned is of use after at most so long a pause
 _INDEX_MIN = const(10)  # tenths; 0 stands for "not yet"
 
@@ -100,7 +101,8 @@ class Sen(Announced):
         Announced.__init__(self, bus, clock, instance, 1000, warmup_ms, stuck_reads)
         self._clean_interval_s = clean_interval_s
         self._clean_at_start = clean_at_start
-        self._until_clean = 0  # readings
+        self._until_clean_ms = clean_interval_s * 1000  # goes on when it is started anew, which cleans nothing
+        self._until_remember = 0  # readings
         self._status = 0  # what it said within the last _HOLD readings
         self._hold = 0
         self._learning_s = learning_s
@@ -125,7 +127,7 @@ class Sen(Announced):
         self.identity = "%s %s firmware %d.%d" % (name or self.NAME, serial, version[0], version[1])
         await chip.ask(_STATUS_AND_CLEAR, 20, 4)
         self._status = self._failed = 0
-        self._until_clean = self._clean_interval_s * 1000 // self.period_ms
+        self._until_remember = _REMEMBER_EVERY // 2
         await self._measure()
         if self._clean_at_start and self._clean_interval_s:
             await self.clean()
@@ -172,12 +174,15 @@ class Sen(Announced):
             self._learn_left_ms -= self.period_ms
         else:
             self._learners = 0
-        self._until_clean -= 1
-        if self._until_clean % _REMEMBER_EVERY == 0:
+        self._until_clean_ms -= self.period_ms
+        self._until_remember -= 1
+        if self._until_remember <= 0:
+            self._until_remember = _REMEMBER_EVERY
             await self._remember()  # in case the chip loses its supply
-        if self._until_clean == 0:
-            self._until_clean = self._clean_interval_s * 1000 // self.period_ms
+        if self._clean_interval_s and self._until_clean_ms <= 0:
+            self._until_clean_ms = _CLEAN_AGAIN_MS
             await self.clean()
+            self._until_clean_ms = self._clean_interval_s * 1000
         status = int.from_bytes(await self._chip.ask(_STATUS_AND_CLEAR, 20, 4), "big")
         if status:
             self._status |= status

@@ -131,6 +131,8 @@ class SHT4x:
 
     async def clean(self) -> None:
         """Drive off condensed water by a second of heat; values are not valid for 30 s (the state goes to WARMUP)."""
+        if self.state == WARMUP and self._clock.ticks_diff(self._clock.ticks_ms(), self._heated_ms) < _COOL_MS:
+            return  # it is still hot: the maker allows the heater a tenth of the time
         temperature, _ = decode(await self._result(_MEASURE, _WAIT_MS))
         if temperature < _HEAT_MAX_MDEG:
             await self._result(_HEAT, _HEATED_MS)

@@ -7,6 +7,7 @@ import pytest
 from firmware import drivers
 from firmware.drivers import BAD, GOOD, SUSPECT
 from tests.firmware.drivers.test_driver_meets_chip import START_S, Stage, mean, play
+from tools.sim import chips
 from wire import channels
 from wire.quality import STATUS, WARM_UP
 
@@ -188,6 +189,45 @@ def test_the_fan_is_cleaned_at_start_and_by_the_interval(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sen5x", "sen66"])
+def test_the_fan_is_cleaned_by_the_interval_however_often_the_chip_is_started(name: str) -> None:
+    stage = Stage(name, name, params={**QUICK, "clean_interval_s": 120})
+
+    async def scene(stage: Stage) -> None:
+        for _ in range(12):
+            await stage.run(50)
+            await stage.driver.stop()
+            stage.running = False
+        assert 4 <= stage.chip.cleanings <= 5
+
+    play(stage, scene)
+
+
+@pytest.mark.parametrize("name", ["sen5x", "sen66"])
+def test_a_cleaning_that_was_refused_is_tried_again(name: str) -> None:
+    stage = Stage(name, name, params={**QUICK, "clean_interval_s": 120})
+    obey = stage.chip.write
+    refusals = 0
+
+    def write(data: bytes, now_us: int) -> None:
+        nonlocal refusals
+        if data == b"\x56\x07" and not refusals:
+            refusals += 1
+            raise chips.Nack("not now")
+        obey(data, now_us)
+
+    stage.chip.write = write
+
+    async def scene(stage: Stage) -> None:
+        values, _ = await stage.run(130)
+        assert (refusals, stage.chip.cleanings) == (1, 0)
+        await stage.run(100)
+        assert stage.chip.cleanings == 1
+        assert len(values["pm2_5"]) >= 110
+
+    play(stage, scene)
+
+
+@pytest.mark.parametrize("name", ["sen5x", "sen66"])
 def test_no_value_is_given_while_the_fan_is_cleaned(name: str) -> None:
     stage = Stage(name, name, params={**QUICK, "warmup_ms": 0})
 
@@ -335,6 +375,22 @@ def test_sht4x_gives_nothing_while_it_is_hot_from_its_heater() -> None:
         assert 25 <= len(refused) <= 32
         assert max(values["temperature"]) / 1000 < stage.world.air(START_S).temperature_degc + 1
         assert all(ok for _, ok, _ in await stage.driver.self_test())
+
+    play(stage, scene)
+
+
+def test_sht4x_is_not_heated_again_while_it_is_hot() -> None:
+    """Whoever asks again and again: a tenth of the time is what the maker allows."""
+    stage = stage_of("sht4x")
+
+    async def scene(stage: Stage) -> None:
+        await stage.run(5)
+        heated = []
+        for _ in range(70):
+            await stage.driver.clean()
+            heated.append(stage.chip._heated_us)
+            await stage.run(1)
+        assert len(set(heated)) == 3
 
     play(stage, scene)
 
