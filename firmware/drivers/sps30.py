@@ -146,11 +146,14 @@ class SPS30:
         self.covered_ms = 0
         if not self._running:
             raise SensorError(STALE, False)
-        self._until_clean_ms = max(self._until_clean_ms - self.period_ms, 0)
+        self._until_clean_ms -= self.period_ms
+        if self._clean_interval_s and self._until_clean_ms < self._clean_interval_s * -90:
+            self._until_clean_ms = self._clean_interval_s * 970
+            await self.clean()  # long due: it was without supply, and counts anew
         try:
             payload = await self._newest()
         except SensorError as error:
-            if error.reason == STALE and self.state == READY and self._clean_interval_s and not self._until_clean_ms:
+            if error.reason == STALE and self.state == READY and self._clean_interval_s and self._until_clean_ms <= 0:
                 self._until_clean_ms = self._clean_interval_s * 970
                 self._cleans()  # by itself, and tells nobody
             if error.reason == STALE and self.state == WARMUP and not self._warm():

@@ -17,6 +17,7 @@ _SERIAL = const(0xD033)
 _VERSION = const(0xD100)
 _STATUS = const(0xD206)
 _CLEAR_STATUS = const(0xD210)
+_RESET = const(0xD304)
 
 
 async def start(driver: "Any") -> None:
@@ -43,6 +44,8 @@ async def start(driver: "Any") -> None:
     interval = driver._clean_interval_s.to_bytes(4, "big")
     if await chip.ask(_INTERVAL, 5, 4) != interval:
         await chip.send(_INTERVAL, 20, interval)
+        if not driver._has_status:
+            await chip.send(_RESET, 100)  # before 2.2 it goes by the new interval, and tells it, only then
     if driver._has_status:
         await chip.send(_CLEAR_STATUS, 5)
     await chip.send(_START, 20, b"\x03\x00" if driver._floats else b"\x05\x00")

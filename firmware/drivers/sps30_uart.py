@@ -29,6 +29,7 @@ _COMMANDS = {
     0xD100: b"\xd1",
     0xD206: b"\xd2\x00",
     0xD210: b"\xd2\x01",
+    0xD304: b"\xd3",
 }
 
 _ANSWER_MS = const(100)  # the maker allows 20 ms, the longest frame takes 8 ms on the line

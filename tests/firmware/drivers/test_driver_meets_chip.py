@@ -260,6 +260,45 @@ def test_an_sps30_that_cleans_itself_is_not_lost(driver: str) -> None:
     assert first == (drivers.STALE if driver == "sps30" else drivers.NO_ANSWER), "none is due: a failure at once"
 
 
+@pytest.mark.parametrize("every_s", [240, 5000], ids=["brown-outs", "none"])
+def test_an_sps30_that_loses_its_count_is_cleaned_all_the_same(every_s: int) -> None:
+    """Its supply breaks down more often than it cleans itself; one that cleans itself is not told to."""
+    stage = Stage("sps30", "sps30", params=AIR | {"clean_interval_s": 600})
+    obey = stage.chip.write
+    told = []
+
+    def write(data: bytes, now_us: int) -> None:
+        obey(data, now_us)
+        told.append(data)
+
+    stage.chip.write = write
+
+    async def scene(stage: Stage) -> None:
+        for second in range(0, 4000, 20):
+            if second % every_s == every_s - 20:
+                stage.chip.power_off()
+                stage.chip.power_on(stage.now_us())
+            await stage.run(20)
+
+    play(stage, scene)
+    assert told.count(b"\x56\x07") in ((5, 6) if every_s == 240 else (0,))
+
+
+@pytest.mark.parametrize("driver", ["sps30", "sps30_uart"])
+def test_an_sps30_of_old_firmware_goes_by_its_new_interval(driver: str) -> None:
+    """Before 2.2 it takes a reset, and without one tells the old interval to a self test."""
+    stage = Stage(driver, driver.replace("_", "-"), params=AIR | {"clean_interval_s": 600}, firmware=(2, 1))
+
+    async def scene(stage: Stage) -> None:
+        values, _ = await stage.run(30)
+        assert len(values["pm2_5"]) >= 20
+        assert ("cleaning interval s", True, 600) in await stage.driver.self_test()
+        _, refused = await stage.run(620)
+        assert refused.count(drivers.WARMING_UP) >= 6, "it cleaned itself"
+
+    play(stage, scene)
+
+
 def test_sps30_slow_fan_is_flagged() -> None:
     stage = Stage("sps30", "sps30", params=AIR, faults=("slow_fan",))
 
