@@ -16,6 +16,7 @@ _END = const(0x00FE)
 _SET_DETECTION = const(0x0002)
 _SET_SENSITIVITY = const(0x0003)
 _GET_DETECTION = const(0x0012)
+_GET_SENSITIVITY = const(0x0013)
 _FIRMWARE = const(0x00A0)
 
 
@@ -27,7 +28,9 @@ async def set_up(command: "Command", detection: bytes, snr_threshold: int) -> st
     if (await command(_GET_DETECTION))[:4] != detection:
         await command(_SET_DETECTION, detection)
     if snr_threshold:
-        await command(_SET_SENSITIVITY, bytes((2, snr_threshold, 0, 0)))
+        sensitivity = bytes((2, snr_threshold, 0, 0))
+        if (await command(_GET_SENSITIVITY))[:4] != sensitivity:
+            await command(_SET_SENSITIVITY, sensitivity)
     await command(_END)
     return identity
 

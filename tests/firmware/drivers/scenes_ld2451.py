@@ -29,6 +29,7 @@ class Radar:
         self.dead = False
         self.status = 0
         self.detection = bytes([100, 2, 5, 1])
+        self.sensitivity = bytes([2, 4, 0, 0])
         self.commands = []
         self.uart = FakeUart(clock, self.answer)
 
@@ -47,6 +48,10 @@ class Radar:
             value = self.detection
         elif code == 0x02:
             self.detection = data[8:12]
+        elif code == 0x13:
+            value = self.sensitivity
+        elif code == 0x03:
+            self.sensitivity = data[8:12]
         body = bytes([code, 1, self.status, 0]) + value
         return [(30, HEAD + bytes([len(body), 0]) + body + TAIL)]
 
@@ -101,8 +106,11 @@ async def scene_start_configures_only_what_differs():
     assert chip.commands == [0xFF, 0xA0, 0x12, 0xFE]
     _clock, chip, driver = radar(max_distance_m=80, min_speed_kmh=3, snr_threshold=6)
     await driver.start()
-    assert chip.commands == [0xFF, 0xA0, 0x12, 0x02, 0x03, 0xFE]
-    assert chip.detection == bytes([80, 2, 3, 1])
+    assert chip.commands == [0xFF, 0xA0, 0x12, 0x02, 0x13, 0x03, 0xFE]
+    assert (chip.detection, chip.sensitivity) == (bytes([80, 2, 3, 1]), bytes([2, 6, 0, 0]))
+    chip.commands.clear()
+    await driver.start()
+    assert chip.commands == [0xFF, 0xA0, 0x12, 0x13, 0xFE]
 
 
 async def scene_start_without_answer():
