@@ -422,6 +422,19 @@ async def scene_a_gap_is_counted():
     assert abs(driver.gaps_ms - lost_ms) <= 12
 
 
+async def scene_a_buffer_now_and_then_adds_up():
+    """Each second a stall that is a little too long: 5 ms, less than one gap that can be seen."""
+    clock, receiver, driver = microphone()
+    await settled(driver)
+    flags = set()
+    for _ in range(12):
+        clock.now_ms += 131
+        flags |= {reading[3] for reading in await driver.read()}
+    assert receiver.lost // 48 > 50
+    assert abs(driver.gaps_ms - receiver.lost // 48) <= 12, (driver.gaps_ms, receiver.lost // 48)
+    assert flags == {GOOD, SUSPECT | LOST << 4}
+
+
 async def scene_a_slow_clock_is_no_gap():
     """500 ppm between microphone clock and milliseconds, ten times what crystals do."""
     clock, receiver, driver = microphone()
