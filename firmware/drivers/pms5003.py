@@ -50,8 +50,10 @@ def decode_data(frame: bytes, atmospheric: bool) -> "tuple[int, ...] | None":
     """(PM1, PM2.5, PM10 in 0.01 ug/m3; particles from 0.3 up to 0.5, 1, 2.5, 10 um in 0.01 /cm3) of a data frame.
 
     The chip counts what is larger than each size in 0.1 L: the differences are what other sensors give. None when
-    sizes are in impossible order.
+    sizes are in impossible order. SensorError CHIP_FAULT with the error byte.
     """
+    if frame[26]:
+        raise SensorError(CHIP_FAULT, retry=False, detail=frame[26])
     words = [frame[at] << 8 | frame[at + 1] for at in range(1, 25, 2)]
     masses = words[3:6] if atmospheric else words[:3]
     counts = words[6:]
@@ -110,8 +112,6 @@ class PMS5003(LineSensor):
         return await self._line.newest(_DATA, _REPORT_MS)
 
     def _decoded(self, frame: bytes) -> "tuple[int, ...] | None":
-        if frame[26]:
-            raise SensorError(CHIP_FAULT, retry=False, detail=frame[26])
         return decode_data(frame, self._columns == "atmospheric")
 
     async def stop(self) -> None:

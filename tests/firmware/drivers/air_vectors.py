@@ -165,6 +165,7 @@ def pms5003() -> list[dict]:
         {"do": "pms5003_data", "with": [pms_frame(1, 2, 3, 1, 3, 2, 6, 5, 4, 3, 2, 1), 1], "gives": None, "note": "PM10 < PM2.5"},
         {"do": "pms5003_data", "with": [pms_frame(1, 2, 3, 1, 2, 3, 6, 5, 4, 3, 1, 2), 1], "gives": None,
          "note": "more above 10 um than above 5"},
+        {"do": "pms5003_data", "with": [dirty[:-2] + "02", 1], "raises": "chip reports a fault", "note": "error byte 2"},
         stream(do, [PMS_1 + PMS_2 + PMS_3], [one, two, three], 0, "no answer"),
         stream(do, bytewise(PMS_1), [one], 0, "no answer", "byte by byte"),
         stream(do, [PMS_PASSIVE + PMS_ASLEEP + PMS_1], ["04e100", "04e400", one], 0, "no answer", "answers before data"),
