@@ -3,9 +3,11 @@ measured.
 
 Window i of a profile with length L is [i * L, (i + 1) * L) unix UTC. Without a clock, windows of length L follow each
 other from boot on and are recorded by boot and milliseconds. At the first sync the open one becomes the UTC window
-that contains its start and is cut to its end; those sealed before it in this boot are, backwards from it, the windows
-before. What lies between the last window accounted for and them was OFF, less the windows (`unplaced`) that earlier
-boots without a clock sealed in that time. A window has its seq when it is closed; no index is ever used twice.
+that contains its start and is cut to its end. If that end is over by then, the open one was measured on both sides of it:
+it is sealed by boot and milliseconds as well, and the UTC window of the present begins. Those sealed before in this boot
+are, backwards, the windows before. What lies between the last window accounted for and them was OFF, less the windows
+(`unplaced`) that earlier boots without a clock sealed in that time. A window has its seq when it is closed; no index is
+ever used twice.
 """
 
 import struct
@@ -196,7 +198,14 @@ class Grid:
 
     def _place(self) -> "list[tuple[int, int]]":  # seldom
         short, window_s = self.profile.short, self.profile.window_s
+        places = []
         index = max(self._clock.to_utc_ms(self.start_ms) // (window_s * 1000), self._next_index())
+        up_ms = self._clock.uptime_ms()
+        present = self._clock.to_utc_ms(up_ms) // (window_s * 1000)
+        if index < present and not self._ended(index):
+            # That window is over, and some of this was measured after it: its end would be off by as much.
+            places.append(self._close(up_ms))
+            index = present
         if self._ended(index):
             index = last_index(self.until_s, window_s) + 1
             self.window = None
@@ -204,7 +213,7 @@ class Grid:
         items.append((entries.GRID, grid_body(short, window_s, index, 0)))
         self._outbox.put(items)
         self.index = index
-        return self.close_due()
+        return places + self.close_due()
 
     def resume(self, start_ms: int) -> None:  # seldom
         """After a deep sleep: the window that was open, or follows, goes on; whole ones slept through were not

@@ -12,12 +12,16 @@ from gateway.store import Reader
 from tests.fakes.telling_air import measured, telling
 from tests.sim.running import PROVISION, START_S, key_of, settings_of
 from tools.sim.conductor import Conductor
+from tools.sim.line import Line
 
 WINDOW_S = 10
 LASTS_S = 980
 DAY_MS = 86_400_000
 UNSET_MS = -START_S * 1000  # 1970
 LATE_MS = -600_000  # where the machine was when it was switched off
+# Lines that are slow one way: a hello takes nearly the 2 s that an anchor allows for, an answer nearly the 4 s that a node
+# takes, half of which its clock is wrong by then.
+UP_S, DOWN_S, SLOW_EVERY_S = 1.3, 3.0, 0.25
 
 BOARD = """
 name = "weather-v1"
@@ -91,9 +95,19 @@ def _play(conductor: Conductor, folder: Path) -> Outcome:
         conductor.at(at_s - conductor.time.now_us / 1e6, board.power_off)
         conductor.at(at_s + for_s - conductor.time.now_us / 1e6, board.power_on)
 
+    def slow(line: Line, late_s: float, from_s: float, until_s: float) -> None:
+        """Everything on it takes so long, while others see no delay."""
+        for step in range(int((until_s - from_s) / SLOW_EVERY_S)):
+            conductor.at(
+                from_s + step * SLOW_EVERY_S - conductor.time.now_us / 1e6,
+                lambda: line.keep_back(conductor.time.now_us + round(late_s * 1e6)),
+            )
+
     def until(at_s: float) -> None:
         conductor.run(at_s - conductor.time.now_us / 1e6)
 
+    slow(n1.board.console.out, UP_S, 40, 180)
+    slow(n2.down, DOWN_S, 0, 700)
     gateway = conductor.start_gateway(config, ports, offset_ms=UNSET_MS, synchronised=False)
     cut("n1", 40, 10)  # its first boot never meets a clock
     until(100)

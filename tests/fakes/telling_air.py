@@ -12,7 +12,7 @@ from tools.sim.world import World
 SAW_S = 1000.0  # pressure tells the place within such a stretch, temperature which stretch it is
 LOW_HPA, SPAN_HPA = 350.0, 700.0
 LOW_DEGC, SPAN_DEGC = -30.0, 105.0
-MEASURE_MS = 1_500  # a sample a second, 0.1 hPa = 0.15 s
+MEASURE_MS = 650  # half the time between two samples, and 0.1 hPa = 0.15 s
 
 
 class Measured(NamedTuple):

@@ -313,7 +313,7 @@ def test_an_unprovisioned_board_transmits_nothing_and_says_so(tmp_path: Path) ->
     play(script, tmp_path)
 
 
-def test_a_window_open_at_the_first_sync_belongs_to_the_one_it_began_in(tmp_path: Path) -> None:
+def test_a_window_whose_end_is_over_at_the_first_sync_says_when_it_was_measured(tmp_path: Path) -> None:
     async def script(world: World) -> None:
         world.board.provision(KEY, provisioned_s=START_S + 50, retry_max_ms=1000)
         world.gateway.connected = False
@@ -322,8 +322,10 @@ def test_a_window_open_at_the_first_sync_belongs_to_the_one_it_began_in(tmp_path
         world.gateway.connected = True  # it is second 65 now: the window that began at 50 is over
         await virtual_s(60)
         await world.drained()
-        assert [record.time for record in world.records()] == [(UTC, START_S + 60), (UTC, START_S + 120)]
-        assert world.totals() == (2, 2, 0, 0, 0, 0)
+        first, second = world.records()
+        assert first.time[0] == BOOT and 15_000 <= first.time[2] < 20_000, "when it was closed, not second 60"
+        assert second.time == (UTC, START_S + 120)
+        assert world.totals() == (2, 2, 0, 0, 0, 0), "it stands for the window that it began in"
         await world.board.cut()
 
     play(script, tmp_path, at_s=50)
