@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import pytest
 
-from bench import gateway_run
-from bench.gateway_run import Pace, Phase
+from bench import gateway, gateway_run
+from bench.gateway_run import Pace, Phase, Run
+from bench.peers import Result
 from bench.streets import Street
+from bench.watch import Used
 from gateway.store.spool import GROUP_ROWS, GROUP_S
 
 pytestmark = [pytest.mark.e2e, pytest.mark.broker]
@@ -59,3 +61,18 @@ def test_a_value_that_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_run, "Street", Other)
     with pytest.raises(RuntimeError, match=r"the archive differs at 2-.*-2: "):
         gateway_run.go(2, 3, 1, [])
+
+
+def test_a_peer_is_compared_from_port_to_broker_as_it_is_measured() -> None:
+    """Steiger acknowledges a record before the broker has it; of a peer there is only what the subscriber received."""
+    cost = Used(4.0, 1_000_000, 40.0, 0.0)
+    burst = Phase({"records": 100_000, "seconds": 2.0}, cost, cost, 4.0, 500, 95)
+    pace = {"records": 600, "seconds": 60.0, "p50_ms": 50.0, "p99_ms": 100.0, "max_ms": 110.0}
+    even = Phase(pace, cost, cost, 60.0, 60, 60)
+    status = {"spool": {"written_mb": 1.0}}
+    figures = gateway._figures(Run(50, [burst], [even, even], cost, cost, status, 100_000, 100_000, 0, 7_000_000))
+    assert figures["gateway.records_per_s"] == 50_000
+    assert figures["gateway.published_per_s"] == 25_000
+    assert (
+        "Steiger: 250.0 times the throughput" in gateway._beside("peer", Result(100, 100.0, 8.0, 0, 20.0), figures)[0]
+    )
