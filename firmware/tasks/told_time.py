@@ -25,12 +25,11 @@ def take(node: "Any", outcome: int) -> None:
             node.clock.forget()  # what was recorded already is later than that: measure on without a clock
             return
         node.log.info("clock", "set")
-        sealed = [grid for grid in node.grids if grid.start_ms]
         try:
             for grid in node.grids:
                 for place in grid.sync():
                     node.sessions[0].note(place)
-            if sealed:
+            if [grid for grid in node.grids if grid.start_ms]:
                 # Uptime and UTC together: what was sealed before can be dated, whoever gets it.
                 health.put_health(node)
                 node.health_due_ms = node.clock.uptime_ms() + node.settings.get("health_s") * 1000

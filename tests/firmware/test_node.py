@@ -326,6 +326,8 @@ def test_a_window_whose_end_is_over_at_the_first_sync_says_when_it_was_measured(
         assert first.time[0] == BOOT and 15_000 <= first.time[2] < 20_000, "when it was closed, not second 60"
         assert second.time == (UTC, START_S + 120)
         assert world.totals() == (2, 2, 0, 0, 0, 0), "it stands for the window that it began in"
+        told = [thing for thing in world.gateway.things(LIFE) if isinstance(thing, messages.Health)]
+        assert any(thing.time[0] == UTC for thing in told), "uptime and UTC together: whoever gets it can date that"
         await world.board.cut()
 
     play(script, tmp_path, at_s=50)
