@@ -94,6 +94,8 @@ class Decoder:
         records = self._decode(payload, known, self.memory.next_seq, now_ms)
         seqs = []
         for record in records:
+            if record.time[0] != UTC and not self._room_for(record.seq, record.time):
+                continue
             seqs.append(record.seq)
             if self._is_new(record.seq):
                 self.put_record(known, record, now_ms)
@@ -116,6 +118,12 @@ class Decoder:
         if last.time[0] == UTC and last.seq > newest_seq:
             self.memory.newest = (last.seq, last.time[1])
         return records
+
+    def _room_for(self, seq: int, time: Time | None) -> bool:
+        """False for what would have to be held and cannot: it is not acknowledged, and comes again."""
+        if self.store.holding or seq in self.memory.received or (time is not None and time[0] == UTC):
+            return True
+        return time is not None and self.resolve(time[1], time[2]) is not None
 
     def _is_new(self, seq: int) -> bool:
         memory = self.memory
@@ -202,6 +210,10 @@ class Decoder:
         if first + count > 1 << 32 or (gap.cause != messages.VOID and not self._fits(known, gap, now_ms)):
             raise WireError("range")
         missing = memory.received.missing(first, first + count)
+        if missing and gap.cause != messages.VOID:
+            room = self.store.holding if known is None else self._room_for(missing[0][0], gap.time)
+            if not room:
+                return []
         if not missing:
             self.store.duplicates += 1
         memory.next_seq = max(memory.next_seq, first + count)
@@ -276,6 +288,8 @@ class Decoder:
         self._put_gap_windows(known, cause, row.seq, first, row.span, code, end.bound_ms, row.received_ms, row.data)
 
     def _health(self, health: Any, now_ms: int) -> list[int]:
+        if not self._room_for(health.seq, health.time):
+            return []
         if self._is_new(health.seq):
             detail = {name: value for name, value in health._asdict().items() if isinstance(value, int)}
             del detail["seq"]
@@ -294,6 +308,8 @@ class Decoder:
         return [health.seq]
 
     def _event(self, event: Any, now_ms: int) -> list[int]:
+        if not self._room_for(event.seq, event.time):
+            return []
         if self._is_new(event.seq):
             self._put_other(EVENT, event.seq, event.time, now_ms, {"code": event.code, "arg": event.arg})
             self._unstored = None
@@ -352,6 +368,9 @@ class Decoder:
     def _hold_payload(self, payload: bytes, now_ms: int) -> list[int]:
         head = peek_records(payload, self.memory.next_seq)
         new = [seq for seq in head.seqs if seq not in self.memory.received]
+        if new and not self.store.holding:
+            self.profiles.wanted.add(head.profile_short)
+            return [seq for seq in head.seqs if seq in self.memory.received]
         if new:
             self._hold(head.profile_short, bytes((messages.RECORDS,)) + payload, len(new), now_ms, new)
         for seq in head.seqs:
@@ -396,7 +415,7 @@ class Decoder:
                 if record.seq in new:
                     self.put_record(known, record, row.received_ms)
         self.undecoded -= row.seqs
-        self.store.release_undecoded(row.id)
+        self.store.release_undecoded(row)
         return True
 
     def _hold_time(

@@ -58,7 +58,7 @@ async def _date(session: LifeSession, store: Store) -> int:
             rest.setdefault((row.boot, row.seq if row.boot == NO_BOOT else 0), []).append(row)
             continue
         done += _put(decoder, row, resolved, TIME_ANCHOR)
-        store.release_unresolved(row.id)
+        store.release_unresolved(row)
         store.touch(session.info.row, session)
     for (boot, _), rows in rest.items():
         if boot == session.memory.boot:
@@ -80,7 +80,7 @@ async def _date(session: LifeSession, store: Store) -> int:
             earliest = before + row.end_ms - drift_ms(row.end_ms)
             resolved = by_neighbours(earliest, after - on + drift_ms(on))
             done += _put(decoder, row, resolved, TIME_NEIGHBOURS)
-            store.release_unresolved(row.id)
+            store.release_unresolved(row)
         store.touch(session.info.row, session)
     return done
 

@@ -68,6 +68,17 @@ class Unresolved(NamedTuple):
     receptions: bytes | None
 
 
+HELD_SQL = (  # bytes of all that is held, as `held_bytes` tells them
+    "SELECT (SELECT coalesce(sum(length(payload) + 40), 0) FROM undecoded)"
+    " + (SELECT coalesce(sum(length(data) + 40), 0) FROM unresolved)"
+)
+
+
+def held_bytes(row: Undecoded | Unresolved) -> int:
+    """What holding it takes of the file, about."""
+    return 40 + len(row.payload if isinstance(row, Undecoded) else row.data)
+
+
 class Anchor(NamedTuple):
     life: int
     boot: int

@@ -15,7 +15,17 @@ from gateway.keys import Life
 from gateway.models import LifeInfo
 from gateway.store import retention, sinks
 from gateway.store.cursors import Cursors
-from gateway.store.group import Anchor, CountKey, Group, ProfileRow, Stateful, Undecoded, Unresolved
+from gateway.store.group import (
+    HELD_SQL,
+    Anchor,
+    CountKey,
+    Group,
+    ProfileRow,
+    Stateful,
+    Undecoded,
+    Unresolved,
+    held_bytes,
+)
 from gateway.store.reader import load_profiles
 from gateway.store.retention import Budget
 from gateway.store.schema import BUSY_MS, PAGE_BYTES, Opener, connect, connect_read_only, prepare
@@ -37,6 +47,7 @@ BEAT_S = 10.0  # a task that waits says so this often
 CHECKPOINT_BYTES = (
     8 << 20
 )  # the WAL's size at which it is copied back; hot pages are then written once for many commits
+HELD_SHARE = 2  # what cannot be decoded or dated may take the budget's half: nothing of it can go to make room
 MAX_WAITING = 2 * GROUP_ROWS  # rows that inputs may have waiting for the disk: one group under way, one filling
 DAY_MS = 86_400_000
 AWAY_MS = 30 * DAY_MS  # a machine that seems to have been off for longer may have a wrong clock
@@ -86,6 +97,7 @@ class Store(Cursors):
         self.used_at_open = 0
         self.opened_ms = clock.wall_ms()
         self.written_bytes = 0  # since start
+        self.held_bytes = 0  # of records that wait for a profile or a time
         self._group_s = group_s
         self._group = Group()
         self._in_flight = 0
@@ -142,6 +154,7 @@ class Store(Cursors):
             self.lives[row] = LifeInfo(row, node, life, board, name)
             self.life_rows[(node, life)] = row
         self.profiles.update(load_profiles(conn))  # sinks need them for lives that the key file no longer names, too
+        self.held_bytes = int(conn.execute(HELD_SQL).fetchone()[0])
         self.used_bytes = self.used_at_open = retention.used_bytes(conn)
         return Contents(
             lives,
@@ -216,17 +229,34 @@ class Store(Cursors):
     def add_profile(self, row: ProfileRow) -> None:
         self._group.profiles[row.id] = row
 
+    @property
+    def holding(self) -> bool:
+        """Whether more may be held. If not, it is not acknowledged either: nodes keep it, and other nodes' records stay here."""
+        return self.held_bytes < self.budget.max_bytes // HELD_SHARE
+
+    def _held(self, n: int) -> None:
+        before = self.holding
+        self.held_bytes += n
+        if before and not self.holding:
+            log.error(
+                "spool: records without a profile or a time fill half of the budget; more of them stay on their nodes"
+            )
+
     def hold_undecoded(self, row: Undecoded) -> None:
         self._group.undecoded.append(row)
+        self._held(held_bytes(row))
 
     def hold_unresolved(self, row: Unresolved) -> None:
         self._group.unresolved.append(row)
+        self._held(held_bytes(row))
 
-    def release_undecoded(self, row_id: int) -> None:
-        self._group.decoded_ids.append(row_id)
+    def release_undecoded(self, row: Undecoded) -> None:
+        self._group.decoded_ids.append(row.id)
+        self._held(-held_bytes(row))
 
-    def release_unresolved(self, row_id: int) -> None:
-        self._group.resolved_ids.append(row_id)
+    def release_unresolved(self, row: Unresolved) -> None:
+        self._group.resolved_ids.append(row.id)
+        self._held(-held_bytes(row))
 
     def put_anchor(self, anchor: Anchor) -> None:
         self._group.anchors[(anchor.life, anchor.boot)] = anchor

@@ -37,7 +37,7 @@ class MemoryDisk:
 class MemoryStore:
     """The part of gateway.store.Store that inputs use."""
 
-    accepting = True
+    accepting = holding = True
 
     def __init__(self, disk: MemoryDisk) -> None:
         self.disk = disk

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from gateway.models import EVENT, RECORD, LifeInfo
 from gateway.store import Budget, Reader, Store, StoreError, schema
+from gateway.store.group import HELD_SQL
 from gateway.store.rows import pack_detail, pack_values, to_record, unpack_values
 from tests.fakes.node import FakeNode
 from tests.fakes.rig import START_S, HandClock, rig
 from tests.waiting import wait_until_async
+from wire import BOOT, UTC
 
 DATA = Path(__file__).parent.parent / "data"
 W0 = START_S // 60
@@ -347,6 +349,50 @@ def test_what_is_not_ours_is_refused_after_a_cut_too(tmp_path: Path) -> None:
     asyncio.run(scenario())
     with closing(sqlite3.connect(path)) as conn:
         assert conn.execute("PRAGMA journal_mode").fetchone() == ("delete",), "not even its journal was changed"
+
+
+@pytest.mark.parametrize("lacks", ["profile", "time"])
+def test_what_is_held_never_pushes_out_what_others_sent(tmp_path: Path, lacks: str) -> None:
+    """No budget can take what has no hour and no profile yet: it must not take the room of everything else either."""
+
+    async def scenario() -> None:
+        others, odd = FakeNode(7, batch=64), FakeNode(8, batch=1)
+        odd.faults.mute_descriptor, odd.faults.no_clock = lacks == "profile", lacks == "time"
+        async with rig(tmp_path / "spool.db", budget=Budget(250_000, 1 << 50)) as r:
+            await r.add(others)
+            await r.add(odd, profiles=lacks != "profile")
+            for i in range(200):
+                others.seal(W0 + i)
+            others.send_outbox()
+            await r.settle()
+            told: list[set[int]] = []
+            for turn in range(40):
+                for i in range(turn * 100, turn * 100 + 99):
+                    odd.seal(W0 + i) if lacks == "profile" else odd.seal_unclocked((i + 1) * 60_000)
+                odd.event(1, 2, (UTC, START_S) if lacks == "profile" else (BOOT, 1, turn))
+                odd.send_outbox()
+                await r.settle()
+                await r.store.keep_budget()
+                told.append(set(odd.outbox))
+            assert await r.sql("SELECT count(*) FROM records r JOIN lives l ON l.id = r.life WHERE l.node = 7") == [
+                (200,)
+            ]
+            assert len(told[-1]) > 500, "the rest stays on the node, unacknowledged"
+            assert r.store.used_bytes <= 250_000
+            assert told[0] == set() and r.store.held_bytes == (await r.sql(HELD_SQL))[0][0]
+            odd.faults.mute_descriptor = odd.faults.no_clock = False
+            r.store.budget = Budget(2 << 30, 1 << 50)
+            r.clock.at_ms += 40 * 6_000_000
+            odd.uptime_ms = 40 * 6_000_000
+            for _ in range(3):
+                odd.hello()
+                odd.descriptor()
+                odd.send_outbox()
+                await r.settle()
+            assert not odd.outbox and r.store.held_bytes == 0
+            assert set(map(odd.id_of, odd.sealed)) <= set(await r.deliver())
+
+    asyncio.run(scenario())
 
 
 # -- the disk refuses ----------------------------------------------------------------------------------------------
