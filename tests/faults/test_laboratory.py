@@ -27,6 +27,7 @@ def assert_whole(result: verdict.Verdict) -> None:
     assert result.counts, told
     assert (result.lost, result.duplicates, result.pending) == (0, 0, 0), told
     assert result.redelivered <= result.redelivered_at_most, told
+    assert any(note.startswith("the full disk is") for note in result.notes), "the run says which"
 
 
 def test_a_plan_has_every_fault_its_turn_and_lets_as_many_overlap_as_the_scenario_says() -> None:
