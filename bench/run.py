@@ -38,7 +38,7 @@ SECTIONS = (
     "lora_airtime",
     "lora_duty",
 )
-LONG = ("day", "flash_largest", "powercut_node")  # run when named
+LONG = ("day", "day_least", "flash_largest", "powercut_node")  # run when named
 OUT = ROOT / "build" / "bench.json"
 DOCS = ROOT / "docs" / "benchmarks.md"
 
