@@ -1,7 +1,7 @@
 """What a radio would do with serial lines: one board, heard by several gateways at once, each of which it hears.
 
 Bytes of the board go to every port; from a port only whole frames pass, so that two gateways never garble each other.
-`downlinks` keeps every frame that a gateway sent, whether the board took it or not.
+`downlinks` keeps every frame that a gateway sent, whether the board took it or not, `uplinks` those of the board.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class Ether:
 
     def __init__(self, board: Path, ports: list[Path]) -> None:
         self.downlinks: list[tuple[str, bytes]] = []  # (name of the port, frame)
+        self.uplinks: list[bytes] = []
+        self._heard = stream.Parser()
         self._board = os.open(board, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         tty.setraw(self._board)
         self._masters: dict[int, tuple[str, stream.Parser]] = {}
@@ -60,6 +62,7 @@ class Ether:
         except OSError:
             return
         if fd == self._board:
+            self.uplinks += [bytes(frame) for kind, frame in self._heard.feed(data) if kind == "frame"]
             for master in self._masters:
                 self._write(master, data)
             return

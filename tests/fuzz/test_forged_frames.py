@@ -40,8 +40,9 @@ GROWTH_KB = 4_096  # what the gateway's memory may grow by during the attack
 class Attacker:
     """Makes forged frames, and says how each will be refused."""
 
-    def __init__(self, seed: int, recorded: list[bytes]) -> None:
+    def __init__(self, seed: int, recorded: list[bytes], nodes: tuple[int, ...] = NODES) -> None:
         self._random = random.Random(seed)
+        self._nodes = nodes
         self._recorded = recorded
         self._keys = subkeys(self._random.randbytes(16))
         self._ways: list[Callable[[], tuple[bytes, str]]] = [self._noise, self._changed, self._own_key, self._replayed]
@@ -52,9 +53,9 @@ class Attacker:
     def _noise(self) -> tuple[bytes, str]:
         """A header that fits, and anything behind it."""
         chance = self._random
-        address = chance.choice((*NODES, 99))
+        address = chance.choice((*self._nodes, 99))
         frame = bytes((0xA0 | chance.randrange(2, 9), 0, address)) + chance.randbytes(chance.randrange(10, 60))
-        return frame, "tag" if address in NODES else "address"
+        return frame, "tag" if address in self._nodes else "address"
 
     def _changed(self) -> tuple[bytes, str]:
         """What a node sent, and one bit is another (not the one that tells a frame from text)."""
@@ -65,7 +66,7 @@ class Attacker:
         header = parse_uplink_header(frame)
         if isinstance(header, str):
             return bytes(frame), header
-        return bytes(frame), "tag" if header.address in NODES else "address"
+        return bytes(frame), "tag" if header.address in self._nodes else "address"
 
     def _own_key(self) -> tuple[bytes, str]:
         """Well made, by somebody who has not the key; counters as the node would use them next."""
@@ -73,7 +74,7 @@ class Attacker:
         counter = chance.choice((chance.randrange(1 << 32), WARM_UP + chance.randrange(1000)))
         message_type = chance.choice((messages.HELLO, messages.RECORDS, messages.GAP, messages.EVENT))
         payload = chance.randbytes(chance.randrange(40))
-        return bytes(seal_uplink(self._keys, SERIAL, chance.choice(NODES), counter, message_type, payload)), "tag"
+        return bytes(seal_uplink(self._keys, SERIAL, chance.choice(self._nodes), counter, message_type, payload)), "tag"
 
     def _replayed(self) -> tuple[bytes, str]:
         return self._random.choice(self._recorded), "replay"
