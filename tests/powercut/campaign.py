@@ -1,6 +1,7 @@
 """Cuts the power of recorded lives at many operations, by several processes.
 
-    .venv/bin/python tests/powercut/campaign.py               every operation of every chapter
+    .venv/bin/python tests/powercut/campaign.py               every operation of every chapter, torn in one way; the
+                                                              structural ones in all ways
     .venv/bin/python tests/powercut/campaign.py --every 7     every seventh and the structural ones, as in `make test`
 
 A run that was stopped goes on where it was, unless the lives are other ones meanwhile. The sum lies in
@@ -29,6 +30,7 @@ if str(ROOT) not in sys.path:
 from tests.powercut.check import Bench  # noqa: E402
 from tests.powercut.life import Chapter, record  # noqa: E402
 from tests.powercut.reader import Reader  # noqa: E402
+from tests.powercut.tear import PROG  # noqa: E402
 
 KINDS = ("mains", "sleep")
 SLICE = 40  # cuts that one process does in a row
@@ -89,11 +91,15 @@ def _work(number: int, operations: list[int], seed: int) -> Outcome:
         return cut_all(kind, chapter, operations, Path(folder), seed)
 
 
-def _slices(every: int) -> Iterator[tuple[int, list[int]]]:
+def _slices(every: int, seed: int) -> Iterator[tuple[int, list[int], int]]:
+    """(number of the chapter, operations, seed). A run over every operation tears the structural ones in each way there is."""
     for number, (_, chapter) in enumerate(_chapters):
-        operations = chosen(chapter, every)
-        for at in range(0, len(operations), SLICE):
-            yield number, operations[at : at + SLICE]
+        turns = [(seed, chosen(chapter, every))]
+        if every == 1:
+            turns += [(seed + more, sorted(chapter.structural)) for more in range(1, len(PROG))]
+        for turn, operations in turns:
+            for at in range(0, len(operations), SLICE):
+                yield number, operations[at : at + SLICE], turn
 
 
 def run(every: int, workers: int, seed: int = 0, say: Callable[[str], None] = lambda line: None) -> Outcome:
@@ -110,19 +116,19 @@ def run(every: int, workers: int, seed: int = 0, say: Callable[[str], None] = la
     BUILD.mkdir(exist_ok=True)
     notes = BUILD / "powercut-done.jsonl"
     done = _remembered(notes)
-    slices = list(_slices(every))
+    slices = list(_slices(every, seed))
     todo = []
-    for number, operations in slices:
-        name = f"{digest(_chapters[number][1])} {seed} {every} {operations[0]}"
+    for number, operations, turn in slices:
+        name = f"{digest(_chapters[number][1])} {turn} {every} {operations[0]} {len(operations)}"
         if name in done:
             total.add(done[name])
         else:
-            todo.append((name, number, operations))
-    planned = sum(len(operations) for _, operations in slices)
+            todo.append((name, number, operations, turn))
+    planned = sum(len(operations) for _, operations, _ in slices)
     began = time.monotonic()
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(workers, mp_context=context) as pool, notes.open("a") as file:
-        futures = {pool.submit(_work, number, operations, seed): name for name, number, operations in todo}
+        futures = {pool.submit(_work, number, operations, turn): name for name, number, operations, turn in todo}
         for future in as_completed(futures):
             outcome = future.result()
             total.add(outcome)

@@ -148,7 +148,7 @@ class _Cut:
 
     def run(self) -> None:
         operation = self.chapter.operations[self.k]
-        variant = tear.variant_for(operation, self.chance)
+        variant = tear.variant_of(operation, self.bench.seed, f"{self.bench.chapter.name} {self.k}")
         left = tear.torn(self.bench._image, operation, variant, self.chance)
         self._put(operation.address, left)
         at_us = self.chapter.at_us[self.k]

@@ -40,6 +40,12 @@ def torn(image: bytes | bytearray, operation: Operation, variant: str, chance: R
     return new[:cut] + old[cut:] if variant == "prefix" else old[:cut] + new[cut:]
 
 
+def variant_of(operation: Operation, seed: int, name: str) -> str:
+    """Which one is this operation's turn: seeds 0 to 3 give it all four of them, whatever `name` draws."""
+    variants = ERASE if operation.kind == "erase" else PROG
+    return variants[(Random(name).randrange(len(variants)) + seed) % len(variants)]
+
+
 def variant_for(operation: Operation, chance: Random) -> str:
     return chance.choice(ERASE if operation.kind == "erase" else PROG)
 

@@ -82,6 +82,15 @@ def test_torn_programs_clear_some_of_the_bits() -> None:
     assert image[BLOCK : BLOCK + 128] == data
 
 
+def test_four_seeds_tear_each_operation_in_each_way() -> None:
+    for op in (operation("prog", b"abc"), operation("erase", b"")):
+        ways = tear.ERASE if op.kind == "erase" else tear.PROG
+        first = [tear.variant_of(op, 0, f"chapter {k}") for k in range(60)]
+        assert set(first) == set(ways), "one seed draws all of them"
+        for k in range(60):
+            assert {tear.variant_of(op, seed, f"chapter {k}") for seed in range(4)} == set(ways)
+
+
 def test_torn_erases_leave_anything() -> None:
     image = bytearray(2 * BLOCK)
     erase = operation("erase")
