@@ -23,6 +23,7 @@ from gateway.config import Broker, Mqtt
 
 CLOSE_TIMEOUT_S = 2.0  # a broker that does not read is left without a goodbye
 CLOSED_UNANSWERED = "the broker closed the connection without an answer"
+LOOKS = 5  # in a keepalive: a broker, which waits for one and a half of it, hears a ping after 1.2 at the latest
 SESSION_EXPIRY_S = 86_400  # MQTT 5 with clean_session = false
 
 # Reason codes of CONNACK and PUBACK after which a person has to do something (MQTT 5, 2.4; 3.1.1's codes are mapped).
@@ -76,6 +77,7 @@ class Connection(aiomqtt.Client):
             tls_context=tls,
         )
         self._client.connect_timeout = config.connect_timeout_s
+        self._look_s = config.keepalive_s / LOOKS
         self._unconfirmed: dict[int, asyncio.Future[ReasonCode]] = {}
         self._opening = False
 
@@ -123,6 +125,11 @@ class Connection(aiomqtt.Client):
         super()._on_socket_close(client, userdata, sock)
         if self._opening and not self._connected.done():  # aiomqtt would wait for CONNACK until the deadline
             self._connected.set_exception(aiomqtt.MqttError(CLOSED_UNANSWERED))
+
+    async def _misc_loop(self) -> None:
+        """Pings, and the end of a connection whose pings nobody answers; aiomqtt would look every second."""
+        while self._client.loop_misc() == paho.MQTT_ERR_SUCCESS:  # noqa: ASYNC110  # nothing tells when to look
+            await asyncio.sleep(self._look_s)
 
     async def lost(self) -> None:
         """Return never; raise aiomqtt.MqttError, or RefusedByBroker, when the connection ends."""

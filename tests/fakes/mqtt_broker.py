@@ -21,6 +21,7 @@ class FakeBroker:
         self.drop_after = 0
         self.messages: list[tuple[str, bytes]] = []
         self.connects = 0
+        self.pings = 0
         self.outstanding = 0  # published and not confirmed on this connection
         self.most_outstanding = 0
         self.passwords: list[bytes] = []
@@ -61,8 +62,10 @@ class FakeBroker:
                     if self.drop_after and len(self.messages) >= self.drop_after:
                         self.drop_after = 0
                         return
-                elif kind >> 4 == PINGREQ and not self.withhold:
-                    writer.write(bytes([PINGRESP << 4, 0]))
+                elif kind >> 4 == PINGREQ:
+                    self.pings += 1
+                    if not self.withhold:
+                        writer.write(bytes([PINGRESP << 4, 0]))
                 elif kind >> 4 == DISCONNECT:
                     return
         except (asyncio.IncompleteReadError, ConnectionError):

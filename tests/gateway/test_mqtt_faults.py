@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.forward.base import CONNECTED, MISCONFIGURED, REFUSED, WAITING, Backoff
 from gateway.forward.mqtt import MqttForwarder
+from gateway.forward.mqtt_connection import Connection
 from gateway.forward.payload import decode
 from gateway.models import Batch
 from tests.fakes.mosquitto import free_port
@@ -23,6 +25,7 @@ from tests.fakes.mqtt_sink import scenario, settings, sink
 from tests.fakes.node import FakeNode
 from tests.fakes.rig import START_S, rig
 from tests.fakes.spool import record
+from tests.fakes.virtual_time import run_virtual
 
 BOTH = pytest.mark.parametrize("version", ["3.1.1", "5"])
 
@@ -218,6 +221,39 @@ async def test_an_orderly_stop_waits_for_what_is_under_way_but_not_for_ever() ->
         made.stop.set()
         await asyncio.wait_for(made.task, 8)
         assert made.spool.confirmed == []
+
+
+@scenario
+async def test_a_connection_without_messages_is_kept_and_its_end_noticed() -> None:
+    """By pings alone: there is nothing to publish."""
+    async with fake_broker() as broker, sink(settings(f"mqtt://127.0.0.1:{broker.port}", keepalive_s=1)) as made:
+        await made.until(lambda: broker.pings >= 2, "pings while nothing is sent")
+        assert (broker.connects, made.health.state) == (1, CONNECTED)
+        broker.withhold = True
+        await made.until(lambda: made.health.failures, "nobody answers them")
+        broker.withhold = False
+        await made.until(lambda: broker.connects >= 2 and made.health.state == CONNECTED, "connected again")
+
+
+@pytest.mark.parametrize("keepalive_s", [5, 15, 3600])
+def test_a_ping_is_due_well_before_a_broker_gives_up(keepalive_s: int) -> None:
+    """It waits for one and a half keepalives; ours looks after each wait, and pings at the first look behind one of silence."""
+    looks_s: list[float] = []
+
+    async def look() -> None:
+        config = settings("mqtt://127.0.0.1:1", keepalive_s=keepalive_s)
+        connection = Connection(config.brokers[0], config, "gw-1", None, None)
+
+        def loop_misc() -> int:
+            looks_s.append(asyncio.get_running_loop().time())
+            return 0 if len(looks_s) < 20 else 4  # the connection is lost
+
+        connection._client.loop_misc = loop_misc  # type: ignore[method-assign,assignment]
+        await connection._misc_loop()
+
+    run_virtual(look())
+    assert len(looks_s) == 20
+    assert max(after_s - before_s for before_s, after_s in pairwise(looks_s)) <= 0.25 * keepalive_s
 
 
 def test_backoff_doubles_up_to_the_cap_with_jitter_and_starts_anew() -> None:
