@@ -59,6 +59,7 @@ class Input:
     def __init__(self, uplinks: Uplinks, store: Store) -> None:
         self.on_frame = uplinks.on_frame
         self.room = store.room
+        self.later = store.later
         self._store = store
 
     @property

@@ -103,7 +103,7 @@ class LifeSession:
         air = link if on_air(link) else None
         if counter > self._answers or message_type == messages.HELLO or air is not None:
             self._answers, self._answers_ms = counter, now_ms
-        self._store.touch(self.info.row, self)
+        self._store.touch(self.info.row, self, window=air is not None)
         self.decoder.receptions = None if air is None else air.receptions
         memory.on_air = air is not None
         if air is not None:
@@ -382,11 +382,12 @@ class LifeSession:
         request = Request(message, asyncio.get_running_loop().create_future())
         self._requests.append(request)
         try:
-            async with asyncio.timeout(timeout_s):
-                while not request.future.done():
-                    self._send_requests()
-                    await asyncio.wait([request.future], timeout=COMMAND_RETRY_S / 2)
-                return request.future.result()
+            with self._store.awaited():
+                async with asyncio.timeout(timeout_s):
+                    while not request.future.done():
+                        self._send_requests()
+                        await asyncio.wait([request.future], timeout=COMMAND_RETRY_S / 2)
+                    return request.future.result()
         except TimeoutError:
             raise NoAnswer(
                 f"no answer within {timeout_s:g} s", where=f"node {self.info.node}", next_step="Is it on, and in reach?"

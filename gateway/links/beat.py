@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-TICK_S = 0.5
+TICK_S = 1.0  # below STALL_S of gateway/links/serial.py
 
 
 class Beat:

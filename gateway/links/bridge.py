@@ -153,6 +153,9 @@ class BridgeEar:
     async def room(self, timeout_s: float) -> bool:
         return await self._sink.room(timeout_s)
 
+    def later(self, take: Callable[[], None], size: int) -> bool:
+        return False  # what it hears is answered within a second
+
     def on_text(self, link: SerialLink, text: bytes) -> None:
         self._sink.on_text(link, text)
 

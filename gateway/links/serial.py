@@ -44,6 +44,10 @@ class Input(Protocol):
 
     async def room(self, timeout_s: float) -> bool: ...
 
+    def later(self, take: Callable[[], None], size: int) -> bool:
+        """Whether `take` will be called soon, for so many bytes; False: it is to be called now."""
+        ...
+
 
 class SerialLink:
     """`run` for as long as the gateway lives. `state` is "open", "released", or why the port is not open."""
@@ -65,6 +69,7 @@ class SerialLink:
         self._sink = sink
         self._clock = clock
         self._fd = -1
+        self._read: list[tuple[bytes, float, bool]] = []  # and not taken yet: bytes, loop time, whether they came then
         self._out = bytearray()
         self._gone: asyncio.Event = asyncio.Event()
         self._released = False
@@ -149,6 +154,7 @@ class SerialLink:
         loop.remove_writer(self._fd)
         self._writing = False
         self._beat.stop()
+        self._take()
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
@@ -193,21 +199,32 @@ class SerialLink:
         self.feed(data)
 
     def feed(self, data: bytes) -> None:
-        """Bytes from the node."""
+        """Bytes from the node, that come now. Where few come they are taken a little later, together."""
         self.bytes_in += len(data)
-        now_ms = self._clock.wall_ms()
         now_s = asyncio.get_running_loop().time()
         fresh = self._stale <= 0 and now_s >= self._fresh_from_s and now_s - self._beat.last_s <= STALL_S
         self._stale -= len(data)
         for tap in self.taps:
             tap("up", data)
+        self._read.append((data, now_s, fresh))
+        if not self._sink.later(self._take, len(data)):
+            self._take()
+
+    def _take(self) -> None:
+        """Deliver what was read."""
+        read, self._read = self._read, []
+        if not read:
+            return
         on_frame = self._sink.on_frame
-        for what, content in self.parser.feed(data):
-            if what == "frame":
-                on_frame(self, content, now_ms, fresh)
-            else:
-                self.texts += 1
-                self._sink.on_text(self, content)
+        now_s, now_ms = asyncio.get_running_loop().time(), self._clock.wall_ms()
+        for data, read_s, fresh in read:
+            received_ms = now_ms - round((now_s - read_s) * 1000)
+            for what, content in self.parser.feed(data):
+                if what == "frame":
+                    on_frame(self, content, received_ms, fresh)
+                else:
+                    self.texts += 1
+                    self._sink.on_text(self, content)
 
     async def _wait_for_room(self) -> None:
         """The spool is behind: the bytes wait in the driver, and the node for its acknowledgement."""

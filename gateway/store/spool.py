@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,6 +27,7 @@ from gateway.store.group import (
     Unresolved,
     held_bytes,
 )
+from gateway.store.group_timer import GROUP_ROWS, GROUP_S, GroupTimer
 from gateway.store.reader import load_profiles
 from gateway.store.retention import Budget
 from gateway.store.schema import BUSY_MS, PAGE_BYTES, Opener, connect, connect_read_only, prepare
@@ -34,13 +36,7 @@ from gateway.store.worker import Worker
 log = logging.getLogger("spool")
 T = TypeVar("T")
 
-GROUP_S = 0.1  # longest wait for company before a commit
-# Where few records come the wait is longer: each commit costs the card some pages, and a processor's time, for one record or
-# for three. A node waits seconds for its acknowledgement before it sends again.
-SPARSE_TIMES = 2.5
-SPARSE_PER_S = 40  # fewer records a second than this are few
-SPARSE_ROWS = 64  # … and this many at once are not
-GROUP_ROWS = 512  # closes a group early: about 25 ms at 20,000 records a second, and a quarter of a megabyte
+PATIENT_ROWS = 64  # a sink with so many before it waits for no group
 RETRY_S = 1.0  # while the disk is full or read-only
 BUDGET_EVERY_S = 60.0
 BEAT_S = 10.0  # a task that waits says so this often
@@ -98,13 +94,9 @@ class Store(Cursors):
         self.opened_ms = clock.wall_ms()
         self.written_bytes = 0  # since start
         self.held_bytes = 0  # of records that wait for a profile or a time
-        self._group_s = group_s
+        self._timer = GroupTimer(group_s)
         self._group = Group()
         self._in_flight = 0
-        self._sparse = False  # few came lately
-        self._dirty = False  # the group holds something
-        self._due = asyncio.Event()  # the group is to be closed: its time is over, or it is full
-        self._closing: asyncio.TimerHandle | None = None
         self._looking: asyncio.TimerHandle | None = None
         self._closed_groups = self._done_groups = 0
         self._done = asyncio.Event()  # a group was committed
@@ -166,6 +158,7 @@ class Store(Cursors):
 
     async def close(self) -> None:
         """Commit what was received, unless the disk refuses it (then it was not acknowledged either), and close."""
+        self._timer.gather()
         if self._group_holds() and self.failing is None:
             try:
                 await self._commit_once(self._take_group())
@@ -177,6 +170,7 @@ class Store(Cursors):
     def forget(self) -> None:
         """Drop what was not committed, as the end of the process would; it was not acknowledged."""
         self._group = Group()
+        self._timer.forget()
 
     # -- input -----------------------------------------------------------------------------------------------------
 
@@ -211,20 +205,34 @@ class Store(Cursors):
         pos = self._next["pos"]
         self._next["pos"] = pos + 1
         self._group.rows.append((pos, *row))  # type: ignore[arg-type]  # a plain tuple in Row's order is faster to make
-        if len(self._group.rows) >= (SPARSE_ROWS if self._sparse else GROUP_ROWS):
-            self._due.set()
+        self._timer.holds(len(self._group.rows))
 
     def count(self, key: CountKey, n: int = 1) -> None:
         self._group.counts[key] += n
 
-    def touch(self, row: int, session: Stateful) -> None:
-        """The session's state is written with this group, and committed() is called once it is synced."""
+    def touch(self, row: int, session: Stateful, *, window: bool = False) -> None:
+        """The session's state is written with this group, and committed() is called once it is synced: soon, if its answer
+        has a window."""
         group = self._group
         if row not in group.touched:
             group.touched[row] = session
-            if not self._dirty:
-                self._dirty = True
-                self._closing = asyncio.get_running_loop().call_later(self._wait_s, self._due.set)
+            self._timer.start()
+        if window:
+            self._timer.hurry()
+
+    def later(self, take: Callable[[], None], size: int) -> bool:
+        """Whether `take`, which puts in what a link has read, will be called with the open group; False: it is to be called
+        now, because many come, somebody waits, or the disk refuses."""
+        return self.failing is None and self._timer.later(take, size)
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """Somebody waits for the answer of a node: what comes meanwhile is taken at once."""
+        self._timer.awaited += 1
+        try:
+            yield
+        finally:
+            self._timer.awaited -= 1
 
     def add_profile(self, row: ProfileRow) -> None:
         self._group.profiles[row.id] = row
@@ -291,11 +299,12 @@ class Store(Cursors):
         try:
             while True:
                 self.beat_s = loop.time()
-                await self._due.wait()
-                if self._dirty or self._group_holds():
+                await self._timer.due.wait()
+                self._timer.gather()
+                if self._group_holds():
                     await self._commit_until_done(self._take_group())
                 else:
-                    self._due.clear()
+                    self._nothing_came()
                 if loop.time() >= budget_at:
                     budget_at = loop.time() + BUDGET_EVERY_S
                     await self.keep_budget()
@@ -305,29 +314,28 @@ class Store(Cursors):
 
     def _look_up(self) -> None:
         """Wake the writer's task, now and then, though nothing comes. A deadline of each wait would cost more than most waits."""
-        self._due.set()
+        self._timer.due.set()
         self._looking = asyncio.get_running_loop().call_later(BEAT_S, self._look_up)
 
     def _group_holds(self) -> bool:
         return bool(self._group.touched or self._group.rows)
 
-    @property
-    def _wait_s(self) -> float:
-        return self._group_s * (SPARSE_TIMES if self._sparse else 1)
+    def _nothing_came(self) -> None:
+        """It was time only to look, or what was read holds no frame of ours."""
+        if self._timer.running:
+            self._closed_groups += 1
+            self._done_groups += 1
+            self._done.set()
+        self._timer.stop(0)
 
     def _patience_s(self, sink: str) -> float:
-        return 2 * self._wait_s if self._sparse and self.backlog(sink) < SPARSE_ROWS else 0.0
+        return self._timer.patience_s if self._timer.sparse and self.backlog(sink) < PATIENT_ROWS else 0.0
 
     def _take_group(self) -> Group:
         group = self._group
-        self._sparse = len(group.rows) < SPARSE_PER_S * self._wait_s
         group.close(self._clock.wall_ms())
         self._group = Group()
-        self._dirty = False
-        self._due.clear()
-        if self._closing is not None:
-            self._closing.cancel()
-            self._closing = None
+        self._timer.stop(len(group.rows))
         self._in_flight = len(group.rows)
         self._closed_groups += 1
         return group
@@ -361,11 +369,11 @@ class Store(Cursors):
     @property
     def waiting(self) -> bool:
         """Whether anything received waits for its commit."""
-        return self._dirty or self._done_groups < self._closed_groups
+        return self._timer.running or self._done_groups < self._closed_groups
 
     async def flushed(self, timeout_s: float) -> bool:
         """Wait until what was received before this call is committed, whatever comes meanwhile; False at the deadline."""
-        last = self._closed_groups + self._dirty
+        last = self._closed_groups + self._timer.running
         try:
             async with asyncio.timeout(timeout_s):
                 while self._done_groups < last:

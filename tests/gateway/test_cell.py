@@ -320,6 +320,35 @@ def test_a_disk_that_is_too_slow_for_the_window_answers_nothing_and_loses_nothin
     in_cell(scenario, rules=STILL)
 
 
+def test_where_few_come_there_is_still_time_for_an_answer_behind_a_slow_disk(
+    in_cell: InCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Boards on cables may wait longer: a window begins a second after its uplink, and copies take a fifth of it."""
+
+    async def scenario(rig: CellRig) -> None:
+        roof = rig.ear("roof")
+        rig.ear("deaf")  # its copy is waited for
+        rig.begin()
+        node = await rig.node(7, roof=-10, deaf=-60)
+        await rig.pass_s(30)
+        assert rig.store._timer.sparse, "the gateway knows that few come"
+        submit = rig.store._worker.submit
+
+        async def slowly(work: Any, patience_s: float = 0.0) -> Any:
+            await virtual_s(0.4)
+            return await submit(work, patience_s)
+
+        monkeypatch.setattr(rig.store._worker, "submit", slowly)
+        node.seal(W0)
+        node.ask()
+        await rig.pass_s(5)
+        assert len(roof.sent) == 1
+        assert node.outbox == {}
+        assert not rig.cell.unsent
+
+    in_cell(scenario, rules=STILL)
+
+
 def test_strangers_liars_and_what_is_played_back_are_counted_and_change_nothing(in_cell: InCell) -> None:
     async def scenario(rig: CellRig) -> None:
         ear = rig.ear("roof")

@@ -75,8 +75,8 @@ def even_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int,
 def test_ten_records_a_second_make_few_commits(even_load: Any) -> None:
     outcome = even_load(10, 30)
     assert len(outcome.waited_s) == 300
-    assert outcome.commits <= 300 / 3 + 2, "three records share a commit"
-    assert max(outcome.waited_s) <= 0.2501
+    assert outcome.commits <= 300 / 5 + 2, "five records share a commit"
+    assert max(outcome.waited_s) <= 0.5001
 
 
 def test_a_hundred_a_second_are_acknowledged_as_soon_as_ever(even_load: Any) -> None:
@@ -162,9 +162,7 @@ def test_where_few_records_come_a_sink_costs_no_syncs_of_its_own(deliver: Any) -
         "each batch is cut, and confirmed, with a group that is written anyway"
     )
     assert found.messages <= 30, "what comes with the group has the same wait for company"
-    assert found.waited_s <= 2.0, (
-        "a second, half a second at most for a group, and half a second since the first record"
-    )
+    assert found.waited_s <= 2.2, "a second, six tenths at most for a group, and half a second since the first record"
 
 
 def test_where_many_come_a_sink_waits_for_nobody(deliver: Any) -> None:

@@ -59,6 +59,8 @@ class Sink:
         self.frames: list[bytes] = []
         self.fresh: list[bool] = []
         self.texts: list[bytes] = []
+        self.many = True  # else what is read waits
+        self.waiting: list[Callable[[], None]] = []
         self.allowed = asyncio.Event()
 
     def on_frame(self, link: SerialLink, frame: bytes, received_ms: int, fresh: bool) -> None:
@@ -67,6 +69,12 @@ class Sink:
 
     def on_text(self, link: SerialLink, text: bytes) -> None:
         self.texts.append(text)
+
+    def later(self, take: Callable[[], None], size: int) -> bool:
+        if self.many:
+            return False
+        self.waiting.append(take)
+        return True
 
     async def room(self, timeout_s: float) -> bool:
         await self.allowed.wait()
@@ -135,6 +143,34 @@ def test_unplugged_and_back(cable: Cable, monkeypatch: pytest.MonkeyPatch) -> No
             assert not link.send(FRAME)
             cable.plug()
         await wait_until_async(lambda: link.opens == 4, 5, "open again")
+
+    with_link(cable, scenario)
+
+
+def test_what_was_read_and_not_taken_is_delivered_before_the_port_is_gone(
+    cable: Cable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame, then half of one, then the plug is pulled: the half is not the beginning of what comes next."""
+    monkeypatch.setattr(serial, "RETRY_FIRST_S", 0.01)
+
+    async def scenario(link: SerialLink, sink: Sink) -> None:
+        sink.many = False
+        await wait_until_async(lambda: link.state == "open", 5, "open")
+        os.write(cable.master, encode(FRAME) + encode(FRAME)[:20])
+        await wait_until_async(lambda: sink.waiting, 5, "it was read")
+        assert not sink.frames
+        cable.pull()
+        await wait_until_async(lambda: link.state != "open", 5, "noticed")
+        await wait_until_async(lambda: sink.frames == [FRAME], 5, "delivered")
+        cable.plug()
+        await wait_until_async(lambda: link.opens == 2, 5, "open again")
+        os.write(cable.master, encode(FRAME)[20:] + encode(FRAME[:50]))
+        await wait_until_async(lambda: len(sink.waiting) >= 2, 5, "it was read")
+        assert await link.release(5)
+        assert sink.frames == [FRAME, FRAME[:50]]
+        for take in sink.waiting:
+            take()
+        assert len(sink.frames) == 2, "nothing twice"
 
     with_link(cable, scenario)
 

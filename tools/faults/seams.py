@@ -110,6 +110,7 @@ class _Input:
         self._plain = plain
         self._seams = seams
         self.room = plain.room
+        self.later = plain.later
         self.on_text = plain.on_text
 
     @property
