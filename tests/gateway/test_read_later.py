@@ -21,6 +21,7 @@ from tests.fakes.node import FakeNode
 from tests.fakes.rig import START_S, HandClock
 from tests.fakes.virtual_time import run_virtual, virtual_s
 from tools.sim.gateway_runner import LoopWorker, StepLink
+from wire import messages
 from wire.stream import Parser, encode
 
 W0 = START_S // 60
@@ -180,6 +181,27 @@ def test_a_port_keeps_the_order_of_its_bytes_when_many_come_all_of_a_sudden(in_t
         await virtual_s(SPARSE_S + LET_S)
         assert port.node.acks == 1
         assert len(town.taken) == 1, "nothing is taken twice"
+
+    in_town(scenario)
+
+
+def test_a_node_that_greets_is_told_the_time_to_the_millisecond(in_town: Any) -> None:
+    """The answer comes half a second later, and says so."""
+
+    async def scenario(town: Town) -> None:
+        port, came_ms = town.ports[0], town.clock.wall_ms()
+        port.node.uptime_ms = 7_000
+        port.node.hello()
+        await virtual_s(SPARSE_S + LET_S)
+        (downlink,) = port.node.downlinks
+        told = messages.decode(downlink.type, downlink.payload)
+        assert told.unix_ms - told.held_ms == came_ms
+        assert told.held_ms == round(SPARSE_S * 1000)
+        assert await town.store.flushed(1)
+        anchor = await town.store.query(
+            lambda conn: conn.execute("SELECT first_up_ms, first_ms FROM anchors").fetchall()
+        )
+        assert anchor == [(7_000, came_ms)]
 
     in_town(scenario)
 
