@@ -3,6 +3,8 @@
 import inspect
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -450,3 +452,46 @@ def test_docs_have_a_row_for_each_board_and_driver() -> None:
             if "kmh_" in channel and "_0_5kmh" not in channel and "_75_300kmh" not in channel:
                 continue  # between the two
             assert f"`{channel}`" in row
+
+
+THREADS = """
+import sys, threading
+from boards import load_board
+inside, most, entered, another = set(), 0, 0, threading.Event()
+
+def look(frame, event, argument):
+    global most, entered
+    if event != "call" or frame.f_code.co_name != "get_class_annotations":
+        return None
+    inside.add(threading.get_ident())
+    most = max(most, len(inside))
+    entered += 1
+    if most > 1:
+        another.set()
+    elif entered == 1:
+        another.wait(1)  # a deadline: nobody else comes in, if all is well
+
+    def left(frame, event, argument):
+        if event == "return":
+            inside.discard(threading.get_ident())
+        return left
+
+    return left
+
+threading.settrace(look)
+threads = [threading.Thread(target=load_board, args=(name,)) for name in sys.argv[1:]]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(most)
+"""
+
+
+def test_three_threads_that_load_a_first_board_do_not_learn_its_types_together() -> None:
+    """As the demo does it, which gives its boards their firmware at the same time: msgspec falls over that."""
+    names = ["air-v1", "noise-v1", "traffic-v1"]
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS, *names], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "1"), done.stderr
