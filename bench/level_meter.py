@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from firmware.drivers import i2s_words
+from firmware.drivers import i2s_mic, i2s_words
 from firmware.dsp import meter
 from firmware.dsp.octaves import Bands
 from tests.fakes import chip_octaves
@@ -22,7 +22,7 @@ from tests.fakes.chip_meter import SOURCE, meter_kernel
 from tests.fakes.chip_octaves import octave_kernels
 from tests.fakes.rv32 import compile_source, kernel, viper_codes, xtensa_instructions
 
-BLOCK = 16 * meter.PART  # the driver's: 16 ms
+BLOCK = i2s_mic._BLOCK  # 16 ms
 BLOCKS = 4
 CLOCK_HZ = 160_000_000  # of an ESP32-C3
 _HIGHEST, _LOWEST = meter.FULL_SCALE - 1, -meter.FULL_SCALE

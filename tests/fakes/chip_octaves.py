@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 import firmware.dsp.octaves
-from firmware.dsp.meter import PART
+from firmware.drivers import i2s_mic
 from firmware.dsp.octaves import BANDS, OCTAVES, Bands
 from tests.fakes.chip_meter import words
 from tests.fakes.rv32 import Kernel, compile_source, viper_codes
 
 SOURCE = Path(firmware.dsp.octaves.__file__).read_text()
-BLOCK = 16 * PART  # the driver's
+BLOCK = i2s_mic._BLOCK
 KERNELS = ("prepare", "band", "halve")  # in the order of the source
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from firmware.drivers import i2s_mic
 from firmware.dsp import meter as module
 from firmware.dsp.meter import BINS, FULL_SCALE, PART, RATE_HZ, Histogram, Meter
 from tests.fakes.chip_meter import MERGE, SOURCE, meter_kernel, words
@@ -15,8 +16,8 @@ from tests.firmware.run_meter import RESPONSES, kept
 
 MOST_PER_SAMPLE = 416  # 20 million a second: an eighth of an ESP32-C3's 160 MHz at one a cycle
 HIGHEST, LOWEST = FULL_SCALE - 1, -FULL_SCALE
-BLOCK = 32 * PART  # the driver's
-N = 2 * BLOCK
+BLOCK = i2s_mic._BLOCK
+N = 4 * BLOCK
 
 
 def to_full_scale(samples: np.ndarray) -> np.ndarray:
