@@ -48,7 +48,12 @@ def test_the_configuration_of_the_document_is_accepted(tmp_path: Path) -> None:
     (block,) = blocks("operations.md", "toml")
     path = tmp_path / "gateway.toml"
     path.write_text(block)
-    assert load(path).gateway.id == "gw-bochum-1"
+    found = load(path)
+    assert found.gateway.id == "gw-bochum-1"
+    assert found.calibration.required == ["pm2_5", "pm10", "no2", "laeq"], (
+        "who copies it is told of what nobody compared"
+    )
+    assert json.dumps(found.calibration.required) in (DOCS / "calibration.md").read_text(encoding="utf-8")
 
 
 def test_the_tables_of_ears_are_accepted_and_channels_are_numbered_as_nodes_count_them(tmp_path: Path) -> None:
