@@ -93,7 +93,12 @@ def free_heap() -> "tuple[int, int]":
 
 
 class I2C:
-    """Hardware I2C; OSError 19 (no answer), 116 (timeout) and 5 pass through."""
+    """Hardware I2C; OSError 19 (no answer), 116 (timeout) and 5 pass through.
+
+    A bus whose SDA a chip holds low is refused at once with 116: a transfer would stand still for the port's timeout (50 ms),
+    and on ESP-IDF's newer driver end in 19, as if nobody were there (machine_i2c.c). The pin stays an input beside the
+    peripheral, which reads it through the same GPIO matrix.
+    """
 
     def __init__(self, bus_id: int, scl: int, sda: int, freq: int) -> None:
         self._args = (bus_id, scl, sda, freq)
@@ -101,9 +106,19 @@ class I2C:
 
     def _open(self) -> None:
         bus_id, scl, sda, freq = self._args
-        self._bus = machine.I2C(bus_id, scl=machine.Pin(scl), sda=machine.Pin(sda), freq=freq)
-        self.writeto = self._bus.writeto
-        self.readfrom_into = self._bus.readfrom_into
+        self._sda = machine.Pin(sda)
+        self._bus = machine.I2C(bus_id, scl=machine.Pin(scl), sda=self._sda, freq=freq)
+
+    def _check(self) -> "Any":
+        if not self._sda():
+            raise OSError(116)
+        return self._bus
+
+    def writeto(self, address: int, data: "bytes | bytearray | memoryview") -> int:
+        return self._check().writeto(address, data)
+
+    def readfrom_into(self, address: int, buf: "bytearray | memoryview") -> None:
+        self._check().readfrom_into(address, buf)
 
     def recover(self) -> None:
         """Free a bus whose SDA a chip holds low: clock it by hand, then open it anew."""
