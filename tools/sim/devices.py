@@ -15,6 +15,11 @@ from tools.sim.timers import Time, Timer
 
 IDLE_BYTES = 2  # byte times of silence after which the UART's receiver hands over what it has
 HELD = "bus_held"  # the fault of a chip that a reset of the board interrupted amid a byte
+# So long a transfer stands still at a bus that a chip holds: MicroPython's default timeout (machine_i2c.c). Then the port on
+# ESP-IDF's older driver tells ETIMEDOUT; on the newer one it asks first whether anybody is there, and takes every error for a
+# no: ENODEV. From then on firmware/hal/esp32.py sees SDA low before it begins, and refuses at once.
+HELD_US = 50_000
+HELD_ERRNOS = (errno.ETIMEDOUT, errno.ENODEV)
 I2S_DMA_FRAME = 8  # bytes of DMA memory a frame takes, whatever is read of it (machine_i2s.c)
 I2S_DMA_FRAMES = 256  # frames of one DMA buffer
 I2S_STALLED_BUFFERS = 2  # buffers that fill while interrupts stand still, before the oldest is overwritten
@@ -42,12 +47,16 @@ class Attached(NamedTuple):
 
 
 class I2CBus:
-    """Chips by address. Every transfer takes its time on the wire."""
+    """Chips by address. Every transfer takes its time on the wire. `held_errno`: what the one ends in during which a chip
+    began to hold the bus, by the chips' seeds. `sda_is_read`: by the program, before each of the others."""
 
     def __init__(self, owner: Owner, chips: list[Any]) -> None:
         self._owner = owner
         self._chips = {chip.address: chip for chip in chips}
         self.freq = 100_000
+        self.held_errno = HELD_ERRNOS[sum(chip.seed for chip in chips) % 2]
+        self.sda_is_read = True
+        self._hung = False  # a transfer has met the hold
         self.nacks = 0
         self.last_nack = ""
         self.recoveries = 0
@@ -63,11 +72,21 @@ class I2CBus:
             chip.faults.discard(HELD)
 
     def charge_us(self, count: int) -> int:
-        return (count + 1) * 9 * 1_000_000 // self.freq + 20
+        if not self._held():
+            self._hung = False
+            return (count + 1) * 9 * 1_000_000 // self.freq + 20
+        return 20 if self._hung and self.sda_is_read else HELD_US
+
+    def _refusal(self) -> int:
+        """Errno of a transfer on a held bus."""
+        if self._hung and self.sda_is_read:
+            return errno.ETIMEDOUT
+        self._hung = True
+        return self.held_errno
 
     def write(self, address: int, data: bytes) -> int:
         if self._held():
-            return -errno.ETIMEDOUT
+            return -self._refusal()
         chip = self._chips.get(address)
         try:
             if chip is None:
@@ -84,7 +103,7 @@ class I2CBus:
 
     def read(self, address: int, count: int) -> tuple[int, bytes]:
         if self._held():
-            return -errno.ETIMEDOUT, b""
+            return -self._refusal(), b""
         chip = self._chips.get(address)
         try:
             if chip is None:

@@ -48,6 +48,11 @@ class Site:
         if not self.chip(chip).powered:
             self.chip(chip).power_on(self.node.board.world_us())
 
+    def held_buses_tell(self, number: int) -> None:
+        """The errno that a transfer ends in which meets a held I2C bus: it depends on the port's driver."""
+        for bus in self.node.board.i2c.values():
+            bus.held_errno = number
+
     def after(self, delay_s: float, call: Callable[[], None]) -> Timer:
         """Carry out `call` later."""
         return self._conductor.at(delay_s, call)

@@ -97,6 +97,7 @@ class I2cBus:
         self._stage.clock.now_ms += self._rest_us // 1000
         self._rest_us %= 1000
         if "bus_held" in self._stage.chip.faults:
+            self._stage.clock.now_ms += 50  # the port's timeout
             raise OSError(116)
 
     def writeto(self, address: int, data: bytes) -> None:
