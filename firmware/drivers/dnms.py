@@ -171,10 +171,12 @@ class DNMS:
         elif laeq < self._floor_cdb:
             flag = SUSPECT | UNDERRANGE << 4
         self.covered_ms = self._covered.reading()
-        offset = self._offset_cdb
-        return [
-            self.items[at] + (max(level + offset, 0), flag) for at, level in enumerate([laeq, highest, lowest] + bands)
-        ]
+        readings = []
+        for item, level in zip(self.items, [laeq, highest, lowest] + bands):
+            level += self._offset_cdb
+            # Below 0 dB is no value of a channel: it goes on as it is, and the window refuses it with this reason.
+            readings.append(item + (level, SUSPECT | UNDERRANGE << 4 if level < 0 else flag))
+        return readings
 
     async def _interval(self) -> bytes:
         """Close the interval; its levels as they come. SensorError STALE when they are not ready in time."""

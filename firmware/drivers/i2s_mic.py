@@ -294,12 +294,12 @@ class I2SMic:
                 level = laeq if at < _PERCENTILES + 2 else lafmin  # of half of the time or less the mean tells
             else:
                 value = meter.level_cdb(self.CHANNELS[at])
-                if value is not None:
-                    value = max(value, 0)
                 if at < _A_LEVELS:
                     level = value
             if value is not None:
                 low = sure and level is not None and level < self._floor_cdb
+                if isinstance(value, int) and value < 0:  # the window refuses it, with this reason
+                    low = True
                 readings.append(item + (value, SUSPECT | UNDERRANGE << 4 if low else flag))
         return readings
 

@@ -2,6 +2,7 @@
 
 import struct
 
+from firmware.aggregate import Window
 from firmware.drivers import (
     BAD_CRC,
     GOOD,
@@ -18,7 +19,7 @@ from firmware.drivers import (
 from firmware.drivers.dnms import DNMS
 from tests.fakes.bus import FakeClock, FakeI2c, fails
 from tests.firmware.drivers.scenes_i2c import answer
-from wire.quality import OVERLOAD, UNDERRANGE
+from wire.quality import MISSING, OVERLOAD, UNDERRANGE
 
 
 class Module:
@@ -28,6 +29,7 @@ class Module:
         self.clock = clock
         self.version = b"DNMS Version 5.9.1"
         self.levels = (52.5, 41.25, 68.75)
+        self.band_db = 0.0
         self.live = True
         self.frozen = self.bad_crc = False
         self.commands = []
@@ -50,7 +52,8 @@ class Module:
             self.out = answer(bytes((0, ready)))
         elif 0x0012 <= command <= 0x0015:
             first = 8 * (command - 0x0012)
-            self.out = answer(b"".join([struct.pack(">f", band) for band in range(first, min(first + 8, 31))]))
+            levels = [band + self.band_db for band in range(first, min(first + 8, 31))]
+            self.out = answer(b"".join([struct.pack(">f", level) for level in levels]))
         elif command == 0x0005:
             wobble = len(self.commands) % 7 / 1024 if self.live else 0.0
             values = [value + wobble for value in self.levels]
@@ -186,6 +189,30 @@ async def scene_too_loud_and_too_quiet_are_flagged():
         module.levels = levels
         await warm(clock, driver)
         assert {reading[3] for reading in await second(clock, driver)} == {flag}, levels
+
+
+async def scene_below_zero_is_told_as_it_is():
+    """Bands of a quiet place, levels after a wrong offset: 0 dB would be a value that nobody measured. The window refuses
+    them, and says why; the others are values."""
+    clock, module, _bus, driver = dnms(third_octaves=1)
+    module.band_db = -3.0
+    await warm(clock, driver)
+    readings = await second(clock, driver)
+    assert [reading[2] for reading in readings[3:]] == [100 * band - 300 for band in range(1, 30)]
+    assert [flag for _, _, _, flag in readings[3:7]] == [SUSPECT | UNDERRANGE << 4] * 2 + [GOOD] * 2
+    window = Window(tuple([item[:2] for item in readings]), 60000)
+    for channel, instance, value, flag in readings:
+        window.add(channel, instance, value, driver.covered_ms, flag)
+    closed = window.close()
+    assert list(closed.values[3:7]) == [None, None, 0, 10]
+    assert list(closed.flags[3:7]) == [MISSING | UNDERRANGE << 4] * 2 + [GOOD] * 2
+
+    clock, module, _bus, driver = dnms(offset_cdb=-5000, stuck_reads=0)
+    module.live = False
+    await warm(clock, driver)
+    assert [reading[2:] for reading in await second(clock, driver)] == [
+        (250, GOOD), (1875, GOOD), (-875, SUSPECT | UNDERRANGE << 4),
+    ]  # fmt: skip
 
 
 async def scene_bad_checksum():

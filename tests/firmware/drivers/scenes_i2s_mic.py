@@ -530,6 +530,18 @@ async def scene_overload_and_underrange_are_told():
     assert levels["lzeq"][1] == GOOD, "the floor is that of the A level"
 
 
+async def scene_below_zero_is_told_as_it_is():
+    """0 dB would be a level that nobody measured."""
+    _clock, _receiver, driver = microphone(third_octaves=True, settle_ms=200)
+    driver.configure("mic_offset_cdb", -9600)
+    await settled(driver)
+    levels = named(driver, await driver.read())
+    for name in ("laeq", "lceq", "lzeq", "lzeq_1000"):
+        assert abs(levels[name][0] + 200) <= 30, (name, levels[name])
+        assert levels[name][1] == SUSPECT | UNDERRANGE << 4, name
+    assert levels["lcpeak"] == (levels["lcpeak"][0], GOOD) and abs(levels["lcpeak"][0] - 101) <= 6
+
+
 async def scene_what_nobody_asks_for_is_not_measured():
     _clock, _receiver, driver = microphone(third_octaves=True, settle_ms=200)
     wanted = [(channels.id_of(name), 0) for name in ("lafmax", "pm2_5", "laeq", "lcpeak")]
