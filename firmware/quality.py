@@ -80,21 +80,20 @@ def close(
     m: "array[int]", items: "Sequence[tuple[int, int]]", values: "list[int | None]", flags: "list[int]", window_s: int
 ) -> None:
     """Judge a window's values, and raise `flags` (of those that are there) to what was found."""
-    humid = windy = False
-    laeq = NONE
-    lceq = -NONE
+    humid = False
+    windy = 0  # a bit for each microphone; the wind speed is that of the place
     for i in range(len(items)):
         channel, value = items[i][0], values[i]
         if value is not None:
             if channel == _HUMIDITY and value > _HUMID:
                 humid = True
-            elif channel == _LAEQ:
-                laeq = value
-            elif channel == _LCEQ:
-                lceq = value
             elif channel == _WIND_SPEED and value > _WINDY:
-                windy = True
-    windy = windy or lceq - laeq > _LOW_FREQUENCY
+                windy = -1
+            elif channel == _LCEQ:
+                for j in range(len(items)):
+                    laeq = values[j]
+                    if items[j][0] == _LAEQ and items[j][1] == items[i][1] and laeq is not None:
+                        windy |= (value - laeq > _LOW_FREQUENCY) << items[i][1]
     for i in range(len(items)):
         channel, value, at, reason = items[i][0], values[i], m[m[1 + i] + LIMITS], 0
         if at:
@@ -107,7 +106,7 @@ def close(
             m[at + 8] = 0
         if humid and channel <= _PARTICLES:
             reason = reason or HUMIDITY
-        elif windy and channels.by_id(channel).unit == "dB":
+        elif windy >> items[i][1] & 1 and channels.by_id(channel).unit == "dB":
             reason = reason or WIND
         if reason and flags[i] & 15 < SUSPECT:
             flags[i] = SUSPECT | reason << 4

@@ -129,6 +129,34 @@ def test_a_board_with_a_microphone_tells_wind(name: str) -> None:
     assert reasons["laeq"] == reasons["lafmax"] == "wind"
 
 
+@pytest.mark.parametrize("gusty", [0, 1])
+def test_wind_is_told_of_the_microphone_that_it_blows_on(gusty: int) -> None:
+    """Two on one board: the rumble of one speaks neither against the other, nor is it hidden by the other's sound."""
+    items = [(name, instance) for instance in (0, 1) for name in ("laeq", "lafmax", "lceq")]
+    levels = {"laeq": (5500, 7900), "lafmax": (6500, 8400), "lceq": (8000, 8300)}  # in the wind, out of it
+    window = Window(tuple((channels.id_of(name), instance) for name, instance in items), 60000)
+    for name, instance in items:
+        window.add(channels.id_of(name), instance, levels[name][instance != gusty], 60_000)
+    reasons = dict(zip(items, quality_run.told(window), strict=True))
+    for (name, instance), reason in reasons.items():
+        assert reason == ("wind" if instance == gusty else ""), (name, instance)
+
+
+def test_a_level_without_its_microphones_other_level_tells_no_wind() -> None:
+    window = Window(((channels.id_of("laeq"), 0), (channels.id_of("lceq"), 1)), 60000)
+    window.add(channels.id_of("laeq"), 0, 5500, 60_000)
+    window.add(channels.id_of("lceq"), 1, 8000, 60_000)
+    assert quality_run.told(window) == ["", ""]
+
+
+def test_the_wind_speed_of_the_place_is_that_of_all_its_microphones() -> None:
+    items = (("laeq", 0), ("laeq", 1), ("wind_speed", 0))
+    window = Window(tuple((channels.id_of(name), instance) for name, instance in items), 60000)
+    for name, instance in items:
+        window.add(channels.id_of(name), instance, 60 * 10 if name == "wind_speed" else 5500, 60_000)
+    assert quality_run.told(window)[:2] == ["wind", "wind"]
+
+
 @given(st.lists(st.lists(st.integers(-5000, 60000), min_size=1, max_size=6), min_size=1, max_size=4))
 def test_a_value_is_never_changed(windows: list[list[int]]) -> None:
     """Whatever is found against it, it is the mean of its readings."""
