@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
 from collections.abc import Iterator
 from random import Random
 from types import SimpleNamespace
@@ -18,13 +17,15 @@ from typing import Any, NamedTuple
 from firmware import drivers
 from firmware.aggregate import Window
 from firmware.tasks.sample import Sensor
+from tests.fakes import quality_due as due
 from tests.fakes.bus import FakeClock
+from tests.fakes.quality_score import ABSENT, NOTHING, Fault, Judged, Score
 from tests.firmware.drivers.test_driver_meets_chip import I2cBus, I2sReceiver, UartLine
 from tools.sim import chips
 from tools.sim.faulty_air import KINDS, FaultyAir, Kind, plan
 from tools.sim.world import World
 from wire import channels
-from wire.quality import REASON_NAMES
+from wire.quality import MISSING, REASON_NAMES
 
 START_S = 1_772_578_800  # a Wednesday in March, midnight in Bochum
 PERIOD_S = 2
@@ -34,50 +35,6 @@ PM = AIR[:5]
 FIELDS = {name: at for at, name in enumerate(("pm1", "pm2_5", "pm4", "pm10", "nc0_5"))} | {
     "temperature": 10, "humidity": 11, "pressure": 12,
 }  # fmt: skip
-
-NO_FAULT: frozenset[str] = frozenset()
-
-
-class Judged(NamedTuple):
-    """One value of one window: the reason that came with it ("" for none), what is wrong with it, and what may be told as
-    well, since it is neither there nor not there (its edge lies in the window)."""
-
-    told: str
-    true: frozenset[str]
-    maybe: frozenset[str] = NO_FAULT
-
-
-class Score:
-    """Found, missed and false, per reason. A value that several things are wrong with tells one of them."""
-
-    def __init__(self) -> None:
-        self.found: Counter[str] = Counter()
-        self.missed: Counter[str] = Counter()
-        self.false: Counter[str] = Counter()
-        self.unscored: Counter[str] = Counter()  # what was told where it may as well not be: on a fault's edge
-        self.good = 0
-
-    def add(self, judged: Judged) -> None:
-        if judged.told in judged.true:
-            self.found[judged.told] += 1
-        elif judged.told in judged.maybe:
-            self.unscored[judged.told] += 1
-        else:
-            if judged.told:
-                self.false[judged.told] += 1
-            self.missed.update(judged.true)
-            self.good += not judged.told and not judged.true
-
-    def reasons(self) -> list[str]:
-        return sorted(self.found.keys() | self.missed.keys() | self.false.keys())
-
-    def precision(self, reason: str) -> float:
-        told = self.found[reason] + self.false[reason]
-        return self.found[reason] / told if told else 0.0
-
-    def recall(self, reason: str) -> float:
-        true = self.found[reason] + self.missed[reason]
-        return self.found[reason] / true if true else 0.0
 
 
 class Place:
@@ -131,12 +88,15 @@ def window_of(names: tuple[str, ...], window_s: int) -> Window:
 
 
 def told(window: Window) -> list[str]:
-    """The reasons of the window that ends, which is then empty again."""
+    """The reasons of the window that ends, which is then empty again; ABSENT for what is missing without one."""
     closed = window.close()
     window.clear()
     if closed.cause is not None:
-        return [""] * len(window.items)
-    return [REASON_NAMES[flag >> 4] for flag in closed.flags or (1,) * len(window.items)]
+        return [ABSENT] * len(window.items)
+    return [
+        REASON_NAMES[flag >> 4] or (ABSENT if flag & 15 == MISSING else "")
+        for flag in closed.flags or (1,) * len(window.items)
+    ]
 
 
 # --- air -----------------------------------------------------------------------------------------------------------
@@ -195,7 +155,7 @@ def _air(
         )]  # fmt: skip
         for name, reason in zip(AIR, told(window), strict=True):
             true, maybe = _wrong(world, name, begin_s, truth, before, warm)
-            yield Judged(reason, true, maybe)
+            yield Judged(reason, true, maybe, _faults(world, name, begin_s, warm), begin_s + WINDOW_S)
         before = truth
 
 
@@ -214,7 +174,7 @@ def _note_warm_up(place: Place, now_s: int, warm: list[tuple[float, float]], sin
     if started_us != since.get("sps30"):
         since["sps30"] = started_us
         if started_us:
-            warm.append((started_us / 1e6, started_us / 1e6 + 30.0))
+            warm.append((started_us / 1e6, started_us / 1e6 + due.FAN_S))
 
 
 def _wrong(
@@ -234,19 +194,17 @@ def _wrong(
             maybe.add(reason)
 
     if name in PM:
-        limit = 3000.0 if name == "nc0_5" else 1000.0  # data sheet: the chip's range
-        judge("range", value, limit, 0.03 * limit)
-        judge("humidity", truth[FIELDS["humidity"]], 80.0, 1.0)
+        judge("humidity", truth[FIELDS["humidity"]], due.HUMID_PCT, due.HUMID_DOUBT_PCT)
         for first, last in warm:
             if first < end_s and last > begin_s:
                 (true if min(last, end_s) - max(first, begin_s) > 2 * PERIOD_S else maybe).add("warm_up")
-    if name == "temperature":
-        judge("range", value, 45.0, 0.2)
+    limits = due.limits(name)
+    if name in PM or name == "temperature":
+        judge("range", value, limits.high, due.RANGE_DOUBT.get(name, due.RANGE_DOUBT_SHARE * limits.high))
     if before is not None:
         change, level = abs(value - before[FIELDS[name]]), max(value, before[FIELDS[name]])
-        most = {"temperature": 3.0, "humidity": 15.0, "pressure": 2.0, "nc0_5": 500.0 + 0.5 * level}
-        limit = most.get(name, 100.0 + 0.5 * level)
-        judge("rate_of_change", change, limit, 0.15 * limit)
+        limit = limits.rate + limits.share * level
+        judge("rate_of_change", change, limit, due.RATE_DOUBT_SHARE * limit)
     for kind, what, from_s, until_s, _ in world.episodes:
         if from_s - WINDOW_S >= end_s or until_s + 240 < begin_s:
             continue
@@ -265,19 +223,45 @@ def _wrong(
             elif name == "humidity":
                 maybe.update(("rate_of_change", "spike"))  # where it begins and ends
                 if inside:
-                    (true if begin_s >= from_s + 600 + PERIOD_S and end_s <= until_s else maybe).add("flat_line")
-        elif kind == "stuck" and hit and inside:  # 120 readings alike are refused
-            (true if begin_s >= from_s + 121 * PERIOD_S and end_s <= until_s else maybe).add("flat_line")
+                    flat_s = from_s + limits.flat_line_s + PERIOD_S
+                    (true if begin_s >= flat_s and end_s <= until_s else maybe).add("flat_line")
+        elif kind == "stuck" and hit and inside:  # so many readings alike are refused
+            alike_s = from_s + (due.STUCK_READINGS + 1) * PERIOD_S
+            (true if begin_s >= alike_s and end_s <= until_s else maybe).add("flat_line")
         elif kind in ("slow_fan", "dead_laser") and hit:
-            # The status word is asked for every thirty readings; a driver that starts anew asks after the warm-up.
+            # The status word is asked for now and then; a driver that starts anew asks after the warm-up.
             maybe.update(("rate_of_change", "spike"))
-            steady = begin_s >= from_s + 30 * PERIOD_S + PERIOD_S and end_s <= until_s
+            steady = begin_s >= from_s + (due.STATUS_READINGS + 1) * PERIOD_S and end_s <= until_s
             (true if steady and kind == "slow_fan" else maybe).add("sensor_status")
             if steady and kind == "dead_laser":
                 true.add("sensor_status")
         elif kind in ("no_supply", "stuck") and hit:
             maybe.update(("rate_of_change", "warm_up", "flat_line"))
     return frozenset(true), frozenset(maybe - true)
+
+
+# What tells a fault of the air or of a chip rightly.
+TELLS = {
+    "drift": "range", "spike": "spike", "step": "rate_of_change", "humid": "humidity", "slow_fan": "sensor_status",
+    "dead_laser": "sensor_status", "stuck": "flat_line", "soaked": "flat_line",
+}  # fmt: skip
+
+
+def _faults(world: FaultyAir, name: str, begin_s: int, warm: list[tuple[float, float]]) -> tuple[Fault, ...]:
+    """The episodes that the value lies in, be it with a part of its window. Without supply: until the fan has run up again."""
+    found = []
+    for number, (kind, what, from_s, until_s, _) in enumerate(world.episodes):
+        hit = what in ((name, "pm", "sps30") if name in PM else (name, "bme280"))
+        if kind == "soaked":
+            hit = name == "humidity"
+        elif kind == "humid":
+            hit = name in PM
+        elif kind == "no_supply":
+            until_s = next((last for first, last in warm if first >= from_s), until_s)
+        if hit and kind != "plume" and from_s < begin_s + WINDOW_S and until_s > begin_s:
+            tells = frozenset((TELLS[kind],)) if kind in TELLS else frozenset(("warm_up", ABSENT))
+            found.append(Fault(f"{kind} {what}", world.seed << 8 | number, from_s, tells))
+    return tuple(found)
 
 
 # --- sound ---------------------------------------------------------------------------------------------------------
@@ -309,7 +293,9 @@ def microphone(seed: int, window_s: int = 4) -> Iterator[Judged]:
     clock = FakeClock()
     place = Place(World(seed, START_S), clock, "i2s_mic", "ics43434", I2sReceiver, level_db=60.0)
     node = node_with(window, clock)
-    for scene in scenes:
+    before = ""
+    for number, scene in enumerate(scenes):
+        begin_s = clock.now_ms / 1000
         place.chip.level_db, place.chip.gain_db = scene.level_db, scene.gain_db
         for fault in place.chip.FAULTS:
             place.chip.switch(fault, fault == scene.fault)
@@ -317,9 +303,16 @@ def microphone(seed: int, window_s: int = 4) -> Iterator[Judged]:
             until_ms = clock.now_ms + 1000 * window_s
             while clock.now_ms < until_ms:
                 asyncio.run(place.turn(node))
+            true = frozenset(filter(None, (scene.reason,)))
+            maybe = NOTHING
+            if not at:  # an edge lies in the first one: the scene before, or the settling
+                true, maybe = NOTHING, true | {before, "", "warm_up"}
+            fault = (
+                (Fault(scene.reason, seed << 8 | number, begin_s, frozenset((scene.reason,))),) if scene.reason else ()
+            )
             for reason in told(window):
-                if at:  # the first one has an edge in it
-                    yield Judged(reason, frozenset(filter(None, (scene.reason,))))
+                yield Judged(reason, true, maybe, fault, clock.now_ms / 1000)
+        before = scene.reason
 
 
 WIND_C_AT_10_MS_DB = 82.0  # in a microphone without its screen; rises with the sixth power of the speed
@@ -350,10 +343,13 @@ def wind(seed: int, hours: int = 24) -> Iterator[Judged]:
             for name, value in (("laeq", laeq), ("lafmax", laeq + 200), ("lceq", _centi_db(street_c + wind_c))):
                 window.add(channels.id_of(name), 0, value, 1000)
         excess_db = 10.0 * math.log10(gusts / sound)
-        true = frozenset(("wind",) if excess_db > -2.0 else ())
-        maybe = frozenset(("wind",) if -8.0 < excess_db <= -2.0 else ())
+        wind_is_due = excess_db > due.WIND_DUE_DB
+        felt = frozenset(("wind",)) if excess_db > due.WIND_FELT_DB else NOTHING
+        kind = "wind, loud" if wind_is_due else "wind, faint"
+        faults = (Fault(kind, seed << 8 | number, begin_s, felt),) if felt else ()
         for reason in told(window):
-            yield Judged(reason, true, maybe)
+            true, maybe = (felt, NOTHING) if wind_is_due else (NOTHING, felt)
+            yield Judged(reason, true, maybe, faults, begin_s + WINDOW_S)
 
 
 def _centi_db(energy: float) -> int:
@@ -362,7 +358,7 @@ def _centi_db(energy: float) -> int:
 
 # --- traffic -------------------------------------------------------------------------------------------------------
 
-UNSEEN = 120  # so many vehicles passed a blind counter: it must have noticed
+BLOCKED = frozenset(("blocked",))
 
 
 def counters(seed: int, days: int = 9) -> Iterator[Judged]:
@@ -376,14 +372,15 @@ def counters(seed: int, days: int = 9) -> Iterator[Judged]:
     unseen = [0, 0]
     for begin_s in range(START_S, START_S + days * 86400, length_s):
         passed = world.vehicles(begin_s * 1_000_000, (begin_s + length_s) * 1_000_000)
-        blocked = [any(first <= begin_s < last for first, last in spans) for spans in blind]
+        blocked = [next((first for first, last in spans if first <= begin_s < last), 0) for spans in blind]
         for at, name in enumerate(names):
             count = sum(vehicle.approaching == (at == 0) for vehicle in passed)
             unseen[at] = unseen[at] + count if blocked[at] else 0
             window.add(channels.id_of(name), 0, 0 if blocked[at] else count, length_s * 1000)
         for at, reason in enumerate(told(window)):
-            true = frozenset(("blocked",) if unseen[at] >= UNSEEN else ())
-            yield Judged(reason, true, frozenset(("blocked",) if blocked[at] else ()) - true)
+            true = BLOCKED if unseen[at] >= due.VEHICLES_UNSEEN else NOTHING
+            faults = (Fault("blind counter", seed << 8 | at, blocked[at], BLOCKED),) if blocked[at] else ()
+            yield Judged(reason, true, (BLOCKED if blocked[at] else NOTHING) - true, faults, begin_s + length_s)
 
 
 def _blind_hours(chance: Random, days: int) -> list[tuple[int, int]]:
@@ -395,7 +392,7 @@ def _blind_hours(chance: Random, days: int) -> list[tuple[int, int]]:
     return spans
 
 
-ENOUGH = 20  # so many vehicles passed a radar: of bicycles and of those that hide each other it sees half
+TURNED = frozenset(("contradiction",))
 
 
 def radar(seed: int, minutes: int = 8) -> Iterator[Judged]:
@@ -412,9 +409,10 @@ def radar(seed: int, minutes: int = 8) -> Iterator[Judged]:
             until_ms = clock.now_ms + 1000 * WINDOW_S
             while clock.now_ms < until_ms:
                 asyncio.run(place.turn(node))
-            enough = frozenset(("contradiction",) if inverted and seen >= ENOUGH else ())
+            enough = TURNED if inverted and seen >= due.VEHICLES_TURNED else NOTHING
+            faults = (Fault("turned radar", seed, 0.0, TURNED),) if inverted else ()
             for reason in told(window):
-                yield Judged(reason, enough, frozenset(("contradiction",) if inverted else ()) - enough)
+                yield Judged(reason, enough, (TURNED if inverted else NOTHING) - enough, faults, 60.0 * (minute + 1))
             seen = len(world.vehicles(begin_us, begin_us + (minute + 1) * WINDOW_S * 1_000_000))
 
 

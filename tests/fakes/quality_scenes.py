@@ -14,7 +14,8 @@ from gateway.calibration import Passport, make_set, write_set
 from gateway.calibration_check import CalibrationCheck
 from gateway.store.rows import pack_values, unpack_values
 from tests.fakes.bus import FakeClock
-from tests.fakes.quality_run import NO_FAULT, START_S, Judged, Place, node_with, told, window_of
+from tests.fakes.quality_run import START_S, Place, node_with, told, window_of
+from tests.fakes.quality_score import NOTHING, Fault, Judged
 from tests.firmware.drivers.test_driver_meets_chip import I2cBus, I2sReceiver
 from tools.sim.chips.i2s_mic import MODELS, Form
 from tools.sim.faulty_air import FaultyAir
@@ -62,13 +63,16 @@ def module(seed: int) -> Iterator[Judged]:
     for fault in chance.sample(list(BROKEN), len(BROKEN)):
         for on in (False, True):
             place.chip.switch(fault, on)
+            begin_s = clock.now_ms / 1000
+            label = (Fault(f"{fault} sen66", seed, begin_s, STATUS),)
             for at, reasons in enumerate(windows(EDGE_WINDOWS + chance.randrange(8, 16))):
                 for name, reason in zip(MODULE, reasons, strict=True):
                     hit = on and name in BROKEN[fault]
-                    if at >= EDGE_WINDOWS:
-                        yield Judged(reason, STATUS if hit else NO_FAULT)
-                    else:  # the last fault's bit is still set, or the new one not yet seen
-                        yield Judged(reason, NO_FAULT, STATUS | {"", "warm_up", "rate_of_change", "spike", "range"})
+                    true, maybe = STATUS if hit else NOTHING, NOTHING
+                    if at < EDGE_WINDOWS:  # the last fault's bit is still set, or the new one not yet seen
+                        true, maybe = NOTHING, STATUS | {"", "warm_up", "rate_of_change", "spike", "range"}
+                    end_s = begin_s + WINDOW_S * (at + 1)
+                    yield Judged(reason, true, maybe, label if hit else (), end_s)
         place.chip.switch(fault, False)
 
 
@@ -86,9 +90,12 @@ def exchanged(seed: int, window_s: int = 4) -> Iterator[Judged]:
             until_ms = clock.now_ms + 1000 * window_s
             while clock.now_ms < until_ms:
                 asyncio.run(place.turn(node))
+            true, maybe = STATUS if model == "sph0645" else NOTHING, NOTHING
+            faults = (Fault("another microphone", seed, 0.0, STATUS),) if true else ()
+            if not at:  # the settling lies in the first one
+                true, maybe = NOTHING, true | {"", "warm_up"}
             for reason in told(window):
-                if at:  # the first one has the settling in it
-                    yield Judged(reason, STATUS if model == "sph0645" else NO_FAULT)
+                yield Judged(reason, true, maybe, faults, float(window_s * (at + 1)))
 
 
 PM_ITEM = channels.id_of("pm2_5") << 4
@@ -129,7 +136,14 @@ def calibration(seed: int, days: int = 12) -> Iterator[Judged]:
             window.clear()
             _, flags = unpack_values(check.judged(profile, end_ms, pack_values(closed.values, closed.flags)))
             ended = end_ms > END_MS
-            wrong = {"pm2_5": blind or ended, "temperature": True, "humidity": False, "co2": ended}
+            begin_s = end_ms / 1000 - 3600
+            old = (Fault("expired passport", seed, END_MS / 1000, CALIBRATION),) if ended else ()
+            dry = (Fault("correction without input", seed << 12 | hour, begin_s, CALIBRATION),) if blind else ()
+            none = (Fault("no passport", seed, float(START_S), CALIBRATION),)
+            wrong = {"pm2_5": old + dry, "temperature": none, "humidity": (), "co2": old}
             for name, flag in zip(ITEMS, flags or (1,) * len(ITEMS), strict=True):
                 if name != "humidity" or not blind:
-                    yield Judged(REASON_NAMES[flag >> 4], CALIBRATION if wrong[name] else NO_FAULT)
+                    faults = wrong[name]
+                    yield Judged(
+                        REASON_NAMES[flag >> 4], CALIBRATION if faults else NOTHING, NOTHING, faults, end_ms / 1000
+                    )

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.quality import table
+from bench.quality import figures
 from boards import board_names, load_board
 from boards.model import I2sMic
 from firmware import quality as product
 from firmware.aggregate import Window
 from gateway.export import Selection, export
 from gateway.store import Reader
-from tests.fakes import quality_run, quality_scenes
-from tests.fakes.quality_run import Judged, Score, microphone
+from tests.fakes import quality_due, quality_run, quality_scenes
+from tests.fakes.quality_run import microphone
+from tests.fakes.quality_score import ABSENT, NOTHING, Fault, Judged, Score, fault_table, value_table
 from tests.fakes.street import Street
 from tests.firmware.interpreter import run_script
 from tools.sim.faulty_air import KINDS
@@ -47,6 +48,8 @@ def test_faults_of_the_air_are_found_and_nothing_else() -> None:
     assert not result.missed
     assert not result.false
     assert result.good > 500
+    assert set(result.kinds()) == {"spike temperature", "spike pm", "step temperature", "step pm", "no_supply sps30"}
+    assert min(map(result.share_found, result.kinds())) == 1.0
 
 
 @pytest.mark.slow
@@ -67,11 +70,56 @@ def test_status_words_and_calibrations_that_do_not_hold_are_found() -> None:
 
 
 def test_what_is_told_on_an_edge_is_counted_too() -> None:
-    told = Judged("spike", frozenset(), frozenset(("spike",))), Judged("", frozenset(), frozenset(("",)))
+    told = Judged("spike", NOTHING, frozenset(("spike",))), Judged("", NOTHING, frozenset(("",)))
     result = scored(iter(told))
     assert dict(result.unscored) == {"spike": 1, "": 1}
     assert (result.good, result.reasons()) == (0, [])
-    assert "not scored, on an edge   2 (told spike 1, nothing 1)" in table("", result)
+    assert "not scored, on an edge: 2 (told spike 1, nothing 1)" in value_table("", result)
+
+
+def test_a_value_within_a_fault_that_told_nothing_is_not_among_the_good_ones() -> None:
+    """Whether its flag was not yet due, or may be there; the fault counts as found by its own reasons alone."""
+    stuck = frozenset(("flat_line",))
+    faults = [Fault("stuck", number, 1000.0, stuck) for number in range(3)]
+    result = scored(
+        iter(
+            (
+                Judged("", NOTHING),
+                Judged("", NOTHING, stuck, (faults[0],), 1060.0),
+                Judged("", NOTHING, NOTHING, (faults[0],), 1120.0),
+                Judged("", stuck, NOTHING, (faults[0],), 1180.0),  # it was due: missed
+                Judged("flat_line", stuck, NOTHING, (faults[0],), 1240.0),
+                Judged("spike", NOTHING, frozenset(("spike",)), (faults[1],), 1060.0),  # something, but not what it is
+                Judged("flat_line", NOTHING, stuck, (faults[2],), 1060.0),  # sooner than due
+                Judged(ABSENT, NOTHING),
+            )
+        )
+    )
+    assert (result.good, result.quiet["stuck"], result.within["stuck"], result.absent) == (1, 2, 6, 1)
+    assert (result.found["flat_line"], result.missed["flat_line"]) == (1, 1)
+    assert result.of_kind("stuck") == (3, [60.0, 240.0])
+    assert result.due_of_kind("stuck") == (1, 1)
+    assert figures(result)["quality.episodes_found"] == 1.0
+    assert figures(result)["quality.episodes_found_of_all"] == pytest.approx(2 / 3)
+    result.add(Judged("", stuck, NOTHING, (faults[1],), 1120.0))
+    assert figures(result)["quality.episodes_found"] == 0.5
+    lines = [*value_table("", result), *fault_table(result, {"stuck": "too short", "other": "not here"})]
+    assert "within a fault, nothing due, nothing told: 2 (stuck 2 of 7)" in lines
+    assert "stuck: too short" in lines and "other: not here" not in lines
+    assert "stuck: missed" in fault_table(result, {})
+
+
+def test_the_labels_are_those_of_the_written_definition() -> None:
+    """What is due stands in docs/quality.md in the words of the score, and its limits are read from there."""
+    page = quality_due.DOCS.read_text(encoding="utf-8")
+    for reason, words in quality_due.DUE.items():
+        assert f"| `{reason}` | {words} |" in page, reason
+    for kind, words in quality_due.UNTOLD.items():
+        assert f"{kind}: {words}" in page
+    assert quality_due.limits("temperature") == (-25.0, 45.0, 3.0, 0.0, 600.0)
+    assert quality_due.limits("pm10") == (0.0, 1000.0, 100.0, 0.5, 1800.0)
+    with pytest.raises(LookupError):
+        quality_due.limits("wind_direction")
 
 
 @pytest.mark.soak  # sample by sample; also in the bench
@@ -88,6 +136,8 @@ def test_a_node_that_judges_nothing_scores_nothing(monkeypatch: pytest.MonkeyPat
     assert not result.found
     assert result.missed["wind"]
     assert result.missed["blocked"]
+    assert set(result.kinds()) >= {"wind, loud", "blind counter"}
+    assert not max(map(result.share_found, result.kinds()))
 
 
 def test_a_node_that_flags_everything_is_not_precise(monkeypatch: pytest.MonkeyPatch) -> None:
