@@ -60,7 +60,7 @@ class MemoryStore:
     def count(self, key: Any, n: int = 1) -> None:
         self._group.counts[key] += n
 
-    def touch(self, row: int, session: Any) -> None:
+    def touch(self, row: int, session: Any, *, window: bool = False) -> None:
         self._group.touched.setdefault(row, session)
 
     def add_profile(self, row: Any) -> None:
