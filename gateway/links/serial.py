@@ -15,8 +15,8 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.links.beat import Beat
 from gateway.links.port import PortBusy, close_port, open_port
-from wire.frame import SERIAL
-from wire.stream import Parser, encode
+from wire.frame import HELLO, SERIAL, VERSION, first_byte
+from wire.stream import FLAG, Parser, encode
 
 log = logging.getLogger("serial")
 
@@ -28,6 +28,7 @@ RETRY_FIRST_S, RETRY_MAX_S = 0.25, 5.0  # a board that comes back is found withi
 ROOM_S = 10.0  # one wait for the spool; then it is looked at again
 SETTLE_S = 0.25  # what the driver held back comes within this after open
 STALL_S = 1.5  # the loop stood still for so long: what is read now did not arrive now
+HELLO_BEGINS = bytes((FLAG, first_byte(VERSION, HELLO)))
 
 Tap = Callable[[str, bytes], None]  # ("up" | "down", raw bytes)
 
@@ -70,6 +71,7 @@ class SerialLink:
         self._clock = clock
         self._fd = -1
         self._read: list[tuple[bytes, float, bool]] = []  # and not taken yet: bytes, loop time, whether they came then
+        self._greeted = False  # a hello has begun
         self._out = bytearray()
         self._gone: asyncio.Event = asyncio.Event()
         self._released = False
@@ -199,7 +201,8 @@ class SerialLink:
         self.feed(data)
 
     def feed(self, data: bytes) -> None:
-        """Bytes from the node, that come now. Where few come they are taken a little later, together."""
+        """Bytes from the node, that come now. Where few come they are taken a little later, together; not a hello: nothing else
+        comes from a node before that is answered, and the sooner it is, the slower the line may be."""
         self.bytes_in += len(data)
         now_s = asyncio.get_running_loop().time()
         fresh = self._stale <= 0 and now_s >= self._fresh_from_s and now_s - self._beat.last_s <= STALL_S
@@ -207,7 +210,9 @@ class SerialLink:
         for tap in self.taps:
             tap("up", data)
         self._read.append((data, now_s, fresh))
-        if not self._sink.later(self._take, len(data)):
+        hello = self._greeted or HELLO_BEGINS in data
+        self._greeted = hello and not data.endswith(HELLO_BEGINS[:1])
+        if hello or not self._sink.later(self._take, len(data)):
             self._take()
 
     def _take(self) -> None:

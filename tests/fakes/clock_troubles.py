@@ -106,7 +106,7 @@ def _play(conductor: Conductor, folder: Path) -> Outcome:
     def until(at_s: float) -> None:
         conductor.run(at_s - conductor.time.now_us / 1e6)
 
-    slow(n1.board.console.out, UP_S, 40, 260)
+    slow(n1.board.console.out, UP_S, 40, 180)
     slow(n2.down, DOWN_S, 0, 700)
     gateway = conductor.start_gateway(config, ports, offset_ms=UNSET_MS, synchronised=False)
     cut("n1", 40, 10)  # its first boot never meets a clock

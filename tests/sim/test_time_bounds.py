@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.time_resolution import CLOCK_MS, UNKNOWN_AGE_MS, drift_ms
 from tests.fakes import clock_troubles
 from tests.fakes.clock_troubles import WINDOW_S
 from tools.sim.interpreter import find
@@ -32,13 +31,7 @@ def test_no_record_is_off_by_more_than_its_bound(tmp_path: Path) -> None:
     for code in (0, 1):
         shown = [dated.excess_ms + dated.bound_ms for dated in outcome.dated if dated.code == code]
         assert max(shown) > 1_000, "half of the bound would be too little: the troubles are such that it is needed"
-    # Of node 2 answers take over 3 s, so that it sends again what was acknowledged, and nothing proves that its clock was set:
-    # such a bound is true and wide.
-    unproven = [
-        dated for dated in outcome.dated if dated.code == 0 and dated.bound_ms > CLOCK_MS + drift_ms(UNKNOWN_AGE_MS) - 1
-    ]
-    assert {dated.node for dated in unproven} <= {2} and len(unproven) <= 20
-    met = [dated for dated in outcome.dated if dated.code < 2 and dated not in unproven]
+    met = [dated for dated in outcome.dated if dated.code < 2]
     assert all(dated.bound_ms <= 2_000 + 50 * clock_troubles.LASTS_S * 1_000 // 1_000_000 + 1 for dated in met)
     assert max(bounds) <= clock_troubles.LASTS_S * 1_000 // 2 + 2_000, "no gap between neighbours is wider"
     summary = outcome.report["summary"]
