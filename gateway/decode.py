@@ -28,7 +28,6 @@ Time = tuple[int, ...]
 NO_BOOT = -1  # a time that the node does not know at all
 DAY_S = 86_400
 LOW_BITS_REACH = 60_000  # windows: a clock so far ahead of a record resolves its low bits still
-NEVER = 1 << 62
 CLOCKED_GAP_MS = 0  # a gap names grid windows, not moments
 
 

@@ -68,15 +68,16 @@ class Unresolved(NamedTuple):
     receptions: bytes | None
 
 
+HELD_ROW_BYTES = 40  # of a held row besides its blob, about
 HELD_SQL = (  # bytes of all that is held, as `held_bytes` tells them
-    "SELECT (SELECT coalesce(sum(length(payload) + 40), 0) FROM undecoded)"
-    " + (SELECT coalesce(sum(length(data) + 40), 0) FROM unresolved)"
+    f"SELECT (SELECT coalesce(sum(length(payload) + {HELD_ROW_BYTES}), 0) FROM undecoded)"
+    f" + (SELECT coalesce(sum(length(data) + {HELD_ROW_BYTES}), 0) FROM unresolved)"
 )
 
 
 def held_bytes(row: Undecoded | Unresolved) -> int:
     """What holding it takes of the file, about."""
-    return 40 + len(row.payload if isinstance(row, Undecoded) else row.data)
+    return HELD_ROW_BYTES + len(row.payload if isinstance(row, Undecoded) else row.data)
 
 
 class Anchor(NamedTuple):

@@ -7,6 +7,7 @@ import csv
 import itertools
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -147,25 +148,34 @@ async def add(r: Rig, node: FakeNode) -> None:
     node.descriptor()
 
 
-def test_what_was_overwritten_is_in_the_next_difference(tmp_path: Path) -> None:
-    """Three windows fell out of a full outbox: the ledger names them, and their vehicles are counted."""
-    path = tmp_path / "spool.db"
+def archive(path: Path, seal: Callable[[FakeNode], None]) -> None:
+    """A store with what a node sealed, all of it, over a good line."""
 
     async def scenario() -> None:
         node = FakeNode(7, profile=PROFILE)
         async with rig(path) as r:
             await add(r, node)
-            for window in range(12):
-                values = counts(node)
-                if 4 <= window < 7:
-                    node.gap(messages.OVERWRITTEN, W0 + window)
-                else:
-                    node.seal(W0 + window, values)
+            seal(node)
             node.send_outbox()
             await r.settle()
             assert node.outbox == {}
 
     asyncio.run(scenario())
+
+
+def test_what_was_overwritten_is_in_the_next_difference(tmp_path: Path) -> None:
+    """Three windows fell out of a full outbox: the ledger names them, and their vehicles are counted."""
+    path = tmp_path / "spool.db"
+
+    def seal(node: FakeNode) -> None:
+        for window in range(12):
+            values = counts(node)
+            if 4 <= window < 7:
+                node.gap(messages.OVERWRITTEN, W0 + window)
+            else:
+                node.seal(W0 + window, values)
+
+    archive(path, seal)
     records = stored(path)
     values = {record.seq: record.values for record in records if record.values}
     first, last = values[0], values[11]
@@ -267,19 +277,13 @@ def test_what_waits_for_its_time_lets_nothing_be_told_across_it(tmp_path: Path) 
 def test_the_message_shows_the_events_without_their_mark_and_the_differences(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
 
-    async def scenario() -> None:
-        node = FakeNode(7, profile=PROFILE)
-        async with rig(path) as r:
-            await add(r, node)
-            node.seal(W0, (3, total(1, 103), total(1, 50)))
-            node.seal(W0 + 1, (4, total(1, 107), None))
-            node.seal(W0 + 2, (2, total(2, 2), total(2, 9)))
-            flags = (GOOD, GOOD, SUSPECT | BLOCKED << 4)
-            node.outbox[2] = node.outbox[2]._replace(flags=flags)
-            node.send_outbox()
-            await r.settle()
+    def seal(node: FakeNode) -> None:
+        node.seal(W0, (3, total(1, 103), total(1, 50)))
+        node.seal(W0 + 1, (4, total(1, 107), None))
+        node.seal(W0 + 2, (2, total(2, 2), total(2, 9)))
+        node.outbox[2] = node.outbox[2]._replace(flags=(GOOD, GOOD, SUSPECT | BLOCKED << 4))
 
-    asyncio.run(scenario())
+    archive(path, seal)
     texts = [encode_record(record) for record in stored(path)]
     head = '{"schema":"steiger.records.v1","gateway":"gw-1","batch":1,"records":['
     payload = decode(f"{head}{','.join(texts)}]}}".encode())
@@ -312,16 +316,11 @@ def test_the_message_shows_the_events_without_their_mark_and_the_differences(tmp
 def test_the_judge_of_an_archive_sees_what_is_left_out_doubled_or_wrong(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
 
-    async def scenario() -> None:
-        node = FakeNode(7, profile=PROFILE)
-        async with rig(path) as r:
-            await add(r, node)
-            for window in range(6):
-                node.seal(W0 + window, counts(node))
-            node.send_outbox()
-            await r.settle()
+    def seal(node: FakeNode) -> None:
+        for window in range(6):
+            node.seal(W0 + window, counts(node))
 
-    asyncio.run(scenario())
+    archive(path, seal)
     assert totals.problems(path) == []
     (one, *_) = [record for record in stored(path) if record.counted]
     twice = msgspec.msgpack.encode(one.counted * 2)
