@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from gateway.keys import Life
+from gateway.store.reader import profile_info
 from wire import UTC, WireError, messages
-from wire.channels import TOTAL, by_id
 from wire.crypto import Keys, subkeys
 from wire.frame import DOWNLINK, LORA, SERIAL, Downlink, open_downlink
 from wire.frame_gateway import UplinkHeader, guess_counter, open_uplink, parse_uplink_header
@@ -21,7 +21,6 @@ from wire.profiles import Profile, decode_profile
 from wire.quality import GOOD, flag_name, reason_name
 from wire.records_gateway import decode_records, peek_records
 from wire.settings import by_id as setting_by_id
-from wire.totals import events_of
 
 LINKS = {"serial": SERIAL, "lora": LORA}
 # A listener that begins in the middle of a life knows the low 16 bits of the counter only; 256 guesses reach 16.7
@@ -227,15 +226,11 @@ def pretty_unit(unit: str) -> str:
 
 def _values(profile: Profile, values: Sequence[int | None]) -> dict[str, dict[str, Any]]:
     out: dict[str, dict[str, Any]] = {}
-    for (channel_id, instance), raw in zip(profile.items, values, strict=True):
-        channel = by_id(channel_id)
-        name = channel.name if not instance else f"{channel.name}_{instance}"
-        if raw is not None and channel.kind == TOTAL:
-            raw = events_of(raw)
-        value = (
-            None if raw is None else round(raw / 10**channel.decimals, channel.decimals) if channel.decimals else raw
-        )
-        out[name] = {"v": value, "u": channel.unit}
+    for channel, raw in zip(profile_info(0, profile).channels, values, strict=True):
+        value: float | None = None if raw is None else channel.shown(raw)
+        if value is not None and channel.decimals:
+            value = round(value / 10**channel.decimals, channel.decimals)
+        out[channel.name] = {"v": value, "u": channel.unit}
     return out
 
 
